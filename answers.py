@@ -1,0 +1,229 @@
+"""What InfluxDB's answers mean: msgpack documents as series, error texts and statuses as exceptions. Pure.
+
+InfluxError
++- Unreachable        no connection, connection lost, no byte for the timeout       retried
++- Overloaded         5xx, 429, too many queries, query killed, server stopping     retried
++- IncompleteAnswer   the answer ended early, or is not InfluxDB's                  retried
++- QueryTooLarge      a limit of the server, or of our memory: ask for less
++- AccessDenied       401, 403, a certificate that cannot be trusted
++- NotFound           no such database or retention policy
++- QueryRefused       any other error of a statement
++- WriteRefused       400, 413: some of the points cannot be stored
++- FieldTypeConflict   the server holds the field with another type
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import msgpack
+
+from timeline import END_OF_TIME, MIN_TIME, SECOND
+
+
+class InfluxError(Exception):
+    """A request that failed for good; the message says what was asked of which server, and what to do."""
+
+    retryable = False
+
+    def during(self, what: str) -> Self:
+        """The same error with what was being done in front of its message."""
+        return type(self)(f"{what}: {self}")
+
+
+class Unreachable(InfluxError):
+    """The server did not answer."""
+
+    retryable = True
+
+
+class Overloaded(InfluxError):
+    """The server answered that it cannot, for now."""
+
+    retryable = True
+
+
+class IncompleteAnswer(InfluxError):
+    """The answer cannot be proved complete, so nothing of it counts."""
+
+    retryable = True
+
+
+class QueryTooLarge(InfluxError):
+    """The same question about a shorter range may be answered."""
+
+
+class AccessDenied(InfluxError):
+    """Wrong credentials, missing rights, or an untrusted certificate."""
+
+
+class NotFound(InfluxError):
+    """The database or the retention policy does not exist."""
+
+
+class QueryRefused(InfluxError):
+    """The server refuses the statement."""
+
+
+class WriteRefused(InfluxError):
+    """The server refuses points; others of the same request may have been stored."""
+
+
+class FieldTypeConflict(WriteRefused):
+    """The server holds the field with another type in the same shard group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of an answer: text is raw bytes, times are nanoseconds."""
+
+    name: str
+    tags: Mapping[str, str]
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
+
+
+def results(pieces: Iterable[bytes]) -> Iterator[dict[bytes, Any]]:
+    """The result of each document in a chunked msgpack answer. Raises for errors inside and stray bytes."""
+    unpacker = msgpack.Unpacker(raw=True, use_list=False, max_buffer_size=2**31 - 1, strict_map_key=False)
+    received = 0
+    for piece in pieces:
+        received += len(piece)
+        unpacker.feed(piece)
+        try:
+            for document in unpacker:
+                yield from _checked(document)
+        except (ValueError, msgpack.UnpackException) as error:
+            raise IncompleteAnswer("the answer is not msgpack") from error
+    if unpacker.tell() != received:
+        raise IncompleteAnswer("the answer ended in the middle of a document")
+
+
+def _checked(document: Any) -> Iterator[dict[bytes, Any]]:  # noqa: ANN401 -- whatever the wire holds
+    if not isinstance(document, dict):
+        raise IncompleteAnswer("the answer is not a document of InfluxDB's")
+    if b"error" in document:
+        raise _statement_error(as_text(document[b"error"]))
+    for result in document.get(b"results", ()):
+        if b"error" in result:
+            raise _statement_error(as_text(result[b"error"]))
+        yield result
+
+
+def series_of(series: Mapping[bytes, Any]) -> Series:
+    """A series of a document."""
+    return Series(
+        as_text(series.get(b"name", b"")),
+        {as_text(k): as_text(v) for k, v in series.get(b"tags", {}).items()},
+        tuple(map(as_text, series[b"columns"])),
+        series.get(b"values", ()),
+    )
+
+
+def as_text(value: bytes | str | Any) -> str:  # noqa: ANN401 -- whatever the wire holds
+    """Text of the wire as `str`, stray bytes as surrogates."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def shard_time(text: str) -> int:
+    """A shard group's edge; the outermost ones lie beyond what a point's time can be."""
+    seconds = int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
+    nanoseconds = seconds * SECOND
+    return END_OF_TIME if nanoseconds > END_OF_TIME - SECOND else max(nanoseconds, MIN_TIME)
+
+
+# ---------------------------------------------------------------- errors, pure
+
+_ERRORS: tuple[tuple[str, type[InfluxError]], ...] = (
+    (r"max-select-(point|series|buckets)|query-timeout", QueryTooLarge),
+    (r"query interrupted|max-concurrent-queries|engine is closed|shutting down|timeout", Overloaded),
+    (r"not authorized|authorization failed|unable to parse authentication|requires admin", AccessDenied),
+    (r"(database|retention policy) not found", NotFound),
+)
+"""What the text of an error means; anything else is refused for good."""
+
+
+def _statement_error(text: str) -> InfluxError:
+    """The error of a statement, which comes inside an answer with status 200."""
+    for pattern, error in _ERRORS:
+        if re.search(pattern, text):
+            return error(text)
+    return QueryRefused(text)
+
+
+def http_error(status: int, text: str) -> InfluxError:
+    """The error that a status stands for, on reads and writes alike."""
+    message = f"HTTP {status}: {text}" if text else f"HTTP {status}"
+    if status == 401:
+        return AccessDenied(f"{message}; check user and password")
+    if status == 403:
+        return AccessDenied(f"{message}; the user lacks a right, grant ALL on the database or make it admin")
+    if "retention policy not found" in text or "database not found" in text:
+        return NotFound(message)
+    if status >= 500 or status == 429:
+        return Overloaded(message)
+    return QueryRefused(message)
+
+
+def query_error(status: int, text: str) -> InfluxError:
+    """The error of a query's status other than 200."""
+    error = http_error(status, text)
+    return _statement_error(text) if isinstance(error, QueryRefused) and text else error
+
+
+def expired(status: int, text: str) -> int:
+    """How many points of a refused write were beyond retention, when all others were stored.
+
+    The server gives this reason only after every shard has acknowledged its points. Raises the error for every
+    other answer.
+    """
+    beyond = re.search(r"points beyond retention policy dropped=(\d+)", text)
+    if status == 400 and beyond:
+        return int(beyond[1])
+    conflict = re.search(
+        r'input field "(.*)" on measurement "(.*)" is type (\w+), already exists as type (\w+)', text, re.S
+    )
+    if conflict:
+        name, measurement, ours, theirs = conflict.groups()
+        raise type_conflict(measurement, name, ours, theirs)
+    error = http_error(status, text)
+    raise WriteRefused(str(error)) if isinstance(error, QueryRefused) else error
+
+
+def type_conflict(measurement: str, name: str, ours: str, theirs: str) -> FieldTypeConflict:
+    """The error for a field that the destination already holds with another type."""
+    return FieldTypeConflict(
+        f"field {name!r} of measurement {measurement!r} is {ours} in the source and {theirs} in the destination; "
+        "rename or drop one of them, or copy into another database"
+    )
+
+
+def error_text(content: bytes) -> str:
+    """What an error's body says: InfluxDB's own message, or the start of whatever else came."""
+    for read in (msgpack.unpackb, json.loads):
+        try:
+            document = read(content)
+        except (ValueError, msgpack.UnpackException):
+            continue
+        if isinstance(document, dict) and "error" in document:
+            return str(document["error"]).strip()
+    return " ".join(content[:200].decode("utf-8", "replace").split())
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause of a failed request, in the system's words: `Connection refused`."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        seen.append(current)
+        inner = getattr(current, "reason", None)
+        arguments = [inner, *current.args] if isinstance(current, Exception) else []
+        nested = next((a for a in arguments if isinstance(a, BaseException)), None)
+        current = nested or current.__cause__ or current.__context__
+    innermost = seen[-1]
+    if isinstance(innermost, OSError) and innermost.strerror:
+        return innermost.strerror
+    return str(innermost) or type(innermost).__name__

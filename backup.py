@@ -1,0 +1,281 @@
+"""BackupManager: which databases, retention policies, measurements, fields and times to copy, and the copying.
+
+The core is one sentence: for each range of a measurement, oldest first, read a page from the source, write it
+to the destination. Where to resume is asked of the destination at the start of every run; nothing else is kept.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pandas as pd
+
+import frames
+import line_protocol
+import timeline
+from answers import InfluxError, QueryRefused, QueryTooLarge, type_conflict
+from config import Config
+from influx_client import InfluxClient, Page, page_rows
+from influxql import Location
+from line_protocol import Written
+from plan import Copy, Planner, allowed_types, kept, split_for_downsampling
+from report import DatabaseResult, JobResult, MeasurementResult
+from stopping import StopRequest
+from timeline import DAY, END_OF_TIME, MIN_TIME, Pace, Segment, Span
+from values import format_time
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The run was asked to stop: what was acknowledged stays, and the next run goes on from there."""
+
+
+def describe(span: Span) -> str:
+    """A range for people: `[2026-01-05T00:00:00Z, 2026-01-12T00:00:00Z)`."""
+    start = "beginning" if span.start <= MIN_TIME else format_time(span.start)
+    end = "end" if span.end >= END_OF_TIME else format_time(span.end)
+    return f"[{start}, {end})"
+
+
+def read_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items; the next one is made in another thread while the caller works on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(next, items, None)
+            yield item
+
+
+# ---------------------------------------------------------------- the copying
+
+
+class BackupManager:
+    """Copies what one job names from `source` to `destination`.
+
+    `now` (nanoseconds) is fixed for the whole run. `stopping` ends the run after the batch in flight.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        source: InfluxClient,
+        destination: InfluxClient,
+        *,
+        now: int | None = None,
+        stopping: StopRequest | None = None,
+    ) -> None:
+        self._job = config.job
+        self._options = config.job.options
+        self._source = source
+        self._destination = destination
+        self._now = time.time_ns() if now is None else now
+        self._planner = Planner(config.job, source, destination, self._now)
+        self._stopping = stopping or StopRequest()
+        self._types_there: dict[tuple[Location, str, Span], str | None] = {}
+
+    def run_backup(self) -> JobResult:
+        """Copy every database of the job. Failures are collected: one does not keep the others from going on."""
+        begun = time.monotonic()
+        databases: list[DatabaseResult] = []
+        problems: tuple[str, ...] = ()
+        stopped = False
+        try:
+            for name in self._databases():
+                databases.append(self._process_database(name))  # noqa: PERF401 -- keeps those before a failure
+        except InfluxError as error:
+            problems = (str(error),)
+        except Stopped:
+            stopped = True
+        seconds = time.monotonic() - begun
+        return JobResult(self._job.name, tuple(databases), problems, seconds, stopped or self._stopping.is_set())
+
+    def _databases(self) -> tuple[str, ...]:
+        configured = tuple(d.name for d in self._job.source.databases)
+        return configured or self._source.get_databases()
+
+    def _process_database(self, name: str) -> DatabaseResult:
+        self._check_stop()
+        target = self._job.source.destination_name(name)
+        results: list[MeasurementResult] = []
+        problems: list[str] = []
+        try:
+            policies = self._planner.prepare(name, target)
+            tags = self._source.get_tag_keys(name)
+            with ThreadPoolExecutor(self._options.parallel_workers) as pool:
+                for policy in policies:
+                    results.extend(pool.map(self._process_measurement, self._planner.plan(name, policy, tags)))
+        except InfluxError as error:
+            problems.append(f"database {name}: {error}")
+        return DatabaseResult(name, tuple(results), tuple(problems))
+
+    # ------------------------------------------------------------ one measurement
+
+    def _process_measurement(self, copy: Copy) -> MeasurementResult:
+        """Copy one measurement, oldest first. Its first failure ends it: what is later must not come before."""
+        begun = time.monotonic()
+        written = Written(refusals=copy.refusals)
+        problems: list[str] = []
+        try:
+            for segment in timeline.plan_segments(self._starts(copy), self._end()):
+                for part in self.transfer_data(copy, segment):
+                    written += part
+        except InfluxError as error:
+            problems.append(f"copy {copy.source} {error}")
+        except Stopped:
+            logger.info("%s: stopped", copy.source)
+        problems += [f"copy {copy.source}: {problem}" for problem in _losses(copy, written)]
+        for problem in problems:
+            logger.error("%s", problem)
+        seconds = time.monotonic() - begun
+        if not problems and written.points:
+            logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)
+        return MeasurementResult(str(copy.source), written, tuple(problems))
+
+    def _starts(self, copy: Copy) -> dict[str, int]:
+        """Where each field begins: not at points that the source's own policy has given up already."""
+        kept_from = self._now - copy.target.source.duration if copy.target.source.duration else MIN_TIME
+        window = self._job.source.group_by or 1
+        return {name: _down(max(start, kept_from), window) for name, start in copy.starts.items()}
+
+    def _end(self) -> int:
+        """Where the run ends. Incremental runs have no end, so that points of the future are copied too."""
+        end = self._options.range.end if self._options.range else END_OF_TIME
+        window = self._job.source.group_by
+        return _down(min(end, self._now), window) if window else end
+
+    def transfer_data(self, copy: Copy, segment: Segment) -> Iterator[Written]:
+        """Read page by page and write each before the next one is written, yielding what was acknowledged."""
+        for page in read_ahead(self._pages(copy, segment)):
+            for frame in page.frames:
+                for part in self._writable_parts(copy, frame):
+                    self._check_stop()
+                    try:
+                        yield self._destination.write_dataframe(part, copy.destination)
+                    except InfluxError as error:
+                        raise error.during(describe(page.span)) from error
+
+    def _pages(self, copy: Copy, segment: Segment) -> Iterator[Page]:
+        """Every point of the segment, oldest first, by queries as long as the answers allow."""
+        pace = self._first_pace(copy, segment)
+        for range_ in self._ranges(copy, segment):
+            position = range_.start
+            while position < range_.end:
+                self._check_stop()
+                window = pace.window(position, range_.end)
+                try:
+                    page = self._read(copy, segment.fields, window, pace.rows)
+                except QueryTooLarge as error:
+                    pace = _eased(pace, window, error.during(describe(window)))
+                    continue
+                except InfluxError as error:
+                    raise error.during(describe(window)) from error
+                pace = pace.after(window, page.span, page.rows)
+                position = page.span.end
+                yield page
+
+    def _first_pace(self, copy: Copy, segment: Segment) -> Pace:
+        rows = page_rows(len(segment.fields) + len(copy.tags))
+        days = self._options.days_of_pagination
+        longest = int(days * DAY) if days else END_OF_TIME - MIN_TIME
+        window = self._job.source.group_by
+        if window:
+            return Pace(8 * window, rows, longest, window)
+        return Pace(copy.target.source.shard_duration, rows, longest)
+
+    def _ranges(self, copy: Copy, segment: Segment) -> tuple[Span, ...]:
+        """The parts of the segment where data can be, cut so that every type read in one of them is exact."""
+        target, span, window = copy.target, segment.span, self._job.source.group_by
+        groups = target.groups
+        if groups is None:
+            span = span.clip(span.start, self._newest_in_source(copy) + 1)
+            groups = timeline.assumed_groups(span, target.source.shard_duration, self._now, exact=copy.is_mixed)
+        if window:
+            spans = timeline.aligned_spans(groups, window)
+        else:
+            self._check_overlaps(copy, groups)
+            spans = timeline.data_spans(groups, self._now, exact=copy.is_mixed)
+        return timeline.calculate_date_ranges(span.start, span.end, spans)
+
+    def _newest_in_source(self, copy: Copy) -> int:
+        edges = self._source.get_edges("last", [(copy.source, f, types) for f, types in copy.types.items()])
+        return max((edge for edge in edges if edge is not None), default=MIN_TIME)
+
+    def _check_overlaps(self, copy: Copy, groups: Sequence[Span]) -> None:
+        doubtful = timeline.overlaps(groups) if copy.is_mixed else ()
+        if doubtful:
+            mixed = ", ".join(f"{f} ({' and '.join(t)})" for f, t in copy.types.items() if len(t) > 1)
+            raise QueryRefused(
+                f"{describe(doubtful[0])}: shard groups overlap there, and these fields have several types, so "
+                f"the server's answers are not exact: {mixed}"
+            )
+
+    def _read(self, copy: Copy, fields: Sequence[str], window: Span, rows: int) -> Page:
+        if self._job.source.group_by is None:
+            return self._source.read_page(copy.source, fields, copy.tags, window, rows)
+        averaged, latest = split_for_downsampling({name: copy.types[name] for name in fields})
+        return self._source.read_windows(copy.source, averaged, latest, window, self._job.source.group_by)
+
+    def _writable_parts(self, copy: Copy, frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+        """The frame without unwanted types, cut where the destination's shard groups meet."""
+        if copy.is_mixed and copy.rules.types:
+            frame = frames.only_types(frame, allowed_types(copy.rules))
+        groups, duration = copy.target.written_groups, copy.target.destination.shard_duration
+        for part in frames.split_at(frame, timeline.shard_cuts(frames.times(frame), duration, groups)):
+            self._check_types(copy, part)
+            yield part
+
+    def _check_types(self, copy: Copy, part: pd.DataFrame) -> None:
+        """Refuse a type conflict before anything is sent.
+
+        The server would drop the conflicting points and keep later ones, which would hide the loss from the
+        next run.
+        """
+        for name, ours in frames.field_types(part).items():
+            if all(theirs == ours for theirs in copy.written_types.get(name, ())):
+                continue
+            there = self._type_there(copy, name, int(frames.times(part)[0]))
+            if there not in (None, ours):
+                raise type_conflict(copy.source.measurement, name, ours, str(there))
+
+    def _type_there(self, copy: Copy, name: str, moment: int) -> str | None:
+        """The type of a field in the destination's shard group around this moment, before this run."""
+        target = copy.target
+        span = timeline.group_around(moment, target.destination.shard_duration, target.written_groups)
+        key = (copy.destination, name, span)
+        if key not in self._types_there:
+            self._types_there[key] = self._destination.get_field_type(copy.destination, name, span)
+        return self._types_there[key]
+
+    def _check_stop(self) -> None:
+        if self._stopping.is_set():
+            raise Stopped
+
+
+def _eased(pace: Pace, window: Span, error: QueryTooLarge) -> Pace:
+    smaller = pace.eased(window)
+    if smaller is None:
+        raise error
+    logger.info("%s; asking for less", error)
+    return smaller
+
+
+def _losses(copy: Copy, written: Written) -> Iterator[str]:
+    """What was written off: names that InfluxDB cannot keep, points older than the destination keeps."""
+    for refusal in line_protocol.add_up(written.refusals):
+        yield f"{refusal.name} {refusal.reason}: {refusal.points:,} not sent; rename it at the source"
+    source, destination = copy.target.source, copy.target.destination
+    if written.expired and destination.keeps_less_than(source):
+        yield (
+            f"{written.expired:,} points are older than retention policy {destination.name} of "
+            f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}) and were not "
+            "stored; alter the policy, or set options.incremental.fallback_days"
+        )
+
+
+def _down(moment: int, window: int) -> int:
+    """The start of the window that holds the moment."""
+    return moment - moment % window

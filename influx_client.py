@@ -1,0 +1,499 @@
+"""InfluxClient: one InfluxDB 1.x server. Reads that are provably complete, writes that are acknowledged.
+
+Every public method raises an `InfluxError` (answers.py draws the tree) and never returns a value for a failure.
+`InfluxClient._attempts` is the only place in the program that tries again.
+"""
+
+import gzip
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pandas as pd
+import requests
+import tenacity
+from influxdb import InfluxDBClient
+
+import answers
+import frames
+import influxql
+import line_protocol
+from answers import (
+    AccessDenied,
+    IncompleteAnswer,
+    InfluxError,
+    Overloaded,
+    QueryRefused,
+    QueryTooLarge,
+    Series,
+    Unreachable,
+)
+from config import Server
+from influxql import Location, Policy
+from line_protocol import Body, Point, Written
+from stopping import StopRequest
+from timeline import END_OF_TIME, FEWEST_ROWS, MIN_TIME, Span
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LONGEST_WAIT = 60.0
+"""Seconds: the delay between two attempts doubles up to this."""
+
+CHUNK_ROWS, CHUNK_CELLS = 10_000, 200_000
+"""How much one document of an answer, and so one frame and one write, holds at most."""
+
+PAGE_CELLS = 1_000_000
+"""How many rows times columns one page of rows holds at most; it is in memory as a whole."""
+
+PAGE_BYTES = 64 * 1024 * 1024
+"""The most bytes of one page off the wire; very long strings make the tool ask for fewer rows."""
+
+STATEMENTS = 1000
+"""How many statements go into one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Every point of a location in `span`, oldest first, in frames of bounded size."""
+
+    frames: tuple[pd.DataFrame, ...]
+    span: Span
+
+    @property
+    def rows(self) -> int:
+        """How many points."""
+        return sum(map(len, self.frames))
+
+
+class InfluxClient:
+    """A connection to one server, safe to use from several threads.
+
+    `role` names the server in messages ("source", "destination"). `stopping` interrupts waits between
+    attempts. Raises InfluxError when the server cannot be reached: the constructor pings it.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        role: str,
+        *,
+        timeout: float = 20,
+        retries: int = 3,
+        retry_delay: float = 5,
+        threads: int = 8,
+        stopping: StopRequest | None = None,
+    ) -> None:
+        self.name = f"{role} {server.url}"
+        self._url = server.url
+        self._timeout = timeout
+        self._retries = retries
+        self._retry_delay = retry_delay
+        self._stopping = stopping or StopRequest()
+        self._session = _session(server)
+        InfluxDBClient(  # it mounts the connection pool and the TLS settings on our session
+            server.host,
+            server.port,
+            path=server.path,
+            ssl=server.ssl,
+            pool_size=threads,
+            session=self._session,
+        )
+        self.version = self.ping()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    # ------------------------------------------------------------ what there is
+
+    def ping(self) -> str:
+        """The server's version."""
+        return self._attempts("ping", self._ping)
+
+    def get_databases(self) -> tuple[str, ...]:
+        """The databases that the user may see, but for `_internal`."""
+        names = self._names("SHOW DATABASES")
+        return tuple(name for name in names if name != "_internal")
+
+    def get_retention_policies(self, database: str) -> tuple[Policy, ...]:
+        """The policies of a database. Raises NotFound when there is no such database."""
+        (answer,) = self.query_data(influxql.show_retention_policies(database))
+        rows = [dict(zip(s.columns, row, strict=True)) for s in answer for row in s.rows]
+        return tuple(
+            Policy(
+                answers.as_text(row["name"]),
+                influxql.parse_go_duration(answers.as_text(row["duration"])),
+                influxql.parse_go_duration(answers.as_text(row["shardGroupDuration"])),
+                bool(row["default"]),
+            )
+            for row in rows
+        )
+
+    def create_database(self, database: str, default: Policy | None = None) -> None:
+        """Create the database, with this default policy; nothing happens when both are there already."""
+        self.query_data(influxql.create_database(database, default))
+
+    def create_retention_policy(self, database: str, policy: Policy) -> None:
+        """Create the policy. Raises QueryRefused when one of the name exists with other durations."""
+        self.query_data(influxql.create_retention_policy(database, policy))
+
+    def get_measurements(self, database: str) -> tuple[str, ...]:
+        """All measurements of a database, whatever their retention policy."""
+        return self._names("SHOW MEASUREMENTS", database)
+
+    def get_field_keys(self, database: str, policy: str) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Measurement -> field -> all the types it has in the shards of this policy."""
+        (answer,) = self.query_data("SHOW FIELD KEYS", database, policy)
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for series in answer:
+            types = found.setdefault(series.name, {})
+            for key, type_ in series.rows:
+                types[answers.as_text(key)] = (*types.get(answers.as_text(key), ()), answers.as_text(type_))
+        return found
+
+    def get_tag_keys(self, database: str) -> dict[str, tuple[str, ...]]:
+        """Measurement -> tag keys, whatever their retention policy."""
+        (answer,) = self.query_data("SHOW TAG KEYS", database)
+        found: dict[str, tuple[str, ...]] = {}
+        for series in answer:
+            found[series.name] = (*found.get(series.name, ()), *(answers.as_text(row[0]) for row in series.rows))
+        return found
+
+    def get_shard_groups(self, database: str, policy: str) -> tuple[Span, ...]:
+        """Where the policy holds data. Raises AccessDenied for a user who is not an administrator."""
+        (answer,) = self.query_data("SHOW SHARD GROUPS")
+        rows = [dict(zip(s.columns, map(answers.as_text, row), strict=True)) for s in answer for row in s.rows]
+        return tuple(
+            Span(answers.shard_time(row["start_time"]), answers.shard_time(row["end_time"]))
+            for row in rows
+            if row["database"] == database and row["retention_policy"] == policy
+        )
+
+    def get_first_timestamp(self, location: Location, field: str, types: Iterable[str]) -> int | None:
+        """The time of the oldest value of a field; None when it has none."""
+        return self.get_edges("first", [(location, field, types)])[0]
+
+    def get_last_timestamp(
+        self, location: Location, field: str, types: Iterable[str], end: int = END_OF_TIME
+    ) -> int | None:
+        """The time of the newest value of a field that is older than `end`; None when it has none."""
+        return self.get_edges("last", [(location, field, types)], end=end)[0]
+
+    def get_edges(
+        self,
+        edge: str,
+        fields: Sequence[tuple[Location, str, Iterable[str]]],
+        start: int = MIN_TIME,
+        end: int = END_OF_TIME,
+    ) -> list[int | None]:
+        """The time of the `first` or `last` value in `[start, end)` of each (location, field, types).
+
+        One statement for each type of a field, many to a request: two selectors in one statement, such as
+        `last(a), last(b)`, would answer time 0.
+        """
+        asked = [(i, t) for i, (_, _, types) in enumerate(fields) for t in types]
+        statements = [influxql.select_edge(edge, *fields[i][:2], t, start, end) for i, t in asked]
+        found: list[list[int]] = [[] for _ in fields]
+        for (index, _), answer in zip(asked, self._many(statements), strict=True):
+            found[index].extend(row[0] for series in answer for row in series.rows)
+        best = max if edge == "last" else min
+        return [best(times) if times else None for times in found]
+
+    def get_field_type(self, location: Location, field: str, span: Span) -> str | None:
+        """The type of a field inside one shard group; None when it has no value there."""
+        (answer,) = self.query_data(influxql.select_type(location, field, span.start, span.end))
+        rows = [row for series in answer for row in series.rows]
+        return frames.field_types(frames.to_frame(rows, [field], [])).get(field)
+
+    def count_values(self, location: Location, fields: Sequence[str], span: Span) -> int:
+        """How many values these fields have in the range."""
+        statements = [influxql.select_count(location, f, span.start, span.end) for f in fields]
+        return sum(row[1] for answer in self._many(statements) for series in answer for row in series.rows)
+
+    # ------------------------------------------------------------ reading
+
+    def query_data(
+        self, query: str, database: str = "", policy: str = "", *, statements: int = 1
+    ) -> list[list[Series]]:
+        """The answer to each of the statements in `query`, whole."""
+        answers: list[list[Series]] = [[] for _ in range(statements)]
+
+        def ask() -> None:
+            for answer in answers:
+                answer.clear()
+            for statement, series in self._stream(query, database, policy, statements=statements):
+                answers[statement].append(series)
+
+        self._attempts(f"query {influxql.printable(query[:200])}", ask)
+        return answers
+
+    def query_to_dataframe(
+        self, location: Location, fields: Sequence[str], tags: Sequence[str], span: Span
+    ) -> pd.DataFrame:
+        """All points of the range as one frame, in memory: for ranges known to be small."""
+        parts = list(self.query_to_dataframes(location, fields, tags, span))
+        return pd.concat(parts, ignore_index=True) if parts else frames.to_frame([], fields, tags)
+
+    def query_to_dataframes(
+        self, location: Location, fields: Sequence[str], tags: Sequence[str], span: Span
+    ) -> Iterator[pd.DataFrame]:
+        """All points of the range, oldest first, in frames of bounded size."""
+        position = span.start
+        while position < span.end:
+            page = self.read_page(location, fields, tags, Span(position, span.end))
+            yield from page.frames
+            position = page.span.end
+
+    def read_page(
+        self,
+        location: Location,
+        fields: Sequence[str],
+        tags: Sequence[str],
+        span: Span,
+        rows: int | None = None,
+    ) -> Page:
+        """The oldest points of the range: about `rows` of them, but all that share a time, or none.
+
+        The page's own span says how far it got: every point of that span is in it. Nothing of an answer is
+        handed out before the end of the answer has proved it complete, because a query that is interrupted
+        goes on for a while with some of its series missing.
+        """
+        limit = rows or page_rows(len(fields) + len(tags))
+        while True:
+            parts = self._read_rows(location, fields, tags, span, limit)
+            count = sum(map(len, parts))
+            if count < limit:
+                return Page(tuple(parts), span)
+            last = int(frames.times(parts[-1])[-1])
+            if last > int(frames.times(parts[0])[0]):
+                # the points at the last time may go on beyond the limit: leave them to the next page
+                whole = [part for part in (frames.before(p, last) for p in parts) if len(part)]
+                return Page(tuple(whole), Span(span.start, last))
+            limit *= 2
+
+    def _read_rows(
+        self, location: Location, fields: Sequence[str], tags: Sequence[str], span: Span, limit: int
+    ) -> list[pd.DataFrame]:
+        query = influxql.select_points(location, fields, tags, span.start, span.end, limit)
+        chunk = max(1, min(CHUNK_ROWS, limit, CHUNK_CELLS // (1 + len(fields) + len(tags))))
+        bytes_allowed = PAGE_BYTES if limit > FEWEST_ROWS else None
+
+        def read() -> list[pd.DataFrame]:
+            answer = self._stream(query, chunk_rows=chunk, most_bytes=bytes_allowed)
+            try:
+                return [frames.to_frame(series.rows, fields, tags) for _, series in answer]
+            except frames.UnexpectedColumns as error:
+                raise QueryRefused(
+                    f"{location} has names that queries cannot tell apart ({error}); rename one at the source"
+                ) from error
+
+        return self._attempts(f"read {location}", read)
+
+    def read_windows(
+        self, location: Location, averaged: Sequence[str], latest: Sequence[str], span: Span, window: int
+    ) -> Page:
+        """One point per window of `window` ns, series and field: the mean or the last value; oldest first."""
+        query = influxql.select_windows(location, averaged, latest, span.start, span.end, window)
+        fields = [*averaged, *latest]
+
+        def read() -> list[Series]:
+            return [series for _, series in self._stream(query, most_bytes=PAGE_BYTES)]
+
+        answer = self._attempts(f"read {location}", read)
+        tags = sorted({tag for series in answer for tag in series.tags})
+        rows = [
+            [*row, *(series.tags.get(tag, "").encode("utf-8", "surrogateescape") or None for tag in tags)]
+            for series in answer
+            for row in series.rows
+        ]
+        rows.sort(key=lambda row: int(row[0]))
+        parts = [rows[i : i + CHUNK_ROWS] for i in range(0, len(rows), CHUNK_ROWS)]
+        return Page(tuple(frames.to_frame(part, fields, tags) for part in parts), span)
+
+    def _names(self, query: str, database: str = "") -> tuple[str, ...]:
+        (answer,) = self.query_data(query, database)
+        return tuple(answers.as_text(row[0]) for series in answer for row in series.rows)
+
+    def _many(self, statements: Sequence[str]) -> Iterator[list[Series]]:
+        """The answers to many statements, a bounded number of them to a request."""
+        for i in range(0, len(statements), STATEMENTS):
+            part = statements[i : i + STATEMENTS]
+            yield from self.query_data("; ".join(part), statements=len(part))
+
+    def _stream(
+        self,
+        query: str,
+        database: str = "",
+        policy: str = "",
+        *,
+        statements: int = 1,
+        chunk_rows: int = CHUNK_ROWS,
+        most_bytes: int | None = None,
+    ) -> Iterator[tuple[int, Series]]:
+        """The series of an answer with the number of their statement, as they arrive.
+
+        The iterator raises IncompleteAnswer at its end unless the answer was whole. The proof is a last
+        statement of ours: the server does not run it when one before it failed, and an answer that was cut
+        off, even at a document's edge, lacks it.
+        """
+        params = {"db": database, "rp": policy, "epoch": "ns", "chunked": "true", "chunk_size": chunk_rows}
+        response = self._send("query", params, {"q": f"{query}; SHOW DATABASES"}, stream=True)
+        with response:
+            if response.status_code != 200:
+                raise answers.query_error(response.status_code, self._body(response))
+            if response.headers.get("Content-Type") != "application/x-msgpack":
+                kind = response.headers.get("Content-Type")
+                raise IncompleteAnswer(f"the answer is {kind}, not InfluxDB's; is a proxy in the way?")
+            complete = -1
+            for result in answers.results(self._pieces(response, most_bytes)):
+                statement = result[b"statement_id"]
+                for series in result.get(b"series", ()) if statement < statements else ():
+                    yield statement, answers.series_of(series)
+                if b"partial" not in result:
+                    complete = statement
+            if complete != statements:
+                raise IncompleteAnswer("the answer ended before it was complete")
+
+    def _pieces(self, response: requests.Response, most_bytes: int | None) -> Iterator[bytes]:
+        received = 0
+        try:
+            for piece in response.iter_content(1 << 18):
+                received += len(piece)
+                if most_bytes and received > most_bytes:
+                    raise QueryTooLarge(f"the answer is larger than {most_bytes} bytes")
+                yield piece
+        except requests.RequestException as error:
+            raise Unreachable(f"the connection was lost: {answers.reason(error)}") from error
+
+    # ------------------------------------------------------------ writing
+
+    def write_dataframe(self, frame: pd.DataFrame, location: Location) -> Written:
+        """Write the points of a frame, in its order, in acknowledged requests one after the other.
+
+        The types of the columns decide the types of the fields. Raises WriteRefused for points that the server
+        does not take; points older than its retention policy are counted instead.
+        """
+        encoded = line_protocol.encode_frame(frame, location.measurement)
+        written = Written(refusals=encoded.refusals)
+        for body in encoded.bodies:
+            written += self._write(body, location.database, location.policy)
+        return written
+
+    def write_points(self, points: Iterable[Point], database: str, policy: str) -> Written:
+        """Write single points, each line in a request of its own when a name needs it."""
+        written = Written()
+        for body in line_protocol.encode_points(points):
+            written += self._write(body, database, policy)
+        return written
+
+    def _write(self, body: Body, database: str, policy: str) -> Written:
+        params = {"db": database, "rp": policy, "precision": "ns"}
+        # the checksum of gzip turns a request that was cut on its way into an error
+        data = gzip.compress(body.text, 1)
+
+        def send() -> int:
+            response = self._send("write", params, data, {"Content-Encoding": "gzip"})
+            if response.status_code == 204:
+                return 0
+            return answers.expired(response.status_code, self._body(response))
+
+        expired = self._attempts(f"write {body.points} points to {database}.{policy}", send)
+        return Written(body.points - expired, body.values, len(body.text), expired)
+
+    # ------------------------------------------------------------ requests
+
+    def _ping(self) -> str:
+        response = self._send("ping", {}, method="GET")
+        if response.status_code in (401, 403):
+            raise answers.http_error(response.status_code, self._body(response))
+        version = response.headers.get("X-Influxdb-Version")
+        if response.status_code not in (200, 204) or not version:
+            if response.status_code >= 500:
+                raise Overloaded(f"HTTP {response.status_code}")
+            raise QueryRefused(f"no InfluxDB answers there (HTTP {response.status_code}); check the url")
+        return version
+
+    def _send(
+        self,
+        endpoint: str,
+        params: Mapping[str, str | int],
+        data: Mapping[str, str] | bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        method: str = "POST",
+        stream: bool = False,
+    ) -> requests.Response:
+        """One request. Redirects are not followed: a backup must not end up elsewhere."""
+        try:
+            response = self._session.request(
+                method,
+                f"{self._url}/{endpoint}",
+                params={k: v for k, v in params.items() if v != ""},
+                data=data,
+                headers=headers,
+                timeout=self._timeout,
+                stream=stream,
+                allow_redirects=False,
+            )
+        except requests.exceptions.SSLError as error:
+            raise AccessDenied(
+                f"TLS: {answers.reason(error)}; for a private certificate authority set ca_file"
+            ) from error
+        except requests.RequestException as error:
+            raise Unreachable(answers.reason(error)) from error
+        if 300 <= response.status_code < 400:
+            target = response.headers.get("Location", "elsewhere")
+            raise QueryRefused(f"the server redirects to {target}; put the final address into url")
+        return response
+
+    def _body(self, response: requests.Response) -> str:
+        """The error text of an answer."""
+        try:
+            return answers.error_text(response.content)
+        except requests.RequestException as error:
+            raise Unreachable(f"the connection was lost: {answers.reason(error)}") from error
+
+    def _attempts(self, what: str, request: Callable[[], T]) -> T:
+        """Make a request until it succeeds, fails for good, or has failed `retries` times more than once."""
+        doing = f"{self.name}: {what}"
+
+        def report(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            wait = state.next_action.sleep if state.next_action else 0
+            logger.warning(
+                "%s: %s; retry %d of %d in %.1f s", doing, error, state.attempt_number, self._retries, wait
+            )
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, InfluxError) and e.retryable),
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(self._retries + 1), lambda _: self._stopping.is_set()
+            ),
+            wait=tenacity.wait_exponential_jitter(self._retry_delay, LONGEST_WAIT, jitter=self._retry_delay / 4),
+            sleep=self._stopping.wait,
+            before_sleep=report,
+            reraise=True,
+        )
+        try:
+            return retrying(request)
+        except InfluxError as error:
+            tried = f" (tried {self._retries + 1} times)" if error.retryable else ""
+            raise type(error)(f"{doing}: {error}{tried}") from error
+
+
+def page_rows(columns: int) -> int:
+    """How many rows of so many columns a page holds."""
+    return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
+
+
+def _session(server: Server) -> requests.Session:
+    """A session that ignores proxies and netrc of the environment."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = str(server.ca_file) if server.ca_file else server.verify_ssl
+    session.headers.update({"Accept": "application/x-msgpack", "User-Agent": "influxdb-backup"})
+    if server.user:
+        session.auth = (server.user.encode(), server.password.get_secret_value().encode())
+    return session

@@ -1,0 +1,178 @@
+"""InfluxQL text: every statement the tool sends is built here, from names and times, without any effect.
+
+Names are `str`; bytes that are not UTF-8 are held as lone surrogates (`surrogateescape`), so that no name
+is ever changed on its way. Times are `int` nanoseconds and ranges are half-open: `[start, end)`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where points live: one measurement in one retention policy of one database."""
+
+    database: str
+    policy: str
+    measurement: str
+
+    def __str__(self) -> str:
+        """How messages name it, e.g. `telegraf.autogen.cpu`."""
+        return f"{self.database}.{self.policy}.{printable(self.measurement)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A retention policy. Durations are nanoseconds; a `duration` of 0 keeps points for ever."""
+
+    name: str
+    duration: int
+    shard_duration: int
+    is_default: bool
+
+    def keeps_less_than(self, other: "Policy") -> bool:
+        """Whether points that `other` still keeps are already refused here."""
+        return self.duration != 0 and (other.duration == 0 or self.duration < other.duration)
+
+
+def printable(name: str) -> str:
+    """The name as one line of plain text, for messages: control characters and stray bytes are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def quote(name: str) -> str:
+    r"""A quoted identifier: `di"sk` becomes `"di\"sk"`."""
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def is_quotable(name: str) -> bool:
+    """Whether InfluxQL's quotes can hold this name: its scanner accepts no CR, no NUL, and only UTF-8."""
+    return not any(c in "\r\0" or "\ud800" <= c <= "\udfff" for c in name)
+
+
+def exact_regex(name: str) -> str:
+    """A regex that matches this name alone, for the names that quotes cannot hold.
+
+    Go's regexp sees a byte that is not UTF-8 as U+FFFD, so two names that differ in such a byte alone match
+    both; the reader counts the columns that come back and refuses the answer then.
+    """
+    return "/^(?s:" + "".join(_regex_character(c) for c in name) + ")$/"
+
+
+def _regex_character(character: str) -> str:
+    if character.isascii() and character.isalnum():
+        return character
+    code = 0xFFFD if "\ud800" <= character <= "\udfff" else ord(character)
+    return f"\\x{{{code:X}}}"
+
+
+def _column(name: str, kind: str) -> str:
+    """One selected column. A regex takes no `::kind`, so it selects a tag or a field, whichever there is."""
+    return f"{quote(name)}::{kind}" if is_quotable(name) else exact_regex(name)
+
+
+def _from(location: Location) -> str:
+    name = location.measurement
+    table = quote(name) if is_quotable(name) else exact_regex(name)
+    return f"{quote(location.database)}.{quote(location.policy)}.{table}"
+
+
+def _where(start: int, end: int) -> str:
+    return f"time >= {start} AND time < {end}"
+
+
+def select_points(
+    location: Location, fields: Iterable[str], tags: Iterable[str], start: int, end: int, limit: int
+) -> str:
+    """The first `limit` rows of the range over all series, oldest first: the fields, then the tags.
+
+    Without GROUP BY the server merges all series by time, which is the order that makes the newest point of
+    the destination a true watermark.
+    """
+    columns = [_column(f, "field") for f in fields] + [_column(t, "tag") for t in tags]
+    return f"SELECT {', '.join(columns)} FROM {_from(location)} WHERE {_where(start, end)} LIMIT {limit}"
+
+
+def select_windows(
+    location: Location, averaged: Iterable[str], latest: Iterable[str], start: int, end: int, window: int
+) -> str:
+    """One row per window and series: the mean of the `averaged` fields, the last of the `latest` ones."""
+    columns = [f"mean({_column(f, 'field')})" for f in averaged]
+    columns += [f"last({_column(f, 'field')})" for f in latest]
+    return (
+        f"SELECT {', '.join(columns)} FROM {_from(location)} WHERE {_where(start, end)} "
+        f"GROUP BY time({window}ns), * fill(none)"
+    )
+
+
+def select_edge(edge: str, location: Location, field: str, type_: str, start: int, end: int) -> str:
+    """The first or last (`edge`) point of a field among the shards where it has this type.
+
+    A cast in the other direction (a number read as text) gives nothing, one between number types gives the
+    right time, so asking once for each type of a field finds its true edge.
+    """
+    column = f"{quote(field)}::{type_}" if is_quotable(field) else exact_regex(field)
+    return f"SELECT {edge}({column}) FROM {_from(location)} WHERE {_where(start, end)}"
+
+
+def select_type(location: Location, field: str, start: int, end: int) -> str:
+    """One value of the field in the range, whose type on the wire is the field's type there."""
+    return f"SELECT {_column(field, 'field')} FROM {_from(location)} WHERE {_where(start, end)} LIMIT 1"
+
+
+def select_count(location: Location, field: str, start: int, end: int) -> str:
+    """How many values of the field are in the range."""
+    return f"SELECT count({_column(field, 'field')}) FROM {_from(location)} WHERE {_where(start, end)}"
+
+
+def show_retention_policies(database: str) -> str:
+    """Name, duration, shard group duration, replication and default flag of each policy."""
+    return f"SHOW RETENTION POLICIES ON {quote(database)}"
+
+
+def create_database(database: str, policy: Policy | None = None) -> str:
+    """Creates the database, with this default policy instead of the server's own `autogen`."""
+    statement = f"CREATE DATABASE {quote(database)}"
+    if policy is None:
+        return statement
+    return (
+        f"{statement} WITH DURATION {_go_duration(policy.duration)} REPLICATION 1 "
+        f"SHARD DURATION {_go_duration(policy.shard_duration)} NAME {quote(policy.name)}"
+    )
+
+
+def create_retention_policy(database: str, policy: Policy) -> str:
+    """Creates the policy with the same durations and default flag."""
+    default = " DEFAULT" if policy.is_default else ""
+    return (
+        f"CREATE RETENTION POLICY {quote(policy.name)} ON {quote(database)} "
+        f"DURATION {_go_duration(policy.duration)} REPLICATION 1 "
+        f"SHARD DURATION {_go_duration(policy.shard_duration)}{default}"
+    )
+
+
+_UNITS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000}
+
+
+def parse_go_duration(text: str) -> int:
+    """`168h0m0s` as SHOW RETENTION POLICIES prints it, in nanoseconds.
+
+    Raises ValueError for anything else; policies have whole seconds.
+    """
+    total, digits = 0, ""
+    for character in text:
+        if character.isdigit():
+            digits += character
+        elif digits and character in _UNITS:
+            total += int(digits) * _UNITS[character]
+            digits = ""
+        else:
+            raise ValueError(f"not a duration of a retention policy: {text!r}")
+    if digits or not text:
+        raise ValueError(f"not a duration of a retention policy: {text!r}")
+    return total
+
+
+def _go_duration(nanoseconds: int) -> str:
+    """A duration that CREATE statements accept; InfluxQL knows `0s` as infinite."""
+    return f"{nanoseconds // _UNITS['s']}s"

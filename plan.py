@@ -1,0 +1,302 @@
+"""What to copy: which retention policies, measurements and fields, and from where each field resumes."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import influxql
+import line_protocol
+from answers import AccessDenied, NotFound, QueryRefused
+from config import FieldRules, Job
+from influx_client import InfluxClient
+from influxql import Location, Policy
+from line_protocol import Refusal
+from timeline import DAY, END_OF_TIME, MIN_TIME, Span
+from values import format_duration, is_selected
+
+logger = logging.getLogger(__name__)
+
+NUMERIC = ("float", "integer")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One retention policy on both sides."""
+
+    database: str
+    source: Policy
+    destination: Policy
+    groups: tuple[Span, ...] | None
+    """Shard groups of the source; None when the user may not see them."""
+    written_groups: tuple[Span, ...]
+    """Shard groups of the destination, as far as the user may see them."""
+    written_types: Mapping[str, Mapping[str, tuple[str, ...]]]
+    """Measurement -> field -> its types at the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One measurement to copy: from where, to where, and what of it."""
+
+    source: Location
+    target: Target
+    types: Mapping[str, tuple[str, ...]]
+    """Field -> its types in the source's shards, of the fields that are wanted."""
+    tags: tuple[str, ...]
+    rules: FieldRules = field(default_factory=FieldRules)
+    starts: Mapping[str, int] = field(default_factory=dict)
+    """Field -> where to begin; a field that has nothing to copy is not in it."""
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def destination(self) -> Location:
+        """Where its points go."""
+        return Location(self.target.database, self.target.destination.name, self.source.measurement)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether a field has different types in different shards."""
+        return any(len(types) > 1 for types in self.types.values())
+
+    @property
+    def written_types(self) -> Mapping[str, tuple[str, ...]]:
+        """Field -> its types at the destination."""
+        return self.target.written_types.get(self.source.measurement, {})
+
+
+# ---------------------------------------------------------------- decisions, pure
+
+
+def get_fields_to_backup(types: Mapping[str, tuple[str, ...]], rules: FieldRules) -> dict[str, tuple[str, ...]]:
+    """The fields that the rules select, with their types: by name first, then by type."""
+    allowed = allowed_types(rules)
+    return {
+        name: kinds
+        for name, kinds in types.items()
+        if is_selected(name, rules.include, rules.exclude) and allowed.intersection(kinds)
+    }
+
+
+def allowed_types(rules: FieldRules) -> frozenset[str]:
+    """The field types that the rules let through."""
+    if not rules.types:
+        return frozenset({"float", "integer", "string", "boolean", "unsigned"})
+    numeric = NUMERIC if "numeric" in rules.types else ()
+    return frozenset({*rules.types, *numeric} - {"numeric"})
+
+
+def is_obsolete(copied: int | None, newest: int | None, threshold: int, now: int) -> bool:
+    """Whether the newest copied value is older than the threshold and the source has nothing newer."""
+    if copied is None or copied >= now - threshold:
+        return False
+    return newest is None or newest <= copied
+
+
+def filter_obsolete_fields(
+    copied: Mapping[str, int | None], newest: Mapping[str, int | None], threshold: int, now: int
+) -> tuple[str, ...]:
+    """The fields that are still worth a query."""
+    return tuple(f for f in copied if not is_obsolete(copied[f], newest.get(f), threshold, now))
+
+
+def resume_points(
+    copied: Mapping[str, int | None], first: Mapping[str, int | None], fallback: int | None
+) -> dict[str, int]:
+    """Where each field begins: at its newest copied value, else at its first one in the source.
+
+    `fallback` replaces the first one while nothing of the measurement has been copied. A field without any
+    value is left out.
+    """
+    is_empty = all(time is None for time in copied.values())
+    starts = {}
+    for name, watermark in copied.items():
+        start = watermark if watermark is not None else first.get(name)
+        if is_empty and fallback is not None and start is not None:
+            start = max(start, fallback)
+        if start is not None:
+            starts[name] = start
+    return starts
+
+
+def split_for_downsampling(types: Mapping[str, tuple[str, ...]]) -> tuple[list[str], list[str]]:
+    """The fields to average, and those of which the last value of a window stands for it.
+
+    Raises QueryRefused for a field that is both a number and something else.
+    """
+    averaged, latest = [], []
+    for name, kinds in types.items():
+        numbers = [k in NUMERIC for k in kinds]
+        if any(numbers) and not all(numbers):
+            raise QueryRefused(
+                f"field {name!r} is {' and '.join(kinds)} in different shards, so it has no mean; exclude it, or "
+                "copy without source.group_by"
+            )
+        (averaged if all(numbers) else latest).append(name)
+    return averaged, latest
+
+
+# ---------------------------------------------------------------- asking both servers
+
+
+class Planner:
+    """Looks at both servers and plans the copies of one run; `now` is its fixed time, nanoseconds."""
+
+    def __init__(self, job: Job, source: InfluxClient, destination: InfluxClient, now: int) -> None:
+        self._job = job
+        self._options = job.options
+        self._source = source
+        self._destination = destination
+        self._now = now
+
+    # ------------------------------------------------------------ both sides of a database
+
+    def prepare(self, name: str, target: str) -> list[Target]:
+        """Create what is missing at the destination, and look at each retention policy on both sides."""
+        try:
+            policies = self._source.get_retention_policies(name)
+        except NotFound as error:
+            known = ", ".join(self._source.get_databases()) or "none that this user may see"
+            raise NotFound(f"{error}; the source has: {known}") from error
+        existing = self._create_missing(target, policies)
+        return [self._target(name, target, policy, existing) for policy in policies]
+
+    def _create_missing(self, target: str, policies: Sequence[Policy]) -> dict[str, Policy]:
+        """The destination's policies after those that it lacks were made. Existing ones are never altered."""
+        if target not in self._destination.get_databases():
+            default = next((p for p in policies if p.is_default), None)
+            self._destination.create_database(target, default)
+            logger.info("created database %s", target)
+        there = {p.name: p for p in self._destination.get_retention_policies(target)}
+        missing = [p for p in policies if p.name not in there]
+        for policy in missing:
+            self._destination.create_retention_policy(target, policy)
+            logger.info("created retention policy %s.%s", target, policy.name)
+        return there | {p.name: p for p in missing}
+
+    def _target(self, name: str, target: str, policy: Policy, existing: Mapping[str, Policy]) -> Target:
+        there = existing[policy.name]
+        if there.keeps_less_than(policy):
+            logger.warning(
+                "retention policy %s keeps points for %s at the destination, but for %s at the source",
+                f"{target}.{policy.name}",
+                kept(there),
+                kept(policy),
+            )
+        return Target(
+            target,
+            policy,
+            there,
+            self._groups(self._source, name, policy),
+            self._groups(self._destination, target, policy) or (),
+            self._destination.get_field_keys(target, policy.name),
+        )
+
+    def _groups(self, client: InfluxClient, database: str, policy: Policy) -> tuple[Span, ...] | None:
+        try:
+            return client.get_shard_groups(database, policy.name)
+        except AccessDenied:
+            logger.info("%s: no right to see shard groups; assuming the policy's shard duration", client.name)
+            return None
+
+    # ------------------------------------------------------------ what to copy of a retention policy
+
+    def plan(self, database: str, target: Target, tags: Mapping[str, tuple[str, ...]]) -> list[Copy]:
+        """Every measurement that has something to copy in this policy."""
+        found = self._source.get_field_keys(database, target.source.name)
+        selected = sorted(m for m in found if self._is_wanted(m))
+        copies = [
+            self._select(Location(database, target.source.name, m), target, found[m], tags.get(m, ()))
+            for m in selected
+        ]
+        copies = [self._without_unkeepable(c) for c in copies if c.types]
+        if self._options.range is not None:
+            return [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
+        return self._resume(copies)
+
+    def _is_wanted(self, measurement: str) -> bool:
+        rules = self._job.measurements
+        return is_selected(measurement, rules.include, rules.exclude)
+
+    def _select(
+        self, source: Location, target: Target, types: Mapping[str, tuple[str, ...]], tags: tuple[str, ...]
+    ) -> Copy:
+        specific = self._job.measurements.specific.get(source.measurement)
+        rules = specific.fields if specific else FieldRules()
+        return Copy(source, target, get_fields_to_backup(types, rules), tags, rules)
+
+    def _without_unkeepable(self, copy: Copy) -> Copy:
+        """The copy without the names that InfluxDB cannot keep; they are counted instead of sent."""
+        reason = line_protocol.measurement_problem(copy.source.measurement)
+        if reason:
+            return replace(
+                copy, types={}, refusals=(self._refusal(copy, "measurement", tuple(copy.types), reason),)
+            )
+        reasons = {name: line_protocol.field_problem(name) for name in copy.types}
+        return replace(
+            copy,
+            types={name: types for name, types in copy.types.items() if not reasons[name]},
+            refusals=tuple(
+                self._refusal(copy, f"field {influxql.printable(name)!r}", (name,), why)
+                for name, why in reasons.items()
+                if why
+            ),
+        )
+
+    def _refusal(self, copy: Copy, what: str, fields: Sequence[str], reason: str) -> Refusal:
+        limits = self._options.range
+        span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
+        return Refusal(what, reason, self._source.count_values(copy.source, fields, span))
+
+    def _resume(self, copies: Sequence[Copy]) -> list[Copy]:
+        """The copies with the place where each field resumes, as the destination tells it."""
+        copied = self._newest_copied(copies)
+        copies, copied = self._without_obsolete(copies, copied)
+        unknown = [(c, f) for c, times in zip(copies, copied, strict=True) for f, t in times.items() if t is None]
+        found = self._source.get_edges("first", [(c.source, f, c.types[f]) for c, f in unknown])
+        first: dict[Location, dict[str, int | None]] = {}
+        for (copy, name), edge in zip(unknown, found, strict=True):
+            first.setdefault(copy.source, {})[name] = edge
+        days = self._options.incremental.fallback_days
+        fallback = None if days is None else self._now - int(days * DAY)
+        return [
+            replace(copy, starts=resume_points(times, first.get(copy.source, {}), fallback))
+            for copy, times in zip(copies, copied, strict=True)
+        ]
+
+    def _newest_copied(self, copies: Sequence[Copy]) -> list[dict[str, int | None]]:
+        """For each copy, the newest time of each field at the destination, not counting points after now."""
+        asked = [(c, f) for c in copies for f in c.types if f in c.written_types]
+        found = self._destination.get_edges(
+            "last", [(c.destination, f, c.written_types[f]) for c, f in asked], end=self._now + 1
+        )
+        newest = {(c.source, f): edge for (c, f), edge in zip(asked, found, strict=True)}
+        return [{f: newest.get((c.source, f)) for f in c.types} for c in copies]
+
+    def _without_obsolete(
+        self, copies: Sequence[Copy], copied: Sequence[dict[str, int | None]]
+    ) -> tuple[list[Copy], list[dict[str, int | None]]]:
+        """Leave out measurements, then fields, that have had nothing new for longer than the thresholds."""
+        of_measurement = self._options.incremental.obsolete_threshold
+        of_field = self._options.field_obsolete_threshold
+        if of_measurement is None and of_field is None:
+            return list(copies), list(copied)
+        asked = [(c, f) for c in copies for f in c.types]
+        edges = self._source.get_edges("last", [(c.source, f, c.types[f]) for c, f in asked])
+        newest = {(c.source, f): edge for (c, f), edge in zip(asked, edges, strict=True)}
+        kept = []
+        for copy, times in zip(copies, copied, strict=True):
+            there = {f: newest[copy.source, f] for f in times}
+            fields: tuple[str, ...] = tuple(times)
+            if of_field is not None:
+                fields = filter_obsolete_fields(times, there, of_field, self._now)
+            if of_measurement is not None and not filter_obsolete_fields(times, there, of_measurement, self._now):
+                fields = ()
+            if len(fields) < len(times):
+                logger.info("%s: %d obsolete fields skipped", copy.source, len(times) - len(fields))
+            kept.append((replace(copy, types={f: copy.types[f] for f in fields}), {f: times[f] for f in fields}))
+        return [copy for copy, _ in kept], [times for _, times in kept]
+
+
+def kept(policy: Policy) -> str:
+    """How long a policy keeps points, in words: `7d`, `ever`."""
+    return format_duration(policy.duration) if policy.duration else "ever"

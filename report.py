@@ -1,0 +1,105 @@
+"""Results of a run as small frozen values, and the summary table that is printed from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from line_protocol import Written
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementResult:
+    """What became of one measurement in one retention policy. `problems` is empty when all of it is there."""
+
+    name: str
+    written: Written = field(default_factory=Written)
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseResult:
+    """What became of one database; `problems` are those that concern it as a whole."""
+
+    name: str
+    measurements: tuple[MeasurementResult, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What became of a run of one job; `problems` are those that concern it as a whole."""
+
+    job: str
+    databases: tuple[DatabaseResult, ...] = ()
+    problems: tuple[str, ...] = ()
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def written(self) -> Written:
+        """All that was written."""
+        return sum((m.written for d in self.databases for m in d.measurements), Written())
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Every problem, the widest first."""
+        per_database = (p for d in self.databases for p in d.problems)
+        per_measurement = (p for d in self.databases for m in d.measurements for p in m.problems)
+        return (*self.problems, *per_database, *per_measurement)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether everything that the job names is at the destination."""
+        return not self.failures
+
+    @property
+    def outcome(self) -> str:
+        """One word for the table."""
+        if not self.succeeded:
+            return "FAILED"
+        return "stopped" if self.stopped else "ok"
+
+
+_HEADINGS = ("job", "databases", "measurements", "points", "values", "bytes", "seconds", "result")
+
+
+def summary(results: Sequence[JobResult]) -> str:
+    """The table of all jobs, then one line for each failure.
+
+    Points are lines written, values are field values, bytes are line protocol before compression.
+    """
+    rows = [_HEADINGS, *(_row(r) for r in results)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
+    lines = [_aligned(row, widths) for row in rows]
+    lines.insert(1, "  ".join("-" * w for w in widths))
+    lines += [f"FAILED {r.job}: {failure}" for r in results for failure in r.failures]
+    return "\n".join(lines)
+
+
+def _row(result: JobResult) -> tuple[str, ...]:
+    written = result.written
+    measurements = sum(len(d.measurements) for d in result.databases)
+    numbers = (len(result.databases), measurements, written.points, written.values)
+    return (
+        result.job,
+        *(f"{n:,}" for n in numbers),
+        format_bytes(written.bytes),
+        f"{result.seconds:.1f}",
+        result.outcome,
+    )
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    """Text to the left, numbers to the right."""
+    text_columns = (0, len(row) - 1)
+    sized = enumerate(zip(row, widths, strict=True))
+    cells = (cell.ljust(width) if i in text_columns else cell.rjust(width) for i, (cell, width) in sized)
+    return "  ".join(cells).rstrip()
+
+
+def format_bytes(count: float) -> str:
+    """`12.3 MB`, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,21 @@
+"""A request to stop that a signal handler may make: `threading.Event.set` in a handler can deadlock."""
+
+import time
+
+
+class StopRequest:
+    """Has the two methods of `threading.Event` that a waiter needs; setting it is one assignment."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        return self.requested
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but no longer than until a stop is requested; says whether it is."""
+        until = time.monotonic() + seconds
+        while not self.requested and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+        return self.requested

@@ -1,0 +1,211 @@
+"""Time arithmetic: which ranges to read, how long one query may be, where writes must be cut. Pure.
+
+All times are `int` nanoseconds, all ranges half-open.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+SECOND = 1_000_000_000
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+MIN_TIME = -9223372036854775806
+END_OF_TIME = 9223372036854775807
+
+_YEAR_ONE = -62135596800 * SECOND
+"""Shard groups are multiples of their duration since year 1, not since 1970, so a week starts on Monday."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of time, `[start, end)`."""
+
+    start: int
+    end: int
+
+    def clip(self, start: int, end: int) -> "Span":
+        """The part of it inside `[start, end)`; empty (end <= start) when there is none."""
+        return Span(max(self.start, start), min(self.end, end))
+
+    @property
+    def length(self) -> int:
+        """Nanoseconds."""
+        return self.end - self.start
+
+
+def shard_grid(first: int, last: int, duration: int) -> tuple[Span, ...]:
+    """The shard groups that a policy's shard duration makes between two points, both included."""
+    start = first - (first - _YEAR_ONE) % duration
+    spans = (Span(s, s + duration) for s in range(start, last + 1, duration))
+    return tuple(s.clip(MIN_TIME, END_OF_TIME) for s in spans)
+
+
+def assumed_groups(span: Span, duration: int, now: int, *, exact: bool) -> tuple[Span, ...]:
+    """Shard groups for a user who may not see the real ones: the policy's grid over the whole span.
+
+    Unless types must be exact, all that lies before the present shard group counts as one group.
+    """
+    if span.length <= 0:
+        return ()
+    present = now - (now - _YEAR_ONE) % duration
+    if exact or span.start >= present:
+        return shard_grid(span.start, span.end - 1, duration)
+    past = Span(span.start, min(present, span.end))
+    return (past, *(shard_grid(present, span.end - 1, duration) if span.end > present else ()))
+
+
+def group_around(moment: int, duration: int, groups: Iterable[Span]) -> Span:
+    """The shard group that a point at this moment is written into: an existing one, or a new one."""
+    existing = next((g for g in sorted(groups) if g.start <= moment < g.end), None)
+    return existing or shard_grid(moment, moment, duration)[0]
+
+
+def aligned_spans(groups: Iterable[Span], window: int) -> tuple[Span, ...]:
+    """Where data can be, widened to whole windows of `window` nanoseconds since 1970."""
+    widened = (Span(g.start - g.start % window, g.end + -g.end % window) for g in groups)
+    return tuple(_merge(sorted(g.clip(MIN_TIME, END_OF_TIME) for g in widened)))
+
+
+def data_spans(groups: Iterable[Span], now: int, *, exact: bool) -> tuple[Span, ...]:
+    """Where data can be, in order, without overlaps: shard groups that touch are one span.
+
+    `exact`: no span crosses a shard group's boundary, because only inside one shard is every type exact.
+    Groups that can still grow (their end is later than `now`) are kept apart in any case: a field may turn up
+    in the newest with another type at any moment.
+    """
+    groups = sorted(groups)
+    edges = sorted({e for g in groups for e in (g.start, g.end) if exact or g.end > now})
+    spans: list[Span] = []
+    for merged in _merge(groups):
+        inner = [e for e in edges if merged.start < e < merged.end]
+        cuts = [merged.start, *inner, merged.end]
+        spans.extend(Span(a, b) for a, b in pairwise(cuts))
+    return tuple(spans)
+
+
+def _merge(groups: Sequence[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for group in groups:
+        if merged and group.start <= merged[-1].end:
+            merged[-1] = Span(merged[-1].start, max(merged[-1].end, group.end))
+        else:
+            merged.append(group)
+    return merged
+
+
+def overlaps(groups: Iterable[Span]) -> tuple[Span, ...]:
+    """Stretches that more than one shard group covers, as after ALTER RETENTION POLICY ... SHARD DURATION."""
+    ordered = sorted(groups)
+    found, reach = [], MIN_TIME
+    for group in ordered:
+        if group.start < reach:
+            found.append(Span(group.start, min(reach, group.end)))
+        reach = max(reach, group.end)
+    return tuple(found)
+
+
+def calculate_date_ranges(start: int, end: int, spans: Sequence[Span]) -> tuple[Span, ...]:
+    """The ranges to read between `start` and `end`: the parts of the (ordered) spans that lie inside."""
+    first = max(0, bisect_right(spans, start, key=lambda s: s.start) - 1)
+    clipped = []
+    for span in spans[first:]:
+        if span.start >= end:
+            break
+        part = span.clip(start, end)
+        if part.length > 0:
+            clipped.append(part)
+    return tuple(clipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Fields that are read together in one range."""
+
+    fields: tuple[str, ...]
+    span: Span
+
+
+SAME_PLACE = HOUR
+"""Fields that resume within this of each other are read together; the overlap is written again, harmlessly."""
+
+
+def plan_segments(starts: Mapping[str, int], end: int) -> tuple[Segment, ...]:
+    """What to read when each field has its own start: oldest first, each range with every field due in it.
+
+    Reading oldest first keeps each field's newest point in the destination a true watermark, and joining the
+    fields as their starts are reached reads no value twice (but for those less than SAME_PLACE apart).
+    """
+    order = sorted((start, field) for field, start in starts.items() if start < end)
+    groups: list[tuple[int, list[str]]] = []
+    for start, field in order:
+        if groups and start - groups[-1][0] <= SAME_PLACE:
+            groups[-1][1].append(field)
+        else:
+            groups.append((start, [field]))
+    segments, due = [], list[str]()
+    for index, (start, fields) in enumerate(groups):
+        due.extend(fields)
+        stop = groups[index + 1][0] if index + 1 < len(groups) else end
+        segments.append(Segment(tuple(sorted(due)), Span(start, stop)))
+    return tuple(segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much one query asks for: at most `rows` rows, from at most `length` nanoseconds.
+
+    The row limit bounds memory. The length keeps the server from opening every shard up to the end of the
+    range for each page; it grows while little comes back, so that ten thin years are not five hundred queries.
+    """
+
+    length: int
+    rows: int
+    longest: int = END_OF_TIME - MIN_TIME
+    step: int = 1
+    """Every length is a multiple of this: the windows of a downsampling query are never cut."""
+
+    def window(self, start: int, end: int) -> Span:
+        """The next stretch to ask for."""
+        length = min(self.length, self.longest)
+        return Span(start, min(end, start + max(self.step, length - length % self.step)))
+
+    def after(self, asked: Span, got: Span, rows: int) -> "Pace":
+        """The pace for the next query, from how far the last one got and how many rows came back."""
+        if got.end < asked.end:
+            return replace(self, length=2 * got.length)
+        if rows > self.rows:  # only an answer without a row limit can be too long
+            return replace(self, length=max(self.step, asked.length // 2))
+        if 4 * rows < self.rows:
+            return replace(self, length=min(8 * self.length, self.longest))
+        return self
+
+    def eased(self, asked: Span) -> "Pace | None":
+        """A smaller request after the server found one too large; None when it cannot get smaller."""
+        if asked.length <= max(SECOND, self.step) and self.rows <= FEWEST_ROWS:
+            return None
+        return replace(self, length=max(1, asked.length // 4), rows=max(FEWEST_ROWS, self.rows // 4))
+
+
+FEWEST_ROWS = 2
+"""A page cannot get smaller: its last time is left to the next page, so one row would be no progress."""
+
+
+def shard_cuts(times: npt.NDArray[np.int64], duration: int, groups: Iterable[Span]) -> list[int]:
+    """Row positions where ascending times pass from one shard group into the next.
+
+    A write is atomic within one shard at best. Two shards in one request could keep its newer half and lose
+    its older one, which would move the watermark past the hole, so no request may hold both. `groups` are
+    those that exist; the server makes others by `duration`.
+    """
+    offset = -_YEAR_ONE % duration
+    # (t + offset) // duration without overflow at the ends of int64
+    grid = times // duration + (times % duration + offset) // duration
+    cuts = set((np.flatnonzero(np.diff(grid)) + 1).tolist())
+    edges = np.array(sorted({e for g in groups for e in (g.start, g.end)}), np.int64)
+    cuts.update(np.searchsorted(times, edges).tolist())
+    return sorted(c for c in cuts if 0 < c < len(times))
