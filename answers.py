@@ -89,17 +89,23 @@ class Series:
 def results(pieces: Iterable[bytes]) -> Iterator[dict[bytes, Any]]:
     """The result of each document in a chunked msgpack answer. Raises for errors inside and stray bytes."""
     unpacker = msgpack.Unpacker(raw=True, use_list=False, max_buffer_size=2**31 - 1, strict_map_key=False)
-    received = 0
     for piece in pieces:
-        received += len(piece)
         unpacker.feed(piece)
-        try:
-            for document in unpacker:
-                yield from _checked(document)
-        except (ValueError, msgpack.UnpackException) as error:
-            raise IncompleteAnswer("the answer is not msgpack") from error
-    if unpacker.tell() != received:
+        for document in _documents(unpacker):
+            yield from _checked(document)
+    unpacker.feed(_NIL)  # comes back alone, unless half a document is still waiting for its rest
+    if list(_documents(unpacker)) != [None]:
         raise IncompleteAnswer("the answer ended in the middle of a document")
+
+
+_NIL = b"\xc0"
+
+
+def _documents(unpacker: msgpack.Unpacker) -> Iterator[Any]:
+    try:
+        yield from unpacker
+    except (ValueError, msgpack.UnpackException) as error:
+        raise IncompleteAnswer("the answer is not msgpack") from error
 
 
 def _checked(document: Any) -> Iterator[dict[bytes, Any]]:  # noqa: ANN401 -- whatever the wire holds

@@ -34,20 +34,20 @@ def to_frame(rows: Sequence[Sequence[Any]], fields: Sequence[str], tags: Sequenc
 
     Raises UnexpectedColumns when a row has another number of values.
     """
-    labels = [("time", ""), *(("field", f) for f in fields), *(("tag", t) for t in tags)]
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(labels)
-    if len(columns) != len(labels):
-        raise UnexpectedColumns(f"asked for {len(labels)} columns, got {len(columns)}")
+    columns_asked = [("time", ""), *(("field", f) for f in fields), *(("tag", t) for t in tags)]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(columns_asked)
+    if len(columns) != len(columns_asked):
+        raise UnexpectedColumns(f"asked for {len(columns_asked)} columns, got {len(columns)}")
     arrays = [pa.array(columns[0], pa.int64()), *map(_array, columns[1:])]
-    return from_arrays(arrays, labels)
+    return from_arrays(arrays, columns_asked)
 
 
-def from_arrays(arrays: Sequence[pa.Array], labels: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def from_arrays(arrays: Sequence[pa.Array], names: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """A frame over Arrow arrays, without a copy."""
     columns = {i: pd.Series(pd.arrays.ArrowExtensionArray(a), copy=False) for i, a in enumerate(arrays)}
     frame = pd.DataFrame(columns, copy=False)
     # not a MultiIndex: its levels would be Arrow text, which holds no stray bytes
-    frame.columns = pd.Index(labels, dtype=object, tupleize_cols=False)
+    frame.columns = pd.Index(names, dtype=object, tupleize_cols=False)
     return frame
 
 
@@ -67,9 +67,14 @@ def _as_text(array: pa.Array) -> pa.Array:
         return array
 
 
+def labels(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """The `(kind, name)` of each column."""
+    return [(str(label[0]), str(label[1])) for label in frame.columns]
+
+
 def field_types(frame: pd.DataFrame) -> Mapping[str, str]:
     """The InfluxDB type of each field that has a value in the frame."""
-    types = {name: frame.dtypes.iloc[i].pyarrow_dtype for i, (kind, name) in enumerate(frame.columns)
+    types = {name: frame.dtypes.iloc[i].pyarrow_dtype for i, (kind, name) in enumerate(labels(frame))
              if kind == "field"}  # fmt: skip
     return {name: FIELD_TYPES[type_] for name, type_ in types.items() if type_ in FIELD_TYPES}
 
@@ -93,7 +98,7 @@ def split_at(frame: pd.DataFrame, positions: Sequence[int]) -> list[pd.DataFrame
 def only_types(frame: pd.DataFrame, allowed: frozenset[str]) -> pd.DataFrame:
     """The frame without fields of other types, and without the rows that then have no field left."""
     types = field_types(frame)
-    kept = [kind != "field" or types.get(name) in allowed for kind, name in frame.columns]
+    kept = [kind != "field" or types.get(name) in allowed for kind, name in labels(frame)]
     frame = frame.loc[:, kept]
-    fields = [i for i, (kind, _) in enumerate(frame.columns) if kind == "field"]
+    fields = [i for i, (kind, _) in enumerate(labels(frame)) if kind == "field"]
     return frame[frame.iloc[:, fields].notna().any(axis=1)]

@@ -14,6 +14,7 @@ import pandas as pd
 import requests
 import tenacity
 from influxdb import InfluxDBClient
+from requests.auth import HTTPBasicAuth
 
 import answers
 import frames
@@ -338,7 +339,13 @@ class InfluxClient:
         statement of ours: the server does not run it when one before it failed, and an answer that was cut
         off, even at a document's edge, lacks it.
         """
-        params = {"db": database, "rp": policy, "epoch": "ns", "chunked": "true", "chunk_size": chunk_rows}
+        params: dict[str, str | int] = {
+            "db": database,
+            "rp": policy,
+            "epoch": "ns",
+            "chunked": "true",
+            "chunk_size": chunk_rows,
+        }
         response = self._send("query", params, {"q": f"{query}; SHOW DATABASES"}, stream=True)
         with response:
             if response.status_code != 200:
@@ -462,25 +469,27 @@ class InfluxClient:
         def report(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
             wait = state.next_action.sleep if state.next_action else 0
-            logger.warning(
-                "%s: %s; retry %d of %d in %.1f s", doing, error, state.attempt_number, self._retries, wait
-            )
+            number = state.attempt_number
+            logger.warning("%s: %s; retry %d of %d in %.1f s", doing, error, number, self._retries, wait)
+
+        def sleep(seconds: float) -> None:
+            self._stopping.wait(seconds)
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda e: isinstance(e, InfluxError) and e.retryable),
-            stop=tenacity.stop_any(
-                tenacity.stop_after_attempt(self._retries + 1), lambda _: self._stopping.is_set()
-            ),
-            wait=tenacity.wait_exponential_jitter(self._retry_delay, LONGEST_WAIT, jitter=self._retry_delay / 4),
-            sleep=self._stopping.wait,
+            stop=lambda state: state.attempt_number > self._retries or self._stopping.is_set(),
+            wait=tenacity.wait_exponential(self._retry_delay, LONGEST_WAIT)
+            + tenacity.wait_random(0, self._retry_delay / 4),
+            sleep=sleep,
             before_sleep=report,
             reraise=True,
         )
         try:
             return retrying(request)
         except InfluxError as error:
-            tried = f" (tried {self._retries + 1} times)" if error.retryable else ""
-            raise type(error)(f"{doing}: {error}{tried}") from error
+            tries = retrying.statistics["attempt_number"]
+            suffix = f" (tried {tries} times)" if error.retryable else ""
+            raise type(error)(f"{doing}: {error}{suffix}") from error
 
 
 def page_rows(columns: int) -> int:
@@ -495,5 +504,6 @@ def _session(server: Server) -> requests.Session:
     session.verify = str(server.ca_file) if server.ca_file else server.verify_ssl
     session.headers.update({"Accept": "application/x-msgpack", "User-Agent": "influxdb-backup"})
     if server.user:
-        session.auth = (server.user.encode(), server.password.get_secret_value().encode())
+        password = server.password.get_secret_value()
+        session.auth = HTTPBasicAuth(server.user.encode(), password.encode())
     return session

@@ -73,7 +73,8 @@ def _column(name: str, kind: str) -> str:
 
 def _from(location: Location) -> str:
     name = location.measurement
-    table = quote(name) if is_quotable(name) else exact_regex(name)
+    # system names such as _series are refused in quotes, but not by a regex
+    table = quote(name) if is_quotable(name) and not name.startswith("_") else exact_regex(name)
     return f"{quote(location.database)}.{quote(location.policy)}.{table}"
 
 

@@ -20,6 +20,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+import frames
+
 Value = float | int | bool | bytes
 """A field's value; text is bytes, because InfluxDB keeps bytes that are not UTF-8."""
 
@@ -266,7 +268,7 @@ def encode_frame(frame: pd.DataFrame, measurement: str) -> Encoded:
 
 
 def _take_apart(frame: pd.DataFrame, measurement: str) -> _Rows:
-    columns = [(kind, name, _series(frame.iloc[:, i])) for i, (kind, name) in enumerate(frame.columns)]
+    columns = [(kind, name, _series(frame.iloc[:, i])) for i, (kind, name) in enumerate(frames.labels(frame))]
     time = next(column for kind, _, column in columns if kind == "time")
     used = [(kind, name, column) for kind, name, column in columns if column.dtype != pl.Null]
     return _Rows(
@@ -344,8 +346,9 @@ def _bodies(rows: _Rows) -> Iterator[Body]:
 
 
 def _encode_rows(rows: _Rows) -> bytes:
-    if any(column.dtype == pl.Binary for _, column in (*rows.tags, *rows.fields)):
-        return b"\n".join(encode_point(point) for point in _points(rows))
+    columns = (*rows.tags, *rows.fields)
+    if any(column.dtype == pl.Binary or not _is_utf8(name) for name, column in columns):
+        return b"\n".join(encode_point(point) for point in _points(rows))  # polars would replace stray bytes
     named: dict[str, pl.Series] = {"time": rows.time}
     named |= {f"t{i}": column for i, (_, column) in enumerate(rows.tags)}
     named |= {f"f{i}": column for i, (_, column) in enumerate(rows.fields)}

@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 import report
-from config import Config, ConfigError
+from config import Config, ConfigError, Server
 from logger_config import setup_logging
 from report import JobResult
 from scheduler import run_job_once
@@ -124,23 +125,29 @@ def run_worker(path: Path, stopping: StopRequest | None = None) -> JobResult:
 
 def _run(config: Config, stopping: StopRequest) -> JobResult:
     # pandas, polars and their like are heavy; only the workers pay for them
+    from answers import InfluxError  # noqa: PLC0415
     from backup import BackupManager  # noqa: PLC0415
-    from influx_client import InfluxClient, InfluxError  # noqa: PLC0415
+    from influx_client import InfluxClient  # noqa: PLC0415
 
-    job = config.job
-    settings = {
-        "timeout": job.options.timeout_client,
-        "retries": job.options.retries,
-        "retry_delay": job.options.retry_delay,
-        "threads": 2 * job.options.parallel_workers,
-        "stopping": stopping,
-    }
+    job, options = config.job, config.job.options
+
+    def connect(server: Server, role: str) -> InfluxClient:
+        return InfluxClient(
+            server,
+            role,
+            timeout=options.timeout_client,
+            retries=options.retries,
+            retry_delay=options.retry_delay,
+            threads=2 * options.parallel_workers,
+            stopping=stopping,
+        )
+
     try:
-        source = InfluxClient(job.source, "source", **settings)
-        destination = InfluxClient(job.destination, "destination", **settings)
+        source = connect(job.source, "source")
+        destination = connect(job.destination, "destination")
     except InfluxError as error:
         return JobResult(job.name, problems=(str(error),))
-    logger.info("from %s to %s, %s", job.source.url, job.destination.url, job.options.backup_mode)
+    logger.info("from %s to %s, %s", job.source.url, job.destination.url, options.backup_mode)
     return BackupManager(config, source, destination, stopping=stopping).run_backup()
 
 
@@ -153,8 +160,18 @@ def _worker_process(path: Path, answer: Connection) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
-    answer.send(run_worker(path, stopping))
-    answer.close()
+    threading.Thread(target=_stop_without_parent, args=(stopping,), daemon=True).start()
+    result = run_worker(path, stopping)
+    with suppress(BrokenPipeError):  # the parent was killed: there is nobody to tell
+        answer.send(result)
+
+
+def _stop_without_parent(stopping: StopRequest) -> None:
+    """A worker whose parent is gone finishes its batch and ends, so that no two daemons write at once."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        stopping.requested = True
 
 
 # ---------------------------------------------------------------- all workers

@@ -123,7 +123,8 @@ def split_for_downsampling(types: Mapping[str, tuple[str, ...]]) -> tuple[list[s
 
     Raises QueryRefused for a field that is both a number and something else.
     """
-    averaged, latest = [], []
+    averaged: list[str] = []
+    latest: list[str] = []
     for name, kinds in types.items():
         numbers = [k in NUMERIC for k in kinds]
         if any(numbers) and not all(numbers):

@@ -1,0 +1,49 @@
+# The verbs people try first. Everything happens in .venv; nothing outside this folder is changed, except that
+# influxd is installed with apt when it is missing and you are root.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint types pytest format schema influxd clean
+help:
+	@echo "make demo    two throwaway servers, sample data, two backup jobs, an exact comparison"
+	@echo "make test    lint, types and all tests, on real servers"
+	@echo "make format  reformat the code       make schema  refresh config/schema.json"
+	@echo "make clean   remove .venv and caches"
+
+demo: .venv/runtime influxd
+	$(BIN)/python -m demo.run
+
+test: lint types pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+pytest: .venv/dev influxd
+	$(BIN)/python -m pytest
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: .venv/dev
+	$(BIN)/python config.py > config/schema.json
+
+influxd:
+	@sh demo/find_influxd.sh
+
+.venv/runtime: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt .venv/runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,35 @@
+"""Two real InfluxDB servers for the whole session, and a database name for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.servers import InfluxServer
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def source() -> Iterator[InfluxServer]:
+    """The server that backups read; tests that stop or reconfigure a server start their own."""
+    with InfluxServer.start("source") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def destination() -> Iterator[InfluxServer]:
+    """The server that backups write."""
+    with InfluxServer.start("destination") as server:
+        yield server
+
+
+@pytest.fixture
+def database(source: InfluxServer, destination: InfluxServer) -> Iterator[str]:
+    """A database name that nobody else uses, not created yet; dropped on both servers after the test."""
+    name = f"test_{next(_numbers)}"
+    yield name
+    for server in (source, destination):
+        server.drop_database(name)

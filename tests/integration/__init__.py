@@ -1,0 +1,1 @@
+"""Tests on two real InfluxDB servers."""

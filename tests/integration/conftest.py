@@ -1,0 +1,14 @@
+"""The pair of servers as one fixture."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import Pair
+from tests.support.servers import InfluxServer
+
+
+@pytest.fixture
+def pair(source: InfluxServer, destination: InfluxServer, database: str, tmp_path: Path) -> Pair:
+    """The session's servers with a database of the test's own."""
+    return Pair(source, destination, database, tmp_path)

@@ -1,0 +1,160 @@
+"""Incremental runs: the destination is the checkpoint, and each field resumes at its own place."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, write_job
+from tests.support.reader import key
+
+
+def minutely(count: int, begin: int = MONDAY, hosts: str = "ab", field: str = "v") -> str:
+    """Lines of one measurement, a point a minute and host."""
+    return "\n".join(
+        f"cpu,host={h} {field}={i}.5,n={i}i {begin + i * 60_000_000_000}" for i in range(count) for h in hosts
+    )
+
+
+def test_a_second_run_moves_only_what_is_new(pair: Pair) -> None:
+    """Apart from the newest points, which are read again, nothing is copied twice."""
+    pair.write(minutely(500))
+    assert pair.backup().written.points == 1000
+    pair.write(minutely(10, MONDAY + DAY))
+    result = pair.backup()
+    assert result.failures == ()
+    assert result.written.points == 20 + 2
+    pair.assert_equal(points=2040)
+
+
+def test_a_new_field_with_old_history_is_copied_from_its_own_beginning(pair: Pair) -> None:
+    """The newest time of the measurement does not hide the older values of a field never seen before."""
+    pair.write(minutely(100, MONDAY + WEEK))
+    assert pair.backup().succeeded
+    pair.write(f"cpu,host=a late=1i {MONDAY}\ncpu,host=a late=2i {MONDAY + 3 * WEEK}")
+    result = pair.backup()
+    assert result.succeeded
+    assert result.written.points == 4
+    pair.assert_equal(points=402)
+
+
+def test_a_field_whose_copy_was_interrupted_resumes_at_its_own_watermark(pair: Pair) -> None:
+    """One field is far behind the other: both become whole, each from where it stands."""
+    pair.write(minutely(300))
+    pair.destination.create_database(pair.database)
+    behind = [f"cpu,host={h} v={i}.5 {MONDAY + i * 60_000_000_000}" for i in range(300) for h in "ab"]
+    ahead = [f"cpu,host={h} n={i}i {MONDAY + i * 60_000_000_000}" for i in range(20) for h in "ab"]
+    pair.destination.write("\n".join(behind + ahead), pair.database)
+    assert pair.backup().succeeded
+    pair.assert_equal(points=1200)
+
+
+def test_points_of_the_future_are_copied_again_until_their_time_has_passed(pair: Pair) -> None:
+    """A forecast never counts as a watermark, and a rewritten one arrives with its new value."""
+    now = time.time_ns()
+    pair.write(
+        f"m,kind=forecast v=1 {now + DAY}\nm,kind=forecast v=1 {now + 90 * DAY}\nm,kind=real v=1 {now - DAY}"
+    )
+    assert pair.backup().succeeded
+    pair.write(f"m,kind=forecast v=2 {now + DAY}\nm,kind=real v=2 {now - HOUR}")
+    assert pair.backup().succeeded
+    pair.assert_equal(points=4)
+
+
+def test_an_empty_destination_starts_at_fallback_days(pair: Pair) -> None:
+    """Only the last days are copied then; once something is there, its watermark counts."""
+    now = time.time_ns()
+    lines = [f"m v={i} {now - i * DAY}" for i in range(1, 30)]
+    pair.write("\n".join(lines))
+    result = pair.backup({"options": {"incremental": {"fallback_days": 7.5}}})
+    assert result.succeeded
+    assert result.written.points == 7
+    assert min(at[4] for at in pair.found().points) == now - 7 * DAY
+
+
+def test_a_field_that_is_new_in_a_measurement_ignores_fallback_days(pair: Pair) -> None:
+    """`fallback_days` is for measurements that are empty in the destination, not for new fields."""
+    now = time.time_ns()
+    sections = {"options": {"incremental": {"fallback_days": 5}}}
+    pair.write(f"m v=1 {now - DAY}")
+    assert pair.backup(sections).succeeded
+    pair.write(f"m w=1 {now - 50 * DAY}")
+    assert pair.backup(sections).succeeded
+    pair.assert_equal(points=2)
+
+
+def test_obsolete_measurements_and_fields_are_skipped_only_without_news(pair: Pair) -> None:
+    """Both thresholds skip what is old on both sides, and never what has newer data in the source."""
+    now = time.time_ns()
+    pair.write(f"dead v=1 {now - 100 * DAY}\nm v=1,gone=1 {now - 100 * DAY}\nm v=2 {now - HOUR}")
+    assert pair.backup().succeeded
+    sections = {"options": {"field_obsolete_threshold": "30d", "incremental": {"obsolete_threshold": "30d"}}}
+    result = pair.backup(sections)
+    assert result.succeeded
+    assert result.written.points == 1  # the newest point of m.v is read again, dead and m.gone are not
+    pair.write(f"dead v=2 {now - 60 * DAY}\nm gone=2 {now - 60 * DAY}\ndead late=3 {now - 90 * DAY}")
+    assert pair.backup(sections).succeeded
+    pair.assert_equal(points=7)
+
+
+def test_a_wiped_destination_is_filled_again(pair: Pair) -> None:
+    """No state is kept anywhere else."""
+    pair.write(minutely(50))
+    assert pair.backup().succeeded
+    pair.destination.drop_database(pair.database)
+    assert pair.backup().succeeded
+    pair.assert_equal(points=200)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_an_interrupted_first_load_resumes(sent: signal.Signals, pair: Pair) -> None:
+    """Whenever the process dies, the next run makes the destination whole."""
+    pair.write(minutely(30_000, hosts="abcd"))
+    path = write_job(pair.directory, pair.config({"options": {"days_of_pagination": 0.05}}))
+    process = subprocess.Popen([sys.executable, "main.py", "--config", path], cwd=ROOT, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not _has_points(pair):
+        time.sleep(0.02)
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=15)
+    assert b"Traceback" not in errors
+    _wait_until_idle(pair)
+    expected, partial = pair.snapshots()
+    assert 0 < len(partial) < len(expected), "the load was not interrupted in its middle"
+    result = pair.backup()
+    assert result.succeeded
+    pair.assert_equal(points=240_000)
+
+
+def _has_points(pair: Pair) -> bool:
+    if pair.database not in {row[0] for row in pair.destination.rows("SHOW DATABASES")}:
+        return False
+    return bool(pair.destination.rows('SELECT count("v") FROM cpu', db=pair.database))
+
+
+def _wait_until_idle(pair: Pair) -> None:
+    """An orphaned worker may still be writing for a moment."""
+    before = -1
+    while (count := len(pair.found())) != before:
+        before = count
+        time.sleep(0.5)
+
+
+def test_the_destination_stops_in_the_middle_and_the_next_run_mends_it(pair: Pair) -> None:
+    """The failure is named with measurement and range, the exit is a failure, and nothing is lost."""
+    pair.write(minutely(200))
+    pair.destination.create_database(pair.database)
+    pair.destination.write(minutely(20), pair.database)
+    pair.destination.stop()
+    try:
+        result = pair.backup()
+    finally:
+        pair.destination.restart()
+    assert not result.succeeded
+    assert "destination" in result.failures[0]
+    assert "Connection refused" in result.failures[0]
+    assert pair.backup().succeeded
+    pair.assert_equal(points=800)
+    assert key("autogen", "cpu", {"host": "a"}, "n", MONDAY) in pair.found().points

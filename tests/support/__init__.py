@@ -1,0 +1,1 @@
+"""What the tests stand on: throwaway servers, an independent reader, sample data."""
