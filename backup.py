@@ -150,13 +150,16 @@ class BackupManager:
     def transfer_data(self, copy: Copy, segment: Segment) -> Iterator[Written]:
         """Read page by page and write each before the next one is written, yielding what was acknowledged."""
         for page in read_ahead(self._pages(copy, segment)):
-            for frame in page.frames:
-                for part in self._writable_parts(copy, frame):
-                    self._check_stop()
-                    try:
-                        yield self._destination.write_dataframe(part, copy.destination)
-                    except InfluxError as error:
-                        raise error.during(describe(page.span)) from error
+            try:
+                yield from self._write_page(copy, page)
+            except InfluxError as error:
+                raise error.during(describe(page.span)) from error
+
+    def _write_page(self, copy: Copy, page: Page) -> Iterator[Written]:
+        for frame in page.frames:
+            for part in self._writable_parts(copy, frame):
+                self._check_stop()
+                yield self._destination.write_dataframe(part, copy.destination)
 
     def _pages(self, copy: Copy, segment: Segment) -> Iterator[Page]:
         """Every point of the segment, oldest first, by queries as long as the answers allow."""

@@ -177,7 +177,7 @@ def _with_passwords_of_files(data: object) -> tuple[object, _Found]:
     for key, section in result.items():
         file = section.get("password_file") if isinstance(section, dict) else None
         name = file.text if isinstance(file, Replaced) else file
-        if key not in ("source", "destination") or not isinstance(name, str) or not name:
+        if key not in ("source", "destination") or not isinstance(name, str) or not name or not name.isprintable():
             continue
         try:
             if section.get(_HIDDEN) not in (None, "", Replaced("", None), Unresolved()):
@@ -355,13 +355,12 @@ class Config:
 
 def _look_up(value: object, key: str) -> object:
     """The value below a section or mapping; the longest name that fits comes first, for names with dots."""
-    if not key:
-        return value
     for name, inner in sorted(_children(value), key=lambda child: -len(child[0])):
-        if key == name or key.startswith(name + "."):
-            found = _look_up(inner, key[len(name) + 1 :])
-            if found is not None:
-                return found
+        found = inner if key == name else None
+        if key.startswith(name + "."):
+            found = _look_up(inner, key.removeprefix(name + "."))
+        if found is not None:
+            return found
     return None
 
 

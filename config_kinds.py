@@ -21,6 +21,8 @@ from pydantic_core import CoreSchema, core_schema
 from values import format_duration, format_time, parse_cron, parse_duration, parse_pattern, parse_time
 from yaml_reader import Replaced
 
+Parsed = typing.TypeVar("Parsed")
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -119,10 +121,10 @@ def _existing_file(value: object) -> Path:
     return path
 
 
-def _parsed(parse: Callable[[str], object], what: str) -> Callable[[object], object]:
+def _parsed(parse: Callable[[str], Parsed], what: str) -> Callable[[object], Parsed]:
     """A reader of texts that `values` understands; its errors show the text as safely as all others."""
 
-    def read(value: object) -> object:
+    def read(value: object) -> Parsed:
         text = _text(value, what)
         try:
             return parse(text)
@@ -251,16 +253,17 @@ _HOST = re.compile(r"[\w.-]+")
 def _url(value: object) -> str:
     """The normalised form: scheme and host in lower case, the path prefix kept, no slash at the end."""
     text = _text(value, "a URL")
-    parts = _split(text)
-    if parts is None or parts.scheme not in _DEFAULT_PORTS:
+    if not re.match("https?://", text, re.IGNORECASE):
         raise _expected("a URL with http:// or https://", text, "write it as http://host:8086")
-    if "@" in parts.netloc or "@" in text:
+    if "@" in text:
         raise ValueError("a URL must not hold credentials; put them into the keys user and password")
-    if parts.query or parts.fragment or "?" in text or "#" in text:
+    if "?" in text or "#" in text:
         raise _expected("a URL without a query (?...) or fragment (#...)", text, "remove it")
-    host, port = _host_and_port(parts)
-    if host is None:
-        raise _expected("a URL with a valid host and port", text, "write it as http://host:8086")
+    parts = _split(text)
+    host, port = (None, None) if parts is None else _host_and_port(parts)
+    if parts is None or host is None:
+        # Not shown: it may be http://user:password with the rest forgotten.
+        raise ValueError("expected a URL with a valid host and port; write it as http://host:8086")
     bracketed = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{bracketed}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 

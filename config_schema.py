@@ -25,15 +25,15 @@ _DEFINITIONS: Schema = {
 }
 
 
-def _section_schema(section: type[BaseModel]) -> Schema:
-    """The JSON Schema of a section, with the descriptions and defaults of its fields."""
+def _section_schema(section: type[BaseModel], *, optional: bool = False) -> Schema:
+    """The JSON Schema of a section; all of its keys may be left open where the section is `optional`."""
     fields = yaml_fields(section)
     schema: Schema = {
         "type": "object",
         "additionalProperties": False,
-        "properties": {key: _field_schema(field) for key, field in fields.items()},
+        "properties": {key: _field_schema(field, optional=optional) for key, field in fields.items()},
     }
-    required = [key for key, field in fields.items() if _is_required(field)]
+    required = [key for key, field in fields.items() if _is_required(field) and not optional]
     return schema | ({"required": required} if required else {})
 
 
@@ -45,14 +45,14 @@ def _is_required(field: FieldInfo) -> bool:
     return any(_is_required(inner) for inner in yaml_fields(section).values())
 
 
-def _field_schema(field: FieldInfo) -> Schema:
+def _field_schema(field: FieldInfo, *, optional: bool) -> Schema:
     about: Schema = {"description": field.description}
     if not field.is_required() and section_of(field.annotation) is None:
         default = field.get_default(call_default_factory=True)
         kind = kind_of(field.metadata)
         about["default"] = kind.write(default) if kind and default is not None else _plain(default)
     value = _value_schema(field.annotation, field.metadata)
-    return about | (value if _is_required(field) else _optional(value))
+    return about | (value if _is_required(field) and not optional else _optional(value))
 
 
 def _plain(default: object) -> object:
@@ -74,7 +74,7 @@ def _value_schema(annotation: object, metadata: Iterable[object]) -> Schema:
         anything = kind.schema == {"type": "string"}
         return dict(kind.schema) if anything else {"anyOf": [dict(kind.schema), _REFERENCE]}
     if section is not None:
-        return _section_schema(section)
+        return _section_schema(section, optional=section is not annotation)
     item = typing.get_args(annotation)[-1 if typing.get_origin(annotation) is Mapping else 0]
     inner = _value_schema(item, getattr(item, "__metadata__", ()))
     if typing.get_origin(annotation) is tuple:

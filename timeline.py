@@ -188,7 +188,7 @@ class Pace:
         """A smaller request after the server found one too large; None when it cannot get smaller."""
         if asked.length <= max(SECOND, self.step) and self.rows <= FEWEST_ROWS:
             return None
-        return replace(self, length=max(1, asked.length // 4), rows=max(FEWEST_ROWS, self.rows // 4))
+        return replace(self, length=max(1, asked.length // 4), rows=max(FEWEST_ROWS, self.rows // 8))
 
 
 FEWEST_ROWS = 2

@@ -65,8 +65,6 @@ def read_yaml(text: str, environ: Mapping[str, str]) -> Document:
     try:
         _check_limits(text)
         node = yaml.compose(text, Loader=_Loader)
-        if node is None:
-            raise _UnreadableError("the file is empty; copy config/backup.template.yaml and fill it in")
         return _Builder(environ).build(node)
     except _UnreadableError as error:
         return Document(problems=[((), str(error))])
@@ -140,9 +138,11 @@ class _Builder:
         self._document = Document()
         self._nodes = 0
 
-    def build(self, node: Node) -> Document:
+    def build(self, node: Node | None) -> Document:
         """The document below this node."""
-        self._document.data = self._value(node, ())
+        self._document.data = None if node is None else self._value(node, ())
+        if self._document == Document():
+            self._problem((), "the file is empty; copy config/backup.template.yaml and fill it in")
         return self._document
 
     def _problem(self, path: KeyPath, message: str) -> Unresolved:
@@ -270,7 +270,7 @@ def _constructed(node: ScalarNode, otherwise: str | None) -> str | int | float |
             return float(_CONSTRUCTOR.construct_yaml_float(node))
         if kind == "bool":
             return bool(_CONSTRUCTOR.construct_yaml_bool(node))
-    except (ValueError, KeyError, OverflowError):
+    except (ValueError, LookupError, OverflowError):
         return otherwise
     return None if kind == "null" else str(node.value)
 

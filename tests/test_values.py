@@ -54,11 +54,33 @@ def test_a_duration_is_read_as_nanoseconds(text: str, expected: int) -> None:
     assert parse_duration(text) == expected
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", " ", "5", "m", "-5m", "+5m", "1.5h", "5 m", "5min", "5H", "5D", "1h 30m", "30m1h", "5m5m", "5mm", "5m,"]
-    + ["9223372036854775808ns", "293y", "9" * 5000 + "d", "٥m", "5m\n6", "1e3s", "0x5s", "None", "5µ"],
-)
+NO_DURATIONS = [
+    *[
+        "5",
+        "m",
+        "-5m",
+        "+5m",
+        "1.5h",
+        "5min",
+        "5H",
+        "5D",
+        "30m1h",
+        "5m5m",
+        "5mm",
+        "5m,",
+        "1e3s",
+        "0x5s",
+        "None",
+        "5µ",
+        "\u0665m",
+        "9223372036854775808ns",
+        "293y",
+    ],
+    *("", " ", "5 m", "1h 30m", "5m\n6", "9" * 5000 + "d"),
+]
+
+
+@pytest.mark.parametrize("text", NO_DURATIONS)
 def test_what_is_not_a_duration_is_an_error(text: str) -> None:
     """Nothing is guessed: a wrong unit, order, sign, or size is refused."""
     with pytest.raises(ValueError, match="duration"):
@@ -106,14 +128,35 @@ def test_a_time_is_read_to_the_nanosecond(text: str, expected: int) -> None:
     assert parse_time(text) == expected
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "2026", "2026-1-1", "2026-01-32", "2026-02-29", "2026-13-01", "0000-01-01", "2026-01-01T24:00:00Z"]
-    + ["2026-01-01T00:60:00Z", "2026-01-01T00:00:60Z", "2026-01-01T00:00:00+24:00", "2026-01-01T00:00:00+00:60"]
-    + ["2026-01-01T00:00:00.Z", "2026-01-01T00:00:00.1234567890Z", "2026-01-01Z", "20260101", "01.02.2026", "now()"]
-    + ["1677-09-21T00:12:43.145224193Z", "2262-04-11T23:47:16.854775807Z", "9999-12-31", "２026-01-01"]
-    + ["2026-01-01T00:00:00Z\nx", "2026-01-01T00:00:00 UTC", "-2026-01-01", "1700000000000000000"],
-)
+NO_TIMES = [
+    "2026",
+    "2026-1-1",
+    "2026-01-32",
+    "2026-02-29",
+    "2026-13-01",
+    "0000-01-01",
+    "2026-01-01Z",
+    "20260101",
+    "01.02.2026",
+    "now()",
+    "-2026-01-01",
+    "2026-01-01T24:00:00Z",
+    "2026-01-01T00:60:00Z",
+    "2026-01-01T00:00:60Z",
+    "2026-01-01T00:00:00+24:00",
+    "2026-01-01T00:00:00+00:60",
+    "2026-01-01T00:00:00.Z",
+    "2026-01-01T00:00:00.1234567890Z",
+    "1677-09-21T00:12:43.145224193Z",
+    "2262-04-11T23:47:16.854775807Z",
+    "9999-12-31",
+    "\uff12026-01-01",
+    "1700000000000000000",
+    "2026-01-01T00:00:00UTC",
+]
+
+
+@pytest.mark.parametrize("text", [*NO_TIMES, "", "2026-01-01T00:00:00Z\nx", "2026-01-01T00:00:00 UTC"])
 def test_what_is_not_a_time_is_an_error(text: str) -> None:
     """Days that do not exist, a tenth decimal and times InfluxDB cannot store are refused, not rounded."""
     with pytest.raises(ValueError, match=r"time|date|decimals|InfluxDB"):
@@ -227,7 +270,7 @@ def test_day_and_weekday_are_alternatives_where_both_are_restricted(text: str, e
         ("* * L * *", "day: 'l'"),
         ("* * ? * *", r"day: '\?'"),
         ("* * * * 5#3", "day_of_week: '5#3'"),
-        ("٣ * * * *", "minute"),
+        ("\u0663 * * * *", "minute"),
         ("99999999999 * * * *", "minute"),
         ("0 0 31 2 *", "never runs"),
         ("0 0 30,31 feb *", "never runs"),
@@ -265,7 +308,12 @@ def test_apscheduler_takes_every_expression_that_is_accepted(text: str) -> None:
     except ValueError:
         return
     CronTrigger(
-        minute=cron.minute, hour=cron.hour, day=cron.day, month=cron.month, day_of_week=cron.day_of_week, timezone="UTC"
+        minute=cron.minute,
+        hour=cron.hour,
+        day=cron.day,
+        month=cron.month,
+        day_of_week=cron.day_of_week,
+        timezone="UTC",
     )
 
 
@@ -307,7 +355,8 @@ def test_a_pattern_is_a_name_a_glob_or_a_regular_expression(pattern: str, name: 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "//", "/(/", "/[/", "/a{2,1}/", "/[[:alpha:]]/", "/*/", "/a{99999999999999}/", "/" + "(" * 9000 + "/"]
+    "text",
+    ["", "//", "/(/", "/[/", "/a{2,1}/", "/[[:alpha:]]/", "/*/", "/a{99999999999999}/", "/" + "(" * 9000 + "/"],
 )
 def test_a_wrong_pattern_is_an_error(text: str) -> None:
     """Empty patterns, malformed regexes and ones that Python would read differently are refused at once."""

@@ -1,0 +1,103 @@
+"""`source.group_by`: one point per complete window, series and field."""
+
+import time
+
+import pytest
+
+from tests.integration.harness import MONDAY, WEEK, Pair
+from tests.support.reader import exact
+
+MINUTE = 60_000_000_000
+WINDOW = {"source": {"group_by": "5m"}}
+
+
+def load(pair: Pair, begin: int, minutes: int, hosts: str = "ab") -> None:
+    """A point a minute and host, of all four types; some values are missing."""
+    pair.write(
+        "\n".join(
+            f'cpu,host={h} f={i}.25,i={i}i,s="s{i}",b={"true" if i % 2 else "false"} {begin + i * MINUTE}'
+            for i in range(minutes)
+            for h in hosts
+        )
+    )
+
+
+def values(pair: Pair, host: bytes, field: bytes) -> dict[int, object]:
+    """Time -> value of one series and field in the destination."""
+    return {
+        at[4]: value for at, value in pair.found().points.items() if (b"host", host) in at[2] and at[3] == field
+    }
+
+
+def test_numbers_are_averaged_and_other_types_keep_their_last_value(pair: Pair) -> None:
+    """Means are floats, also of integers; strings and booleans keep theirs."""
+    load(pair, MONDAY, 20)
+    assert pair.backup(WINDOW).failures == ()
+    starts = [MONDAY + w * 5 * MINUTE for w in range(4)]
+    assert values(pair, b"a", b"f") == {t: exact(5 * w + 2.25) for w, t in enumerate(starts)}
+    assert values(pair, b"b", b"i") == {t: exact(5 * w + 2.0) for w, t in enumerate(starts)}
+    assert values(pair, b"a", b"s") == {t: exact(f"s{5 * w + 4}") for w, t in enumerate(starts)}
+    assert values(pair, b"a", b"b") == {t: exact(bool((5 * w + 4) % 2)) for w, t in enumerate(starts)}
+
+
+def test_only_complete_windows_are_copied_and_the_next_run_goes_on(pair: Pair) -> None:
+    """The window that is still open waits for the next run; windows in between are not lost."""
+    now = time.time_ns()
+    begin = now - now % (5 * MINUTE) - 30 * MINUTE
+    load(pair, begin, 60)
+    assert pair.backup(WINDOW).failures == ()
+    windows = values(pair, b"a", b"f")
+    end = time.time_ns()
+    assert begin in windows
+    assert max(windows) + 5 * MINUTE <= end
+    assert 6 <= len(windows) <= 7
+    assert pair.backup(WINDOW).failures == ()
+    assert windows.items() <= values(pair, b"a", b"f").items()
+
+
+def test_windows_without_points_stay_empty_and_gaps_are_no_problem(pair: Pair) -> None:
+    """No fill; ranges without shards are passed over."""
+    load(pair, MONDAY, 10)
+    load(pair, MONDAY + 20 * WEEK + MINUTE, 9)
+    assert pair.backup(WINDOW).failures == ()
+    found = values(pair, b"a", b"i")
+    later = MONDAY + 20 * WEEK
+    assert found == {
+        MONDAY: exact(2.0),
+        MONDAY + 5 * MINUTE: exact(7.0),
+        later: exact(1.5),
+        later + 5 * MINUTE: exact(6.0),
+    }
+
+
+def test_a_window_longer_than_a_shard_group_is_whole(pair: Pair) -> None:
+    """Windows are never cut at the edges of shards."""
+    load(pair, MONDAY - 50 * MINUTE, 100, hosts="a")
+    assert pair.backup({"source": {"group_by": "30d"}}).failures == ()
+    found = values(pair, b"a", b"i")
+    assert list(found.values()) == [exact(49.5)]
+
+
+def test_a_range_downsamples_only_its_own_windows(pair: Pair) -> None:
+    """Range mode and windows together."""
+    load(pair, MONDAY, 60)
+    dates = {"start_date": "2024-01-01T00:10:00Z", "end_date": "2024-01-01T00:30:00Z"}
+    assert pair.backup({**WINDOW, "options": {"backup_mode": "range", "range": dates}}).failures == ()
+    assert set(values(pair, b"a", b"f")) == {MONDAY + m * MINUTE for m in (10, 15, 20, 25)}
+
+
+def test_a_field_that_is_a_number_here_and_text_there_is_named(pair: Pair) -> None:
+    """Such a field has no mean; the run fails with its name instead of dropping rows."""
+    pair.write(f'm v=1 {MONDAY}\nm v="x" {MONDAY + WEEK}\nfine v=1 {MONDAY}')
+    (failure,) = pair.backup(WINDOW).failures
+    assert "'v'" in failure
+    assert "exclude it" in failure
+
+
+@pytest.mark.parametrize("name", ["t ag", "k\\ey", "clé"])
+def test_tags_of_any_name_survive_grouping(name: str, pair: Pair) -> None:
+    """Tags arrive with their names and values; a tag that a series lacks stays missing."""
+    escaped = name.replace(" ", "\\ ")
+    pair.write(f"m,{escaped}=x v=1 {MONDAY}\nm,other=y v=3 {MONDAY}")
+    assert pair.backup(WINDOW).failures == ()
+    assert {at[2] for at in pair.found().points} == {((name.encode(), b"x"),), ((b"other", b"y"),)}

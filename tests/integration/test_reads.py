@@ -1,0 +1,133 @@
+"""Reads that end early with HTTP 200: they never count as complete, on real servers with real limits."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from report import JobResult
+from tests.integration.harness import MONDAY, Pair
+from tests.support.servers import InfluxServer, RequestFailed
+
+ROWS = 60_000
+
+
+def load(server: InfluxServer, database: str) -> None:
+    """Enough points that a query takes a while."""
+    server.create_database(database)
+    for begin in range(0, ROWS, 10_000):
+        lines = (f"m,host=h{i % 50} a={i}i,b={i}.5,c=\"text {i}\" {MONDAY + i * 10**9}"
+                 for i in range(begin, begin + 10_000))  # fmt: skip
+        server.write("\n".join(lines), database)
+
+
+def assert_honest(result: JobResult, pair: Pair) -> None:
+    """Either everything is there, or the run has failed; and there is no point that the source never had."""
+    expected, found = pair.snapshots()
+    assert set(found.points.items()) <= set(expected.points.items())
+    assert result.succeeded == (len(found) == len(expected))
+
+
+@contextmanager
+def killer(server: InfluxServer, kills: int) -> Iterator[list[str]]:
+    """Kills the first so many SELECTs that it sees; yields their texts."""
+    killed: list[str] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set() and len(killed) < kills:
+            for number, text, *_ in server.rows("SHOW QUERIES"):
+                if str(text).startswith("SELECT") and len(killed) < kills:
+                    try:
+                        server.query(f"KILL QUERY {number}")
+                    except RequestFailed:
+                        continue  # it had ended already
+                    killed.append(str(text))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_killed_query_is_retried_and_loses_nothing(pair: Pair) -> None:
+    """Queries killed while their answers are on the way are asked again."""
+    load(pair.source, pair.database)
+    with killer(pair.source, kills=3) as killed:
+        result = pair.backup({"options": {"retries": 5}})
+    assert len(killed) == 3
+    assert result.failures == ()
+    pair.assert_equal(points=3 * ROWS)
+
+
+def test_a_query_that_is_always_killed_fails_the_run(pair: Pair) -> None:
+    """After the retries the run fails, and says that the query was interrupted."""
+    load(pair.source, pair.database)
+    with killer(pair.source, kills=1000):
+        result = pair.backup({"options": {"retries": 2}})
+    assert_honest(result, pair)
+    if not result.succeeded:  # a query may slip through between two looks
+        assert "interrupted" in result.failures[0]
+        assert pair.database in result.failures[0]
+    assert pair.backup().succeeded
+    pair.assert_equal(points=3 * ROWS)
+
+
+LIMITS = {
+    "a query-timeout that nothing can meet": {"coordinator.query-timeout": "1ms"},
+    "a query-timeout that short queries meet": {"coordinator.query-timeout": "150ms"},
+    "max-select-point": {"coordinator.max-select-point": 1000},
+    "max-select-series": {"coordinator.max-select-series": 10},
+    "max-row-limit": {"http.max-row-limit": 100},
+    "max-concurrent-queries": {"coordinator.max-concurrent-queries": 1},
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_limit_of_the_server_is_met_or_fails_the_run(
+    limit: str, destination: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """Never silently incomplete; and without the limit the next run makes the copy whole."""
+    with InfluxServer.start("limited") as source:
+        load(source, database)
+        source.restart(settings=LIMITS[limit])
+        pair = Pair(source, destination, database, tmp_path)
+        result = pair.backup()
+        source.restart(settings={})
+        destination.create_database(database)  # a run that could ask nothing has not created it
+        assert_honest(result, pair)
+        if limit == "max-row-limit":
+            assert result.succeeded
+        if limit == "a query-timeout that nothing can meet":
+            assert any("query-timeout" in failure for failure in result.failures)
+        assert pair.backup().succeeded
+        pair.assert_equal(points=3 * ROWS)
+
+
+def test_a_source_that_stops_in_the_middle_fails_the_run(
+    destination: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """The failure names the source; once it is back, the next run goes on."""
+    with InfluxServer.start("stopping") as source:
+        load(source, database)
+        pair = Pair(source, destination, database, tmp_path)
+        results: list[JobResult] = []
+        job = threading.Thread(
+            target=lambda: results.append(pair.backup({"options": {"days_of_pagination": 0.001}}))
+        )
+        job.start()
+        time.sleep(1)
+        source.kill()
+        job.join()
+        source.restart()
+        assert_honest(results[0], pair)
+        if results[0].failures:
+            assert f"source {source.url}" in results[0].failures[0]
+        assert pair.backup().succeeded
+        pair.assert_equal(points=3 * ROWS)

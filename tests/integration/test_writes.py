@@ -1,0 +1,89 @@
+"""Writes that the destination takes in part or not at all: named, counted, never passed over."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
+from tests.support.servers import InfluxServer
+
+
+def test_a_field_type_conflict_is_named_and_leaves_the_rest_alone(pair: Pair) -> None:
+    """Measurement, field and both types stand in the message; nothing of the measurement moves ahead."""
+    pair.write(f"m,h=a v=1,w=1 {MONDAY}\nm,h=a w=2 {MONDAY + 1}\nfine v=1 {MONDAY}")
+    pair.destination.create_database(pair.database)
+    pair.destination.write(f"m,h=old v=7i {MONDAY}", pair.database)
+    result = pair.backup()
+    (failure,) = result.failures
+    for part in ("'m'", "'v'", "float", "integer", "2024-01-01"):
+        assert part in failure
+    found = {(at[1], at[3]) for at in pair.found().points}
+    assert found == {(b"m", b"v"), (b"fine", b"v")}  # m.v is the old one
+
+
+def test_another_type_in_another_shard_of_the_destination_is_no_conflict(pair: Pair) -> None:
+    """A destination that keeps older data of another type goes on receiving."""
+    pair.destination.create_database(pair.database)
+    pair.destination.write(f"m v=7i {MONDAY}", pair.database)
+    pair.write(f"m v=1.5 {MONDAY + WEEK}")
+    assert pair.backup().failures == ()
+    assert len(pair.found()) == 2
+
+
+def test_points_beyond_a_shorter_retention_are_counted_and_named(pair: Pair) -> None:
+    """What the destination's policy gives up fails the run; all that it keeps arrives."""
+    now = time.time_ns()
+    pair.write("\n".join(f"m v={i}i {now - i * DAY - HOUR}" for i in range(40)))
+    pair.destination.query(f'CREATE DATABASE "{pair.database}" WITH DURATION 10d NAME "autogen"')
+    result = pair.backup()
+    (failure,) = result.failures
+    for part in ("30 points", "autogen", "10d", "fallback_days"):
+        assert part in failure
+    assert {at[4] for at in pair.found().points} == {now - i * DAY - HOUR for i in range(10)}
+    assert pair.backup().failures == ()  # nothing new to lose
+    again = pair.backup({"options": {"incremental": {"fallback_days": 5}}})
+    assert again.failures == ()
+
+
+def test_points_that_the_source_itself_gives_up_are_no_loss(pair: Pair) -> None:
+    """A policy of the same duration refuses what the source is about to delete; that is not a failure."""
+    now = time.time_ns()
+    for server in (pair.source, pair.destination):
+        server.query(f'CREATE DATABASE "{pair.database}" WITH DURATION 8d SHARD DURATION 7d NAME "week"')
+    pair.source.write("\n".join(f"m v={i}i {now - i * HOUR}" for i in range(190)), pair.database)
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=190)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"data.max-series-per-database": 10}, "max-series-per-database"),
+        ({"data.max-values-per-tag": 10}, "max-values-per-tag"),
+        ({"http.max-body-size": 100}, "413"),
+    ],
+)
+def test_a_limit_of_the_destination_fails_the_run(
+    settings: dict[str, int], named: str, source: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """The server's own words are in the message, and no retry hides them."""
+    with InfluxServer.start("limited", settings=settings) as destination:
+        pair = Pair(source, destination, database, tmp_path)
+        pair.write(f"m,host=h0 v=0i {MONDAY}")
+        pair.backup()
+        # max-values-per-tag looks at what the server holds before the request, so it takes three requests
+        for begin in (1, 100):
+            pair.write("\n".join(f"m,host=h{i} v={i}i {MONDAY + i}" for i in range(begin, begin + 99)))
+            result = pair.backup()
+        assert len(result.failures) == 1
+        assert named in result.failures[0]
+        assert f"{database}.autogen.m" in result.failures[0]
+
+
+def test_strings_of_megabytes_arrive(pair: Pair) -> None:
+    """Pages shrink with the length of the values; a single line may be larger than a request is meant to be."""
+    for i in range(15):
+        pair.write(b'big,n=%d text="%s" %d' % (i % 3, bytes([97 + i % 26]) * 5_000_000, MONDAY + i))
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=15)

@@ -1,0 +1,152 @@
+"""The report: what a run did, told honestly in one table and one line for each failure."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from line_protocol import Refusal, Written
+from report import DatabaseResult, JobResult, MeasurementResult, format_bytes, summary
+
+
+def job(name: str, *measurements: MeasurementResult, seconds: float = 0.0, stopped: bool = False) -> JobResult:
+    """A job with one database."""
+    return JobResult(name, (DatabaseResult("db", measurements),), (), seconds, stopped)
+
+
+def test_the_table_shows_every_job_with_its_totals() -> None:
+    """Text to the left, numbers to the right, thousands apart."""
+    results = [
+        JobResult(
+            "prod",
+            (
+                DatabaseResult(
+                    "a",
+                    (
+                        MeasurementResult("a.autogen.cpu", Written(1_000_000, 5_000_000, 42_000_000)),
+                        MeasurementResult("a.autogen.mem", Written(234_567, 345_678, 345_678)),
+                    ),
+                ),
+                DatabaseResult("b", (MeasurementResult("b.autogen.x", Written(0, 0, 0)),)),
+            ),
+            (),
+            61.25,
+        ),
+        JobResult("a-very-long-job-name", (), (), 0.04, stopped=True),
+    ]
+    assert summary(results).splitlines() == [
+        "job                   databases  measurements     points     values    bytes  seconds  result",
+        "--------------------  ---------  ------------  ---------  ---------  -------  -------  -------",
+        "prod                          2             3  1,234,567  5,345,678  42.3 MB     61.2  ok",
+        "a-very-long-job-name          0             0          0          0      0 B      0.0  stopped",
+    ]
+
+
+def test_without_jobs_the_table_is_its_heading() -> None:
+    """Two lines, and no failure."""
+    assert len(summary([]).splitlines()) == 2
+
+
+def test_each_failure_is_named_after_the_table() -> None:
+    """In the order of the jobs, the widest problem first."""
+    bad = JobResult(
+        "bad",
+        (
+            DatabaseResult("d", (MeasurementResult("d.p.m", problems=("m: one", "m: two")),), ("d: three",)),
+            DatabaseResult("e", (MeasurementResult("e.p.m", problems=("e.m: four",)),), ("e: five",)),
+        ),
+        ("all: six",),
+    )
+    lines = summary([job("good"), bad, JobResult("worse", problems=("seven",))]).splitlines()
+    assert [line.split()[-1] for line in lines[2:5]] == ["ok", "FAILED", "FAILED"]
+    assert lines[5:] == [
+        "FAILED bad: all: six",
+        "FAILED bad: d: three",
+        "FAILED bad: e: five",
+        "FAILED bad: m: one",
+        "FAILED bad: m: two",
+        "FAILED bad: e.m: four",
+        "FAILED worse: seven",
+    ]
+
+
+def test_a_failure_is_one_line_whatever_the_server_said() -> None:
+    """InfluxDB puts several errors of one request on several lines."""
+    failure = "HTTP 400: partial write: unable to parse 'm f= 2': missing field value\nunable to parse 'm g= 3'"
+    lines = summary([JobResult("bad", problems=(failure,))]).splitlines()
+    assert len(lines) == 4
+    assert "'m f= 2'" in lines[3]
+    assert "'m g= 3'" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("result", "succeeded", "outcome"),
+    [
+        (JobResult("j"), True, "ok"),
+        (JobResult("j", stopped=True), True, "stopped"),
+        (JobResult("j", problems=("x",)), False, "FAILED"),
+        (JobResult("j", problems=("x",), stopped=True), False, "FAILED"),
+        (JobResult("j", (DatabaseResult("d", problems=("x",)),)), False, "FAILED"),
+        (job("j", MeasurementResult("m", problems=("x",))), False, "FAILED"),
+        (job("j", MeasurementResult("m"), MeasurementResult("n", problems=("x",)), stopped=True), False, "FAILED"),
+        (job("j", MeasurementResult("m", Written(5, 5, 5))), True, "ok"),
+    ],
+)
+def test_one_problem_anywhere_fails_the_job(result: JobResult, succeeded: bool, outcome: str) -> None:
+    """A stop is no failure, but it does not hide one either."""
+    assert result.succeeded is succeeded
+    assert result.outcome == outcome
+
+
+def test_all_that_was_written_is_added_up_over_databases_and_measurements() -> None:
+    """Also the points that were refused or had expired."""
+    refusal = Refusal("tag 'k'", "ends in a backslash", 3)
+    result = JobResult(
+        "j",
+        (
+            DatabaseResult("a", (MeasurementResult("x", Written(1, 2, 3, 4, (refusal,))),)),
+            DatabaseResult("b", (MeasurementResult("y", Written(10, 20, 30, 40)), MeasurementResult("z"))),
+        ),
+    )
+    assert result.written == Written(11, 22, 33, 44, (refusal,))
+    assert JobResult("j").written == Written()
+
+
+def test_results_cannot_be_changed_afterwards() -> None:
+    """They cross processes; what is reported is what was found."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(JobResult("j"), "problems", ())  # noqa: B010 -- the assignment itself would not pass the type check
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1, "1 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1049, "1.0 kB"),
+        (1051, "1.1 kB"),
+        (12_345, "12.3 kB"),
+        (999_900, "999.9 kB"),
+        (1_000_000, "1.0 MB"),
+        (999_900_000, "999.9 MB"),
+        (1_000_000_000, "1.0 GB"),
+        (999_900_000_000, "999.9 GB"),
+        (10**12, "1.0 TB"),
+        (1_234 * 10**12, "1234.0 TB"),
+    ],
+)
+def test_bytes_are_shown_in_powers_of_1000(count: int, text: str) -> None:
+    """With one decimal, but for whole bytes."""
+    assert format_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(999_960, "1.0 MB"), (999_999, "1.0 MB"), (999_999_999, "1.0 GB"), (999_999_999_999, "1.0 TB")],
+)
+def test_bytes_that_round_up_to_the_next_unit_are_shown_in_it(count: int, text: str) -> None:
+    """There is no `1000.0 kB`."""
+    assert format_bytes(count) == text
