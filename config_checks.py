@@ -69,9 +69,9 @@ def _copies_onto_itself(source: Source, destination: Destination) -> Iterator[Co
     servers = ("source.url", "source.ssl", "destination.url", "destination.ssl")
     depends = (*servers, "source.databases", "source.prefix", "source.suffix")
     remedy = "choose another destination, prefix or suffix, or correct a URL"
-    if not source.databases and not source.prefix and not source.suffix:
-        message = "the same server as the source: all databases would be copied onto themselves"
-        yield Conflict("destination.url", f"{message}; {remedy}", depends)
+    if not source.databases:
+        message = "the same server as the source: each run would copy all databases, and then the copies too"
+        yield Conflict("destination.url", f"{message}; name the databases, or correct a URL", depends)
     for index, mapping in enumerate(source.databases):
         if source.destination_name(mapping.name) == mapping.name:
             message = f"{shown(mapping.name)} would be copied onto itself, on the same server; {remedy}"

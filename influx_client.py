@@ -14,6 +14,7 @@ from typing import TypeVar
 import pandas as pd
 import requests
 import tenacity
+import urllib3
 from influxdb import InfluxDBClient
 from requests.auth import HTTPBasicAuth
 
@@ -284,12 +285,7 @@ class InfluxClient:
 
         def read() -> list[pd.DataFrame]:
             answer = self._stream(query, chunk_rows=chunk, most_bytes=bytes_allowed)
-            try:
-                return [frames.to_frame(series.rows, fields, tags) for _, series in answer]
-            except frames.UnexpectedColumns as error:
-                raise QueryRefused(
-                    f"{location} has names that queries cannot tell apart ({error}); rename one at the source"
-                ) from error
+            return [_frame(series, location, fields, tags) for _, series in answer]
 
         return self._attempts(f"read {location}", read)
 
@@ -498,11 +494,37 @@ def page_rows(columns: int) -> int:
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
 
 
+def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> pd.DataFrame:
+    """The rows of a raw query as a frame.
+
+    A column that had to be named by a regex is missing where no shard of the range has it.
+    """
+    columns = iter(series.columns[1:])
+    column = next(columns, None)
+    present: dict[tuple[str, str], bool] = {}
+    for kind, name in [*(("field", f) for f in fields), *(("tag", t) for t in tags)]:
+        found = influxql.is_quotable(name) or column == name
+        present[kind, name] = found
+        column = next(columns, None) if found else column
+    names = [name for name in (*fields, *tags) if not influxql.is_quotable(name)]
+    if column is not None or len(set(names)) < len(names):
+        names_shown = ", ".join(map(influxql.printable, names))
+        raise QueryRefused(f"{location} has names that a query cannot tell apart: {names_shown}")
+    return frames.to_frame(
+        series.rows,
+        [name for name in fields if present["field", name]],
+        [name for name in tags if present["tag", name]],
+    )
+
+
 def _session(server: Server) -> requests.Session:
     """A session that ignores proxies and netrc of the environment."""
     session = requests.Session()
     session.trust_env = False
     session.verify = str(server.ca_file) if server.ca_file else server.verify_ssl
+    if not session.verify:
+        logger.warning("%s: its certificate is not verified (verify_ssl: false)", server.url)
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     session.headers.update({"Accept": "application/x-msgpack", "User-Agent": "influxdb-backup"})
     # compressing an answer costs the server more than a copy within one machine does
     session.headers["Accept-Encoding"] = "identity" if _is_loopback(server.host) else "gzip"

@@ -102,6 +102,8 @@ def field_problem(name: str) -> str | None:
     """Why InfluxDB cannot keep a field of this name, or None."""
     if name == "time" or name in SYSTEM_FIELDS:
         return "is a system name that queries cannot read"
+    if name.startswith(("\t", "\0")):
+        return "starts with a character that the server skips at the start of a line's fields"
     if re.search(r"\\[, =]", name):
         return 'has a backslash before a comma, space or "="'
     if not _is_utf8(name):

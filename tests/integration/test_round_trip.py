@@ -64,10 +64,10 @@ _numbers = itertools.count()
 
 @pytest.mark.parametrize("cells", [12, 1_000_000])
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+    phases=[Phase.explicit, Phase.generate],  # each example is a run on two servers: too slow to shrink
     suppress_health_check=list(HealthCheck),
 )
 @given(data=st.data())

@@ -1,0 +1,232 @@
+"""How the client reaches a server: TLS, passwords, path prefixes, redirects, addresses that are no InfluxDB."""
+
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from main import run_worker
+from report import JobResult
+from tests.integration.harness import MONDAY, Pair, endpoint, job_config, snapshot, write_job
+from tests.support.reader import difference
+from tests.support.servers import InfluxServer, self_signed_certificate
+
+LINES = "\n".join(f'm,h={i % 3} v={i}i,s="é" {MONDAY + i}' for i in range(100))
+
+
+def run(directory: Path, config: dict[str, Any]) -> JobResult:
+    """One run with short patience."""
+    config["options"] |= {"retries": 0, "timeout_client": 5}
+    return run_worker(write_job(directory, config))
+
+
+@contextmanager
+def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server on loopback; yields its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_tls_is_verified_and_a_private_authority_can_be_trusted(
+    source: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """Without ca_file the certificate is refused; with it, or with verify_ssl off, the copy is exact."""
+    certificate, key = self_signed_certificate(tmp_path)
+    settings = {
+        "http.https-enabled": True,
+        "http.https-certificate": str(certificate),
+        "http.https-private-key": str(key),
+    }
+    with InfluxServer.start("tls", settings=settings) as secured:
+        Pair(source, secured, database, tmp_path).write(LINES)
+        config = job_config(source, secured, [database])
+        (failure,) = run(tmp_path, config).failures
+        assert "certificate" in failure
+        assert "ca_file" in failure
+        config["destination"]["ca_file"] = str(certificate)
+        assert run(tmp_path, config).failures == ()
+        del config["destination"]["ca_file"]
+        config["destination"]["verify_ssl"] = False
+        assert run(tmp_path, config).failures == ()
+        assert secured.rows('SELECT count("v") FROM m', db=database) == [[0, 100]]
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[InfluxServer]:
+    """A server that wants a password."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("password", ["secret", "ü€\\ñ:colon", 'with "quotes" ${x}'])
+def test_passwords_of_any_kind_are_accepted(
+    password: str, guarded: InfluxServer, destination: InfluxServer, tmp_path: Path
+) -> None:
+    """Basic authentication in UTF-8, from the file or from a password_file."""
+    escaped = password.replace("\\", "\\\\").replace("'", "\\'")
+    guarded.query(f"CREATE USER reader WITH PASSWORD '{escaped}'")
+    guarded.create_database("secured")
+    guarded.query('GRANT ALL ON "secured" TO reader')
+    guarded.write(LINES, "secured")
+    config = job_config(guarded, destination, ["secured"])
+    config["source"] |= {"user": "reader", "password": password.replace("${", "$${")}
+    try:
+        assert run(tmp_path, config).failures == ()
+        (tmp_path / "password").write_text(password + "\n")
+        del config["source"]["password"]
+        config["source"]["password_file"] = str(tmp_path / "password")
+        assert run(tmp_path, config).failures == ()
+        assert difference(snapshot(guarded, "secured"), snapshot(destination, "secured")) == ""
+    finally:
+        guarded.query("DROP USER reader")
+        destination.drop_database("secured")
+
+
+def test_a_user_without_admin_rights_can_copy(guarded: InfluxServer, tmp_path: Path) -> None:
+    """READ at the source and ALL at the destination are enough when the database exists; types stay exact."""
+    guarded.create_database("plain")
+    guarded.create_database("plain_copy")
+    guarded.query("CREATE USER limited WITH PASSWORD 'limited'")
+    guarded.query('GRANT READ ON "plain" TO limited')
+    guarded.query('GRANT ALL ON "plain_copy" TO limited')
+    week = 7 * 24 * 3_600_000_000_000
+    guarded.write(f'{LINES}\nm,h=x v=1.5 {MONDAY + week}\nm,h=x v="text" {MONDAY + 5 * week}', "plain")
+    config = job_config(guarded, guarded, {"plain": "plain_copy"})
+    for side in ("source", "destination"):
+        config[side] |= {"user": "limited", "password": "limited"}
+    assert run(tmp_path, config).failures == ()
+    assert difference(snapshot(guarded, "plain"), snapshot(guarded, "plain_copy")) == ""
+    assert run(tmp_path, config).failures == ()
+
+
+@pytest.mark.parametrize(
+    ("grant", "named"), [("WRITE", "plain2"), (None, "plain2"), ("password", "user and password")]
+)
+def test_missing_rights_are_named(grant: str | None, named: str, guarded: InfluxServer, source: InfluxServer,
+                                  tmp_path: Path) -> None:  # fmt: skip
+    """A wrong password and a missing right each say what to check, and show no password."""
+    guarded.create_database("plain2")
+    guarded.query("DROP USER weak") if "weak" in {r[0] for r in guarded.rows("SHOW USERS")} else None
+    guarded.query("CREATE USER weak WITH PASSWORD 'weak-password'")
+    if grant == "WRITE":
+        guarded.query('GRANT WRITE ON "plain2" TO weak')
+    guarded.write(LINES, "plain2")
+    config = job_config(guarded, source, ["plain2"])
+    password = "wrong-password" if grant == "password" else "weak-password"
+    config["source"] |= {"user": "weak", "password": password}
+    result = run(tmp_path, config)
+    assert len(result.failures) == 1
+    assert named in result.failures[0]
+    assert password not in repr(result)
+
+
+def test_a_path_prefix_of_a_reverse_proxy_is_kept(pair: Pair) -> None:
+    """`http://proxy/some/influx` reaches the server behind it, queries and writes alike."""
+    upstream = pair.destination.url
+
+    class Proxy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _forward(self) -> None:
+            assert self.path.startswith("/some/influx/"), self.path
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {
+                k: v for k, v in self.headers.items() if k in ("Content-Encoding", "Accept", "Content-Type")
+            }
+            request = urllib.request.Request(  # noqa: S310
+                upstream + self.path.removeprefix("/some/influx"), body or None, headers, method=self.command
+            )
+            with urllib.request.urlopen(request) as answer:  # noqa: S310
+                content = answer.read()
+                self.send_response(answer.status)
+                for name in ("Content-Type", "X-Influxdb-Version"):
+                    if answer.headers[name]:
+                        self.send_header(name, answer.headers[name])
+                if answer.status != 204:
+                    self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+        do_GET = do_POST = _forward  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """No lines on the console."""
+
+    pair.write(LINES)
+    with http_server(Proxy) as url:
+        config = pair.config({"destination": {"url": f"{url}/some/influx/"}})
+        assert run(pair.directory, config).failures == ()
+    pair.assert_equal(points=200)
+
+
+class _Canned(BaseHTTPRequestHandler):
+    status, headers_, content = 200, {"Content-Type": "text/html"}, b"<html>Please log in</html>"
+
+    def _answer(self) -> None:
+        self.send_response(self.status)
+        for name, value in self.headers_.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    do_GET = do_POST = _answer  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """No lines on the console."""
+
+
+class _Redirect(_Canned):
+    status, headers_, content = 302, {"Location": "http://elsewhere.invalid/"}, b""
+
+
+class _Unavailable(_Canned):
+    status, content = 503, b"<html>Service Unavailable</html>"
+
+
+class _LoginPage(_Canned):
+    headers_ = {"Content-Type": "text/html", "X-Influxdb-Version": "1.6.7"}  # noqa: RUF012
+
+
+@pytest.mark.parametrize(
+    ("handler", "named"),
+    [
+        (_Canned, "no InfluxDB answers there"),
+        (_Redirect, "redirects to http://elsewhere.invalid/"),
+        (_Unavailable, "HTTP 503"),
+        (_LoginPage, "not InfluxDB's"),
+    ],
+)
+def test_an_address_that_is_no_influxdb_is_named(
+    handler: type[BaseHTTPRequestHandler], named: str, pair: Pair
+) -> None:
+    """A web page, a redirect or a proxy's error is never taken for an empty database."""
+    pair.write(LINES)
+    with http_server(handler) as url:
+        for side in ("source", "destination"):
+            result = run(pair.directory, pair.config({side: {"url": url}}))
+            assert len(result.failures) == 1, result
+            assert named in result.failures[0]
+            assert f"{side} {url}" in result.failures[0]
+
+
+def test_proxies_of_the_environment_are_ignored(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup goes where its file says."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    pair.write(LINES)
+    assert run(pair.directory, pair.config()).failures == ()
+    assert endpoint(pair.source)["url"].startswith("http://127.0.0.1")
+    pair.assert_equal(points=200)
