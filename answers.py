@@ -104,7 +104,7 @@ _NIL = b"\xc0"
 def _documents(unpacker: msgpack.Unpacker) -> Iterator[Any]:
     try:
         yield from unpacker
-    except (ValueError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise IncompleteAnswer("the answer is not msgpack") from error
 
 
@@ -113,7 +113,10 @@ def _checked(document: Any) -> Iterator[dict[bytes, Any]]:  # noqa: ANN401 -- wh
         raise IncompleteAnswer("the answer is not a document of InfluxDB's")
     if b"error" in document:
         raise _statement_error(as_text(document[b"error"]))
-    for result in document.get(b"results", ()):
+    found = document.get(b"results", ())
+    if not isinstance(found, tuple) or not all(isinstance(result, dict) for result in found):
+        raise IncompleteAnswer("the answer is not a document of InfluxDB's")
+    for result in found:
         if b"error" in result:
             raise _statement_error(as_text(result[b"error"]))
         yield result
@@ -184,13 +187,16 @@ def expired(status: int, text: str) -> int:
     """How many points of a refused write were beyond retention, when all others were stored.
 
     The server gives this reason only after every shard has acknowledged its points. Raises the error for every
-    other answer.
+    other answer. Names of the user's may stand in the text, so all of it must match.
     """
-    beyond = re.search(r"points beyond retention policy dropped=(\d+)", text)
+    beyond = re.fullmatch(r"partial write: points beyond retention policy dropped=(\d+)", text)
     if status == 400 and beyond:
         return int(beyond[1])
-    conflict = re.search(
-        r'input field "(.*)" on measurement "(.*)" is type (\w+), already exists as type (\w+)', text, re.S
+    conflict = re.match(
+        r'partial write: field type conflict: input field "(.*)" on measurement "(.*)" is type (\w+), '
+        r"already exists as type (\w+)",
+        text,
+        re.DOTALL,
     )
     if conflict:
         name, measurement, ours, theirs = conflict.groups()
@@ -212,7 +218,7 @@ def error_text(content: bytes) -> str:
     for read in (msgpack.unpackb, json.loads):
         try:
             document = read(content)
-        except (ValueError, msgpack.UnpackException):
+        except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
             continue
         if isinstance(document, dict) and "error" in document:
             return str(document["error"]).strip()

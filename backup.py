@@ -204,7 +204,9 @@ class BackupManager:
         return timeline.calculate_date_ranges(span.start, span.end, spans)
 
     def _newest_in_source(self, copy: Copy) -> int:
-        edges = self._source.get_edges("last", [(copy.source, f, types) for f, types in copy.types.items()])
+        edges = self._source.get_edges(
+            "last", [(copy.source, f, types) for f, types in copy.types.items()], unknowable=END_OF_TIME - 1
+        )
         return max((edge for edge in edges if edge is not None), default=MIN_TIME)
 
     def _check_overlaps(self, copy: Copy, groups: Sequence[Span]) -> None:

@@ -25,21 +25,20 @@ FIELD_TYPES = {pa.float64(): "float", pa.int64(): "integer", pa.bool_(): "boolea
 _ARROW_TYPES = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), bytes: pa.binary()}
 
 
-class UnexpectedColumns(ValueError):
-    """The answer does not have the columns that were asked for."""
+class UnexpectedRows(ValueError):
+    """The rows are not what was asked for: other columns, or several types in one."""
 
 
 def to_frame(rows: Sequence[Sequence[Any]], fields: Sequence[str], tags: Sequence[str]) -> pd.DataFrame:
     """Rows of `time, *fields, *tags` as they come off the wire (text is bytes) as a frame.
 
-    Raises UnexpectedColumns when a row has another number of values.
+    Raises UnexpectedRows when a row has another number of values, or a column values of several types.
     """
-    columns_asked = [("time", ""), *(("field", f) for f in fields), *(("tag", t) for t in tags)]
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(columns_asked)
-    if len(columns) != len(columns_asked):
-        raise UnexpectedColumns(f"asked for {len(columns_asked)} columns, got {len(columns)}")
-    arrays = [pa.array(columns[0], pa.int64()), *map(_array, columns[1:])]
-    return from_arrays(arrays, columns_asked)
+    names = [("time", ""), *(("field", f) for f in fields), *(("tag", t) for t in tags)]
+    if any(len(row) != len(names) for row in rows):
+        raise UnexpectedRows(f"a row does not have the {len(names)} columns that were asked for")
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    return from_arrays([pa.array(columns[0], pa.int64()), *map(_array, columns[1:])], names)
 
 
 def from_arrays(arrays: Sequence[pa.Array], names: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -53,10 +52,15 @@ def from_arrays(arrays: Sequence[pa.Array], names: Sequence[tuple[str, str]]) ->
 
 def _array(values: Sequence[Any]) -> pa.Array:
     """One column. The wire's own types decide: floats and integers arrive apart, and text as bytes."""
+    try:
+        array = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise UnexpectedRows(f"a column holds several types: {error}") from error
     first = next((v for v in values if v is not None), None)
     if first is None:
         return pa.nulls(len(values))
-    array = pa.array(values, _ARROW_TYPES[type(first)])
+    if array.type != _ARROW_TYPES[type(first)]:
+        raise UnexpectedRows(f"a column holds {type(first).__name__} values and others")
     return _as_text(array) if pa.types.is_binary(array.type) else array
 
 

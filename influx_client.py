@@ -176,7 +176,7 @@ class InfluxClient:
 
     def get_first_timestamp(self, location: Location, field: str, types: Iterable[str]) -> int | None:
         """The time of the oldest value of a field; None when it has none."""
-        return self.get_edges("first", [(location, field, types)])[0]
+        return self.get_edges("first", [(location, field, types)], unknowable=MIN_TIME)[0]
 
     def get_last_timestamp(
         self, location: Location, field: str, types: Iterable[str], end: int = END_OF_TIME
@@ -188,21 +188,25 @@ class InfluxClient:
         self,
         edge: str,
         fields: Sequence[tuple[Location, str, Iterable[str]]],
-        start: int = MIN_TIME,
+        *,
         end: int = END_OF_TIME,
+        unknowable: int | None = None,
     ) -> list[int | None]:
-        """The time of the `first` or `last` value in `[start, end)` of each (location, field, types).
+        """The time of the `first` or `last` value older than `end` of each (location, field, types).
 
         One statement for each type of a field, many to a request: two selectors in one statement, such as
-        `last(a), last(b)`, would answer time 0.
+        `last(a), last(b)`, would answer time 0. `unknowable` is the answer for a field of several types whose
+        name needs a regex: a regex cannot be cast, so it would see only one of the types.
         """
-        asked = [(i, t) for i, (_, _, types) in enumerate(fields) for t in types]
-        statements = [influxql.select_edge(edge, *fields[i][:2], t, start, end) for i, t in asked]
+        kinds = [tuple(types) for _, _, types in fields]
+        known = [len(k) < 2 or influxql.is_quotable(f) for k, (_, f, _) in zip(kinds, fields, strict=True)]
+        asked = [(i, t) for i, types in enumerate(kinds) if known[i] for t in types]
+        statements = [influxql.select_edge(edge, *fields[i][:2], t, MIN_TIME, end) for i, t in asked]
         found: list[list[int]] = [[] for _ in fields]
         for (index, _), answer in zip(asked, self._many(statements), strict=True):
             found[index].extend(row[0] for series in answer for row in series.rows)
         best = max if edge == "last" else min
-        return [best(times) if times else None for times in found]
+        return [unknowable if not known[i] else best(times) if times else None for i, times in enumerate(found)]
 
     def get_field_type(self, location: Location, field: str, span: Span) -> str | None:
         """The type of a field inside one shard group; None when it has no value there."""
@@ -510,11 +514,14 @@ def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequ
     if column is not None or len(set(names)) < len(names):
         names_shown = ", ".join(map(influxql.printable, names))
         raise QueryRefused(f"{location} has names that a query cannot tell apart: {names_shown}")
-    return frames.to_frame(
-        series.rows,
-        [name for name in fields if present["field", name]],
-        [name for name in tags if present["tag", name]],
-    )
+    try:
+        return frames.to_frame(
+            series.rows,
+            [name for name in fields if present["field", name]],
+            [name for name in tags if present["tag", name]],
+        )
+    except frames.UnexpectedRows as error:
+        raise IncompleteAnswer(f"{location}: {error}") from error
 
 
 def _session(server: Server) -> requests.Session:

@@ -4,8 +4,10 @@ Names are `str`; bytes that are not UTF-8 are held as lone surrogates (`surrogat
 is ever changed on its way. Times are `int` nanoseconds and ranges are half-open: `[start, end)`.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Location:
 
     def __str__(self) -> str:
         """How messages name it, e.g. `telegraf.autogen.cpu`."""
-        return f"{self.database}.{self.policy}.{printable(self.measurement)}"
+        return printable(f"{self.database}.{self.policy}.{self.measurement}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,28 +154,17 @@ def create_retention_policy(database: str, policy: Policy) -> str:
     )
 
 
-_UNITS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000}
+_UNITS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000, "ms": 1_000_000, "µs": 1000, "ns": 1}
+_PART = r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|µs|ns)"
 
 
 def parse_go_duration(text: str) -> int:
-    """`168h0m0s` as SHOW RETENTION POLICIES prints it, in nanoseconds.
-
-    Raises ValueError for anything else; policies have whole seconds.
-    """
-    total, digits = 0, ""
-    for character in text:
-        if character.isdigit():
-            digits += character
-        elif digits and character in _UNITS:
-            total += int(digits) * _UNITS[character]
-            digits = ""
-        else:
-            raise ValueError(f"not a duration of a retention policy: {text!r}")
-    if digits or not text:
+    """`168h0m0s` as SHOW RETENTION POLICIES prints it, in nanoseconds. Raises ValueError for anything else."""
+    if not re.fullmatch(f"(?:{_PART})+", text):
         raise ValueError(f"not a duration of a retention policy: {text!r}")
-    return total
+    return int(sum(Decimal(number) * _UNITS[unit] for number, unit in re.findall(_PART, text)))
 
 
 def _go_duration(nanoseconds: int) -> str:
     """A duration that CREATE statements accept; InfluxQL knows `0s` as infinite."""
-    return f"{nanoseconds // _UNITS['s']}s"
+    return f"{nanoseconds}ns" if nanoseconds % _UNITS["s"] else f"{nanoseconds // _UNITS['s']}s"

@@ -179,7 +179,7 @@ def encode_points(points: Iterable[Point]) -> Iterator[Body]:
             yield Body(line, 1, len(point.fields))
             continue
         lines.append(line)
-        values, length = values + len(point.fields), length + len(line)
+        values, length = values + len(point.fields), length + len(line) + 1  # the newline
     if lines:
         yield Body(b"\n".join(lines), len(lines), values)
 
@@ -253,7 +253,7 @@ def encode_frame(frame: pd.DataFrame, measurement: str) -> Encoded:
 
     Rows whose tags InfluxDB cannot keep are left out and counted. A row with a risky backslash in a name is a
     body of its own, so that it cannot swallow its neighbour. Raises ValueError when the measurement or a field
-    has a name that InfluxDB cannot keep: whoever chooses the fields leaves those out.
+    has a name that InfluxDB cannot keep: whoever chooses the fields leaves those out. Every row needs a field.
     """
     rows = _take_apart(frame, measurement)
     _check_names(rows)

@@ -253,7 +253,9 @@ class Planner:
         copied = self._newest_copied(copies)
         copies, copied = self._without_obsolete(copies, copied)
         unknown = [(c, f) for c, times in zip(copies, copied, strict=True) for f, t in times.items() if t is None]
-        found = self._source.get_edges("first", [(c.source, f, c.types[f]) for c, f in unknown])
+        found = self._source.get_edges(
+            "first", [(c.source, f, c.types[f]) for c, f in unknown], unknowable=MIN_TIME
+        )
         first: dict[Location, dict[str, int | None]] = {}
         for (copy, name), edge in zip(unknown, found, strict=True):
             first.setdefault(copy.source, {})[name] = edge
@@ -282,7 +284,9 @@ class Planner:
         if of_measurement is None and of_field is None:
             return list(copies), list(copied)
         asked = [(c, f) for c in copies for f in c.types]
-        edges = self._source.get_edges("last", [(c.source, f, c.types[f]) for c, f in asked])
+        edges = self._source.get_edges(
+            "last", [(c.source, f, c.types[f]) for c, f in asked], unknowable=END_OF_TIME
+        )
         newest = {(c.source, f): edge for (c, f), edge in zip(asked, edges, strict=True)}
         kept = []
         for copy, times in zip(copies, copied, strict=True):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from influxql import printable
 from line_protocol import Written
 
 
@@ -71,7 +72,7 @@ def summary(results: Sequence[JobResult]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
     lines = [_aligned(row, widths) for row in rows]
     lines.insert(1, "  ".join("-" * w for w in widths))
-    lines += [f"FAILED {r.job}: {failure}" for r in results for failure in r.failures]
+    lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
     return "\n".join(lines)
 
 
@@ -98,8 +99,10 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def format_bytes(count: float) -> str:
     """`12.3 MB`, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
         count /= 1000
-    return f"{count:.1f} TB"
+        if round(count, 1) < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} TB"

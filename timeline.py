@@ -202,9 +202,10 @@ def shard_cuts(times: npt.NDArray[np.int64], duration: int, groups: Iterable[Spa
     its older one, which would move the watermark past the hole, so no request may hold both. `groups` are
     those that exist; the server makes others by `duration`.
     """
-    offset = -_YEAR_ONE % duration
-    # (t + offset) // duration without overflow at the ends of int64
-    grid = times // duration + (times % duration + offset) // duration
+    # (t - year one) // duration, without overflow at the ends of int64
+    offset = np.uint64(-_YEAR_ONE % duration)
+    remainder = (times % duration).astype(np.uint64) + offset
+    grid = times // duration + (remainder >= duration)
     cuts = set((np.flatnonzero(np.diff(grid)) + 1).tolist())
     edges = np.array(sorted({e for g in groups for e in (g.start, g.end)}), np.int64)
     cuts.update(np.searchsorted(times, edges).tolist())

@@ -334,6 +334,8 @@ def test_a_measurement_that_only_looks_dangerous_is_kept(name: str) -> None:
         ("_tagValue", "system name"),
         ("_seriesKey", "system name"),
         ("_fieldKey", "system name"),
+        ("\tf", "starts with"),
+        ("\0", "starts with"),
         ("a\\,b", "backslash before"),
         ("a\\ b", "backslash before"),
         ("a\\=b", "backslash before"),
@@ -352,7 +354,7 @@ def test_a_field_that_cannot_be_kept_is_found(name: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Time", "times", "_time", "_field", "_series", "#f", "\tf", "\0", 'a\\"b', "a\\b", "a\\\\b", "a\\\nb",
+    ["Time", "times", "_time", "_field", "_series", "#f", "f\t", "f\0", " f", 'a\\"b', "a\\b", "a\\\\b", "a\\\nb",
      "a#!~#b", ",", " ", "=", '"', "🚀"],
 )  # fmt: skip
 def test_a_field_that_only_looks_dangerous_is_kept(name: str) -> None:

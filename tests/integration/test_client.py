@@ -44,7 +44,7 @@ def test_tls_is_verified_and_a_private_authority_can_be_trusted(
 ) -> None:
     """Without ca_file the certificate is refused; with it, or with verify_ssl off, the copy is exact."""
     certificate, key = self_signed_certificate(tmp_path)
-    settings = {
+    settings: dict[str, str | int | bool] = {
         "http.https-enabled": True,
         "http.https-certificate": str(certificate),
         "http.https-private-key": str(key),

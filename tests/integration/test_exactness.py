@@ -152,6 +152,7 @@ def test_all_retention_policies_arrive_with_their_settings(pair: Pair) -> None:
     for statement in (
         f'CREATE RETENTION POLICY "short" ON "{pair.database}" DURATION 52w REPLICATION 1 SHARD DURATION 2d',
         f'CREATE RETENTION POLICY "a \\"b" ON "{pair.database}" DURATION INF REPLICATION 1 SHARD DURATION 3h',
+        f'CREATE RETENTION POLICY "odd" ON "{pair.database}" DURATION 31536000001ms REPLICATION 1',
         f'CREATE RETENTION POLICY "main" ON "{pair.database}" DURATION INF REPLICATION 1 DEFAULT',
     ):
         pair.source.query(statement)
@@ -165,7 +166,7 @@ def test_all_retention_policies_arrive_with_their_settings(pair: Pair) -> None:
         read_policies(s.url, pair.database, user=s.user, password=s.password)
         for s in (pair.source, pair.destination)
     )
-    assert len(expected) == 4
+    assert len(expected) == 5
     assert expected == found
 
 

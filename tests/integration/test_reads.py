@@ -79,7 +79,7 @@ def test_a_query_that_is_always_killed_fails_the_run(pair: Pair) -> None:
     pair.assert_equal(points=3 * ROWS)
 
 
-LIMITS = {
+LIMITS: dict[str, dict[str, str | int | bool]] = {
     "a query-timeout that nothing can meet": {"coordinator.query-timeout": "1ms"},
     "a query-timeout that short queries meet": {"coordinator.query-timeout": "150ms"},
     "max-select-point": {"coordinator.max-select-point": 1000},

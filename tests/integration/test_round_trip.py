@@ -64,7 +64,7 @@ _numbers = itertools.count()
 
 @pytest.mark.parametrize("cells", [12, 1_000_000])
 @settings(
-    max_examples=40,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # each example is a run on two servers: too slow to shrink
