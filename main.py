@@ -71,7 +71,7 @@ def _distinct(files: Sequence[Path]) -> list[Path]:
     named: dict[str, Path] = {}
     for file in files:
         other = named.setdefault(file.stem, file)
-        if other is not file:
+        if not other.samefile(file):
             raise UsageError(f"{other} and {file} are both the job {file.stem!r}: rename one")
     return list(named.values())
 

@@ -1,0 +1,43 @@
+"""Finding the jobs, and the command line."""
+
+from pathlib import Path
+
+import pytest
+
+import main
+
+
+def test_templates_hidden_files_and_other_suffixes_are_no_jobs(tmp_path: Path) -> None:
+    """Only *.yaml and *.yml that are meant to run."""
+    for name in ("b.yaml", "a.yml", "x.template.yaml", "y.yaml.template", "z.template.yml", ".hidden.yaml",
+                 "notes.txt", "c.yaml~", "schema.json"):  # fmt: skip
+        (tmp_path / name).write_text("")
+    assert [f.name for f in main.find_jobs([tmp_path])] == ["a.yml", "b.yaml"]
+
+
+def test_a_file_may_be_named_directly(tmp_path: Path) -> None:
+    """Whatever its name is."""
+    (tmp_path / "odd.conf").write_text("")
+    assert main.find_jobs([tmp_path / "odd.conf"]) == [tmp_path / "odd.conf"]
+
+
+@pytest.mark.parametrize("other", ["a.yml", "sub/a.yaml"])
+def test_two_files_for_one_job_name_are_refused(other: str, tmp_path: Path) -> None:
+    """The name of a job is the name of its file: it must be the only one."""
+    (tmp_path / "sub").mkdir()
+    for name in ("a.yaml", other):
+        (tmp_path / name).write_text("")
+    with pytest.raises(main.UsageError, match="rename one"):
+        main.find_jobs([tmp_path, tmp_path / "sub"])
+
+
+def test_naming_a_file_and_its_folder_is_no_conflict(tmp_path: Path) -> None:
+    """The same file counts once."""
+    (tmp_path / "a.yaml").write_text("")
+    assert main.find_jobs([tmp_path, tmp_path / "a.yaml"]) == [tmp_path / "a.yaml"]
+
+
+def test_the_environment_chooses_the_folder() -> None:
+    """$BACKUP_CONFIG_DIR first; without it the container's /config, or ./config."""
+    assert main.default_paths({"BACKUP_CONFIG_DIR": "/etc/backup"}) == [Path("/etc/backup")]
+    assert main.default_paths({}) in ([Path("/config")], [Path("config")])
