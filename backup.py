@@ -19,9 +19,8 @@ from answers import InfluxError, QueryRefused, QueryTooLarge, type_conflict
 from config import Config
 from influx_client import InfluxClient, Page, page_rows
 from influxql import Location
-from line_protocol import Written
 from plan import Copy, Planner, allowed_types, kept, split_for_downsampling
-from report import DatabaseResult, JobResult, MeasurementResult
+from report import DatabaseResult, JobResult, MeasurementResult, Written
 from stopping import StopRequest
 from timeline import DAY, END_OF_TIME, MIN_TIME, Pace, Segment, Span
 from values import format_time

@@ -34,7 +34,8 @@ from answers import (
 )
 from config import Server
 from influxql import Location, Policy
-from line_protocol import Body, Point, Written
+from line_protocol import Body, Point
+from report import Written
 from stopping import StopRequest
 from timeline import END_OF_TIME, FEWEST_ROWS, MIN_TIME, Span
 

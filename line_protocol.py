@@ -21,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 
 import frames
+from report import Refusal
 
 Value = float | int | bool | bytes
 """A field's value; text is bytes, because InfluxDB keeps bytes that are not UTF-8."""
@@ -43,38 +44,6 @@ class Body:
     text: bytes
     points: int
     values: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Points that InfluxDB would accept but could not keep as they are, so they are never sent."""
-
-    name: str
-    reason: str
-    points: int
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a write brought about: acknowledged points, field values and line protocol bytes.
-
-    `expired` points were older than the retention policy allows; `refusals` were never sent.
-    """
-
-    points: int = 0
-    values: int = 0
-    bytes: int = 0
-    expired: int = 0
-    refusals: tuple[Refusal, ...] = ()
-
-    def __add__(self, other: "Written") -> "Written":
-        return Written(
-            self.points + other.points,
-            self.values + other.values,
-            self.bytes + other.bytes,
-            self.expired + other.expired,
-            (*self.refusals, *other.refusals),
-        )
 
 
 # ---------------------------------------------------------------- names that InfluxDB cannot keep

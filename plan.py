@@ -10,7 +10,7 @@ from answers import AccessDenied, NotFound, QueryRefused
 from config import FieldRules, Job
 from influx_client import InfluxClient
 from influxql import Location, Policy
-from line_protocol import Refusal
+from report import Refusal
 from timeline import DAY, END_OF_TIME, MIN_TIME, Span
 from values import format_duration, is_selected
 

@@ -4,7 +4,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from influxql import printable
-from line_protocol import Written
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Points that InfluxDB would accept but could not keep as they are, so they are never sent."""
+
+    name: str
+    reason: str
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write brought about: acknowledged points, field values and line protocol bytes.
+
+    `expired` points were older than the retention policy allows; `refusals` were never sent.
+    """
+
+    points: int = 0
+    values: int = 0
+    bytes: int = 0
+    expired: int = 0
+    refusals: tuple[Refusal, ...] = ()
+
+    def __add__(self, other: "Written") -> "Written":
+        return Written(
+            self.points + other.points,
+            self.values + other.values,
+            self.bytes + other.bytes,
+            self.expired + other.expired,
+            (*self.refusals, *other.refusals),
+        )
 
 
 @dataclass(frozen=True, slots=True)

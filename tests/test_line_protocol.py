@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 import frames
 import line_protocol as lp
-from line_protocol import Body, Point, Refusal, Value, Written
+from line_protocol import Body, Point, Value
+from report import Refusal, Written
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=120)
 FIRST_TIME, LAST_TIME = -9223372036854775806, 9223372036854775806

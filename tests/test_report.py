@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from line_protocol import Refusal, Written
+from report import Refusal, Written
 from report import DatabaseResult, JobResult, MeasurementResult, format_bytes, summary
 
 

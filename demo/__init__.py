@@ -1,0 +1,1 @@
+"""A show of the whole tool on throwaway servers."""
