@@ -122,10 +122,11 @@ class BackupManager:
             for segment in timeline.plan_segments(self._starts(copy), self._end()):
                 for part in self.transfer_data(copy, segment):
                     written += part
-        except InfluxError as error:
-            problems.append(f"copy {copy.source} {error}")
         except Stopped:
-            logger.info("%s: stopped", copy.source)
+            logger.debug("%s: stopped", copy.source)
+        except InfluxError as error:
+            if not self._stopping.is_set():  # a request that was given up in order to stop has not failed
+                problems.append(f"copy {copy.source} {error}")
         problems += [f"copy {copy.source}: {problem}" for problem in _losses(copy, written)]
         for problem in problems:
             logger.error("%s", problem)

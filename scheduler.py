@@ -34,7 +34,7 @@ def run_job_once(job: Callable[[], T]) -> T:
 
 
 def next_run(cron: CronExpression, timezone: str, now: dt.datetime) -> dt.datetime:
-    """The first run after `now` (which has a time zone; a run at `now` itself is over), in the schedule's time zone.
+    """The first run after `now` (which has a time zone; a run at it is over), in the schedule's time zone.
 
     On the days when the clocks change:
 
@@ -59,8 +59,8 @@ def next_run(cron: CronExpression, timezone: str, now: dt.datetime) -> dt.dateti
 def _trigger(cron: CronExpression) -> BaseTrigger:
     """What the expression says about readings of a clock, which it takes and gives as if they were UTC.
 
-    APScheduler is not told the time zone: across a change of the clocks its CronTrigger calculates with readings
-    as if they were moments, and `0 0 * * *` in Europe/Berlin loses the day after the change, `0 0 1 * *` all of April.
+    APScheduler is not told the time zone: where the clocks change, its CronTrigger mixes readings and moments.
+    `0 0 * * *` in Europe/Berlin would not run on the day after the change, and `0 0 1 * *` not on 1 April.
     """
     days = [(cron.day, "*"), ("*", cron.day_of_week)] if cron.either_day else [(cron.day, cron.day_of_week)]
     triggers = [
@@ -105,8 +105,8 @@ def _clock() -> dt.datetime:
 class Scheduler:
     """Runs a job on a schedule, in the calling thread, until it is asked to stop.
 
-    So a run is never started while another is going on. When its time comes meanwhile, or while the machine
-    is suspended, it follows at once; any number of times missed that way are one run.
+    So a run is never started while another is going on. A time that comes meanwhile, or while the machine is
+    suspended, is made up for at once; any number of them are one run.
 
     APScheduler's own schedulers would drop such a run instead ("maximum number of running instances reached"):
     a backup that takes 25 hours would run every other day.
@@ -134,18 +134,19 @@ class Scheduler:
 
         What the job raises is the caller's, and ends the schedule.
         """
-        begun = self._clock()
-        due = begun if self._run_on_start else self._next(begun)
-        self._announce(due, begun, "run_on_start is set")
-        while self._wait(begun, due):
-            begun = self._clock()
+        planned = self._clock()
+        due = self._next(planned)
+        self._announce(due, planned, "first run now, then" if self._run_on_start else "next run")
+        if self._run_on_start:
+            due = planned
+        while begun := self._wait(planned, due):
             self._job()
             if not self._stopping.is_set():
-                due = self._next(begun)
-                self._announce(due, self._clock(), "its time came during the last run")
+                planned, due = begun, self._next(begun)
+                self._announce(due, self._clock())
 
-    def _wait(self, planned: dt.datetime, due: dt.datetime) -> bool:
-        """Wait until the run that was planned at `planned` is due; False if stopping is requested before."""
+    def _wait(self, planned: dt.datetime, due: dt.datetime) -> dt.datetime | None:
+        """Wait for the run that was planned at `planned`. Gives the time when it is due, None if to stop."""
         while not self._stopping.is_set():
             now = self._clock()
             if now < planned - _SET_BACK:
@@ -153,24 +154,20 @@ class Scheduler:
                 logger.warning("the clock was set back to %s", self._shown(now))
                 self._announce(due, now)
             elif now >= due:
-                return True
-            self._stopping.wait(min(_seconds(due - now), _LONGEST_WAIT))
-        return False
+                return now
+            self._stopping.wait(min((due - now).total_seconds(), _LONGEST_WAIT))
+        return None
 
     def _next(self, after: dt.datetime) -> dt.datetime:
         return next_run(self._cron, self._timezone, after)
 
-    def _announce(self, due: dt.datetime, now: dt.datetime, reason: str = "") -> None:
-        schedule = f"{self._cron.text!r} in {self._timezone}"
+    def _announce(self, due: dt.datetime, now: dt.datetime, lead: str = "next run") -> None:
+        schedule = f"schedule {self._cron.text!r} in {self._timezone}"
         if due > now:
-            wait = format_duration(round(_seconds(due - now)) * SECOND)
-            logger.info("next run at %s, in %s (schedule %s)", self._shown(due), wait, schedule)
+            wait = format_duration(round((due - now).total_seconds()) * SECOND)
+            logger.info("%s at %s, in %s (%s)", lead, self._shown(due), wait, schedule)
         else:
-            logger.info("next run at %s, now: %s (schedule %s)", self._shown(due), reason, schedule)
+            logger.info("%s now, due since %s (%s)", lead, self._shown(due), schedule)
 
     def _shown(self, moment: dt.datetime) -> str:
         return moment.astimezone(zoneinfo.ZoneInfo(self._timezone)).isoformat(" ", "seconds")
-
-
-def _seconds(span: dt.timedelta) -> float:
-    return span.total_seconds()

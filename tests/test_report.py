@@ -6,8 +6,7 @@ import dataclasses
 
 import pytest
 
-from report import Refusal, Written
-from report import DatabaseResult, JobResult, MeasurementResult, format_bytes, summary
+from report import DatabaseResult, JobResult, MeasurementResult, Refusal, Written, format_bytes, summary
 
 
 def job(name: str, *measurements: MeasurementResult, seconds: float = 0.0, stopped: bool = False) -> JobResult:
