@@ -98,18 +98,24 @@ class BackupManager:
 
     def _process_database(self, name: str) -> DatabaseResult:
         self._check_stop()
-        target = self._job.source.destination_name(name)
         results: list[MeasurementResult] = []
         problems: list[str] = []
         try:
-            policies = self._planner.prepare(name, target)
+            policies = self._planner.prepare(name, self._job.source.destination_name(name))
             tags = self._source.get_tag_keys(name)
             with ThreadPoolExecutor(self._options.parallel_workers) as pool:
                 for policy in policies:
                     results.extend(pool.map(self._process_measurement, self._planner.plan(name, policy, tags)))
         except InfluxError as error:
-            problems.append(f"database {name}: {error}")
+            problems += self._unless_stopping(f"database {name}: {error}")
         return DatabaseResult(name, tuple(results), tuple(problems))
+
+    def _unless_stopping(self, problem: str) -> list[str]:
+        """The problem, but for one that comes from a request given up in order to stop."""
+        if self._stopping.is_set():
+            return []
+        logger.error("%s", problem)
+        return [problem]
 
     # ------------------------------------------------------------ one measurement
 
@@ -125,11 +131,9 @@ class BackupManager:
         except Stopped:
             logger.debug("%s: stopped", copy.source)
         except InfluxError as error:
-            if not self._stopping.is_set():  # a request that was given up in order to stop has not failed
-                problems.append(f"copy {copy.source} {error}")
-        problems += [f"copy {copy.source}: {problem}" for problem in _losses(copy, written)]
-        for problem in problems:
-            logger.error("%s", problem)
+            problems += self._unless_stopping(f"copy {copy.source} {error}")
+        for loss in _losses(copy, written):
+            problems += self._unless_stopping(f"copy {copy.source}: {loss}")
         seconds = time.monotonic() - begun
         if not problems and written.points:
             logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)

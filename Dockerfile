@@ -1,0 +1,37 @@
+# Another base has to be a Debian or Ubuntu with Python 3.11 or newer as `python`, venv and pip.
+ARG BASE_IMAGE=python:3.11.14-slim-bookworm
+
+FROM ${BASE_IMAGE} AS builder
+# Only needed behind a mirror: docker build --build-arg PIP_INDEX_URL=https://mirror.example/simple
+ARG PIP_INDEX_URL
+WORKDIR /app
+COPY requirements.txt ./
+# Tests and C headers inside the packages are of no use here, and a third of their size.
+RUN python -m venv --without-pip /opt/venv \
+    && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile -r requirements.txt \
+    && find /opt/venv -type d \( -name tests -o -path '*/pyarrow/include' \) -prune -exec rm -rf {} +
+COPY *.py ./
+# The image is read-only at run time, so all is compiled now. The checks of time stamps, which copying from one
+# stage to the next could change, are left out.
+RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv /app
+
+FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="influxdb-backup" \
+      org.opencontainers.image.description="Exact backups of InfluxDB 1.x databases to another InfluxDB"
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# A fixed number, so that the owner of a log folder on the host can be set before the first start.
+RUN groupadd --gid 10001 influxdb-backup \
+    && useradd --uid 10001 --gid 10001 --home-dir /app --no-create-home --shell /usr/sbin/nologin influxdb-backup \
+    && mkdir /config /logs \
+    && chown 10001:10001 /logs
+COPY --from=builder /opt/venv /opt/venv
+COPY --from=builder /app /app
+WORKDIR /app
+USER 10001:10001
+# Jobs are mounted at /config, read-only. It is no VOLUME, so that a missing mount is an empty folder and an error.
+VOLUME /logs
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["python", "main.py", "health"]
+ENTRYPOINT ["python", "main.py"]
