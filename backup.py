@@ -125,7 +125,7 @@ class BackupManager:
         written = Written(refusals=copy.refusals)
         problems: list[str] = []
         try:
-            for segment in timeline.plan_segments(self._starts(copy), self._end()):
+            for segment in timeline.plan_segments(self._planner.starts(copy), self._planner.end()):
                 for part in self.transfer_data(copy, segment):
                     written += part
         except Stopped:
@@ -138,18 +138,6 @@ class BackupManager:
         if not problems and written.points:
             logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)
         return MeasurementResult(str(copy.source), written, tuple(problems))
-
-    def _starts(self, copy: Copy) -> dict[str, int]:
-        """Where each field begins: not at points that the source's own policy has given up already."""
-        kept_from = self._now - copy.target.source.duration if copy.target.source.duration else MIN_TIME
-        window = self._job.source.group_by or 1
-        return {name: _down(max(start, kept_from), window) for name, start in copy.starts.items()}
-
-    def _end(self) -> int:
-        """Where the run ends. Incremental runs have no end, so that points of the future are copied too."""
-        end = self._options.range.end if self._options.range else END_OF_TIME
-        window = self._job.source.group_by
-        return _down(min(end, self._now), window) if window else end
 
     def transfer_data(self, copy: Copy, segment: Segment) -> Iterator[Written]:
         """Read page by page and write each before the next one is written, yielding what was acknowledged."""
@@ -283,8 +271,3 @@ def _losses(copy: Copy, written: Written) -> Iterator[str]:
             f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}) and were not "
             "stored; alter the policy, or set options.incremental.fallback_days"
         )
-
-
-def _down(moment: int, window: int) -> int:
-    """The start of the window that holds the moment."""
-    return moment - moment % window

@@ -220,6 +220,14 @@ class InfluxClient:
         statements = [influxql.select_count(location, f, span.start, span.end) for f in fields]
         return sum(row[1] for answer in self._many(statements) for series in answer for row in series.rows)
 
+    def check_write(self, database: str) -> None:
+        """Raise AccessDenied unless the user may write to the database. An empty request changes nothing."""
+        self._write(Body(b"", 0, 0), database, "")
+
+    def check_admin(self) -> None:
+        """Raise AccessDenied unless the user may do what only administrators may."""
+        self.query_data("SHOW SHARD GROUPS")
+
     # ------------------------------------------------------------ reading
 
     def query_data(

@@ -75,6 +75,8 @@ class _OneLine(logging.Formatter):
 
 
 def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -357,7 +359,7 @@ class _LokiHandler(LokiHandler, _JobHandler):  # type: ignore[misc]  # the packa
     emitter: _LokiQueue
 
     def __init__(self, url: str, tags: Mapping[str, str]) -> None:
-        super().__init__(url, version="1")
+        LokiHandler.__init__(self, url, version="1")
         self.emitter = _LokiQueue(_LokiEmitter(url, dict(tags)))
         self.addFilter(self._is_from_others)
 

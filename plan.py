@@ -32,6 +32,8 @@ class Target:
     """Shard groups of the destination, as far as the user may see them."""
     written_types: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Measurement -> field -> its types at the destination."""
+    is_new: bool = False
+    """Whether the destination lacked it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,41 +155,53 @@ class Planner:
 
     def prepare(self, name: str, target: str) -> list[Target]:
         """Create what is missing at the destination, and look at each retention policy on both sides."""
+        policies = self._policies(name)
+        self._create_missing(target, policies)
+        return self._targets(name, target, policies)
+
+    def foresee(self, name: str, target: str) -> list[Target]:
+        """The same without creating anything: what is missing counts as if it had just been created."""
+        return self._targets(name, target, self._policies(name))
+
+    def _policies(self, name: str) -> tuple[Policy, ...]:
         try:
-            policies = self._source.get_retention_policies(name)
+            return self._source.get_retention_policies(name)
         except NotFound as error:
             known = ", ".join(self._source.get_databases()) or "none that this user may see"
             raise NotFound(f"{error}; the source has: {known}") from error
-        existing = self._create_missing(target, policies)
-        return [self._target(name, target, policy, existing) for policy in policies]
 
-    def _create_missing(self, target: str, policies: Sequence[Policy]) -> dict[str, Policy]:
-        """The destination's policies after those that it lacks were made. Existing ones are never altered."""
+    def _there(self, target: str) -> dict[str, Policy]:
+        """The destination's policies; none when it lacks the database."""
         if target not in self._destination.get_databases():
-            default = next((p for p in policies if p.is_default), None)
-            self._destination.create_database(target, default)
-            logger.info("created database %s", target)
-        there = {p.name: p for p in self._destination.get_retention_policies(target)}
-        missing = [p for p in policies if p.name not in there]
-        for policy in missing:
-            self._destination.create_retention_policy(target, policy)
-            logger.info("created retention policy %s.%s", target, policy.name)
-        return there | {p.name: p for p in missing}
+            return {}
+        return {p.name: p for p in self._destination.get_retention_policies(target)}
 
-    def _target(self, name: str, target: str, policy: Policy, existing: Mapping[str, Policy]) -> Target:
-        there = existing[policy.name]
+    def _create_missing(self, target: str, policies: Sequence[Policy]) -> None:
+        """Create the database and the policies that it lacks. Existing ones are never altered."""
+        if not self._there(target):
+            self._destination.create_database(target, next((p for p in policies if p.is_default), None))
+            logger.info("created database %s", target)
+        there = self._there(target)
+        for policy in policies:
+            if policy.name not in there:
+                self._destination.create_retention_policy(target, policy)
+                logger.info("created retention policy %s.%s", target, policy.name)
+
+    def _targets(self, name: str, target: str, policies: Sequence[Policy]) -> list[Target]:
+        there = self._there(target)
+        return [self._target(name, target, policy, there.get(policy.name)) for policy in policies]
+
+    def _target(self, name: str, target: str, policy: Policy, there: Policy | None) -> Target:
+        groups = self._groups(self._source, name, policy)
+        if there is None:
+            return Target(target, policy, policy, groups, (), {}, is_new=True)
         if there.keeps_less_than(policy):
-            logger.warning(
-                "retention policy %s keeps points for %s at the destination, but for %s at the source",
-                f"{target}.{policy.name}",
-                kept(there),
-                kept(policy),
-            )
+            logger.warning("%s", shorter(target, there, policy))
         return Target(
             target,
             policy,
             there,
-            self._groups(self._source, name, policy),
+            groups,
             self._groups(self._destination, target, policy) or (),
             self._destination.get_field_keys(target, policy.name),
         )
@@ -301,7 +315,34 @@ class Planner:
             kept.append((replace(copy, types={f: copy.types[f] for f in fields}), {f: times[f] for f in fields}))
         return [copy for copy, _ in kept], [times for _, times in kept]
 
+    # ------------------------------------------------------------ from when to when
+
+    def starts(self, copy: Copy) -> dict[str, int]:
+        """Where each field begins: not at points that the source's own policy has given up already."""
+        kept_from = self._now - copy.target.source.duration if copy.target.source.duration else MIN_TIME
+        window = self._job.source.group_by or 1
+        return {name: _down(max(start, kept_from), window) for name, start in copy.starts.items()}
+
+    def end(self) -> int:
+        """Where the run ends. Incremental runs have no end, so that points of the future are copied too."""
+        end = self._options.range.end if self._options.range else END_OF_TIME
+        window = self._job.source.group_by
+        return _down(min(end, self._now), window) if window else end
+
+
+def shorter(database: str, there: Policy, policy: Policy) -> str:
+    """A policy of the destination that keeps less than the source's, in words."""
+    return (
+        f"retention policy {database}.{there.name} keeps points for {kept(there)} at the destination, but for "
+        f"{kept(policy)} at the source: older points cannot be stored"
+    )
+
 
 def kept(policy: Policy) -> str:
     """How long a policy keeps points, in words: `7d`, `ever`."""
     return format_duration(policy.duration) if policy.duration else "ever"
+
+
+def _down(moment: int, window: int) -> int:
+    """The start of the window that holds the moment."""
+    return moment - moment % window

@@ -90,6 +90,16 @@ class JobResult:
             return "FAILED"
         return "stopped" if self.stopped else "ok"
 
+    @property
+    def sentence(self) -> str:
+        """The run in one line, for the log."""
+        written, count = self.written, len(self.failures)
+        ended = f"{count} failure{'s' if count > 1 else ''}" if count else self.outcome
+        return (
+            f"run ended: {written.points:,} points, {written.values:,} values, {format_bytes(written.bytes)} "
+            f"in {self.seconds:.1f} s: {ended}"
+        )
+
 
 _HEADINGS = ("job", "databases", "measurements", "points", "values", "bytes", "seconds", "result")
 

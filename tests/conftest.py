@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.containers import start_server
 from tests.support.servers import InfluxServer
 
 _numbers = itertools.count(1)
@@ -15,14 +16,14 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def source() -> Iterator[InfluxServer]:
     """The server that backups read; tests that stop or reconfigure a server start their own."""
-    with InfluxServer.start("source") as server:
+    with start_server("source") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def destination() -> Iterator[InfluxServer]:
     """The server that backups write."""
-    with InfluxServer.start("destination") as server:
+    with start_server("destination") as server:
         yield server
 
 

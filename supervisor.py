@@ -1,0 +1,253 @@
+"""Keeps one worker process for each job: starts, restarts with growing delays, reloads, stops."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import FrameType
+
+from config import Config
+from health import write_health
+from report import JobResult
+from worker import worker_process
+
+logger = logging.getLogger(__name__)
+
+FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
+"""Seconds until a worker that died is started again: the first, and the most it grows to by doubling."""
+
+STOP_WITHIN = 9.0
+"""Seconds that workers get to finish the batch in flight before they are killed: killing one loses nothing,
+because the next run resumes from what the destination has."""
+
+HEARTBEAT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A valid job, and the content of its file by which a change is noticed."""
+
+    config: Config
+    content: bytes
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.config.job.name
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process, and the end of the pipe that its results come out of."""
+
+    process: SpawnProcess
+    answer: Connection
+
+    @classmethod
+    def start(cls, config: Config, *, once: bool) -> "Worker":
+        """Start the job's process: `spawn`, since forking a process with threads is not safe."""
+        context = multiprocessing.get_context("spawn")
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=worker_process, args=(config.path, sender, once), name=config.job.name)
+        process.start()
+        sender.close()
+        return cls(process, receiver)
+
+    def death(self) -> str:
+        """How the process ended, in words."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+@dataclass
+class _State:
+    """A job that runs, has run, or waits for its restart."""
+
+    file: JobFile
+    once: bool
+    worker: Worker | None = None
+    result: JobResult | None = None
+    restart_at: float | None = None
+    delay: float = FIRST_DELAY
+    successor: JobFile | None = None
+    leaving: bool = False
+    kill_at: float | None = None
+
+    @property
+    def is_scheduled(self) -> bool:
+        return not self.once and self.file.config.job.options.incremental.schedule is not None
+
+    @property
+    def is_active(self) -> bool:
+        return self.worker is not None or self.restart_at is not None
+
+    def start(self) -> None:
+        self.restart_at = None
+        self.worker = Worker.start(self.file.config, once=self.once)
+
+    def stop(self, within: float) -> None:
+        """Ask the worker to end, and set the time at which it will be killed."""
+        self.restart_at, self.kill_at = None, time.monotonic() + within
+        if self.worker:
+            self.worker.process.terminate()
+
+    @property
+    def problem(self) -> str:
+        """Why the job counts as failing; empty when it does not."""
+        if self.restart_at is not None:
+            return "its worker died and is about to be started again"
+        return self.result.failures[0] if self.result and self.result.failures else ""
+
+
+class Signals:
+    """Counts the signals that the parent obeys; the handlers do nothing else."""
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self.reloads = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._reload)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stops += 1
+
+    def _reload(self, _number: int, _frame: FrameType | None) -> None:
+        self.reloads += 1
+
+
+@dataclass
+class Supervisor:
+    """Runs jobs until all have ended or a signal says so.
+
+    `reload` gives the valid jobs of now, and the names of those whose files are invalid: their running version
+    goes on. None leaves everything as it is.
+    """
+
+    files: Sequence[JobFile]
+    reload: Callable[[], tuple[Sequence[JobFile], frozenset[str]] | None]
+    once: bool = False
+    health: Path | None = None
+    stopped: bool = False
+    _states: dict[str, _State] = field(default_factory=dict)
+    _next_heartbeat: float = 0.0
+
+    def run(self) -> list[JobResult]:
+        """Supervise; the last result of each job that has one. `stopped` says whether a signal ended it."""
+        signals, stops, reloads = Signals(), 0, 0
+        for file in self.files:
+            self._start(file)
+        while any(state.is_active for state in self._states.values()):
+            self._listen()
+            self._start_due()
+            if signals.stops > stops:
+                stops = signals.stops
+                self._stop(now=stops > 1)
+            elif signals.reloads > reloads and not stops:
+                reloads = signals.reloads
+                self._reload()
+            self._keep_deadlines()
+            self._beat()
+        return [state.result for state in self._states.values() if state.result]
+
+    def _start(self, file: JobFile) -> None:
+        state = self._states[file.name] = _State(file, self.once)
+        state.start()
+
+    def _running(self) -> Iterator[tuple[_State, Worker]]:
+        return ((state, state.worker) for state in list(self._states.values()) if state.worker)
+
+    def _listen(self) -> None:
+        """Take results, and notice deaths; a fifth of a second at most."""
+        running = list(self._running())
+        ready = wait([worker.answer for _, worker in running], timeout=0.2)
+        if not running:
+            time.sleep(0.2)
+        for state, worker in running:
+            if worker.answer in ready:
+                try:
+                    state.result = worker.answer.recv()
+                    state.delay = FIRST_DELAY
+                except (EOFError, OSError):
+                    self._ended(state, worker.death())
+
+    def _ended(self, state: _State, death: str) -> None:
+        state.worker = None
+        if self.stopped or state.leaving:
+            self._replace(state)
+        elif state.is_scheduled:
+            logger.error(
+                "job %s: its worker died (%s); starting it again in %g s", state.file.name, death, state.delay
+            )
+            state.restart_at = time.monotonic() + state.delay
+            state.delay = min(2 * state.delay, LONGEST_DELAY)
+        elif state.result is None:
+            state.result = JobResult(state.file.name, problems=(f"the worker process died ({death})",))
+            logger.error("job %s: the worker process died (%s)", state.file.name, death)
+
+    def _replace(self, state: _State) -> None:
+        """A job whose file was changed or removed has ended."""
+        if state.leaving and not self.stopped:
+            del self._states[state.file.name]
+            if state.successor:
+                self._start(state.successor)
+
+    def _start_due(self) -> None:
+        for state in self._states.values():
+            if state.restart_at is not None and time.monotonic() >= state.restart_at:
+                logger.info("job %s: starting its worker again", state.file.name)
+                state.start()
+
+    def _stop(self, *, now: bool) -> None:
+        logger.warning("stopping %s", "now" if now else "after the batches in flight")
+        self.stopped = True
+        for state in self._states.values():
+            state.stop(0 if now else STOP_WITHIN)
+
+    def _keep_deadlines(self) -> None:
+        for state, worker in self._running():
+            if state.kill_at is not None and time.monotonic() >= state.kill_at:
+                worker.process.kill()
+
+    def _reload(self) -> None:
+        """Make the running jobs those of the files: start, stop and restart what has changed."""
+        logger.info("reloading the configuration")
+        found = self.reload()
+        if found is None:
+            return
+        files, invalid = found
+        current = {file.name: file for file in files}
+        for name, state in list(self._states.items()):
+            if name not in current and name not in invalid:
+                self._leave(state, None)
+            elif name in current and current[name].content != state.file.content:
+                self._leave(state, current[name])
+        for name, file in current.items():
+            if name not in self._states:
+                logger.info("job %s: new", name)
+                self._start(file)
+
+    def _leave(self, state: _State, successor: JobFile | None) -> None:
+        logger.info("job %s: %s", state.file.name, "changed, restarting" if successor else "removed, stopping")
+        state.leaving, state.successor = True, successor
+        state.stop(STOP_WITHIN)
+        if not state.worker:
+            self._replace(state)
+
+    def _beat(self) -> None:
+        """Keep the health file fresh. A full disk makes the daemon look dead, but does not stop it."""
+        if self.health is None or time.monotonic() < self._next_heartbeat:
+            return
+        self._next_heartbeat = time.monotonic() + HEARTBEAT
+        failing = {name: state.problem for name, state in self._states.items() if state.problem}
+        try:
+            write_health(self.health, failing, time.time())
+        except OSError as error:
+            logger.warning("the health file %s cannot be written: %s", self.health, os.strerror(error.errno or 0))

@@ -1,0 +1,194 @@
+"""One job in a process of its own: reaches its servers, waits for its times, runs, and says what became of it."""
+
+import logging
+import multiprocessing
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from config import Config, ConfigError, Server
+from logger_config import LogDirectoryError, setup_logging
+from report import JobResult
+from scheduler import Scheduler, run_job_once
+from stopping import StopRequest
+
+if TYPE_CHECKING:
+    from influx_client import InfluxClient
+
+logger = logging.getLogger(__name__)
+Report = Callable[[JobResult], object]
+
+
+@dataclass
+class Outcome:
+    """What `error_boundary` leaves behind: empty, or the unforeseen error."""
+
+    problem: str = ""
+
+
+@contextmanager
+def error_boundary() -> Iterator[Outcome]:
+    """The one place where an unforeseen error ends: it is logged with its traceback, and counts as a failure."""
+    outcome = Outcome()
+    try:
+        yield outcome
+    except Exception as error:  # the boundary of a process and of a run
+        logger.exception("this is a bug, please report it")
+        outcome.problem = f"unexpected {type(error).__name__}: {error}"
+
+
+def run_worker(
+    path: Path, stopping: StopRequest | None = None, *, once: bool = True, report: Report = lambda _: None
+) -> JobResult:
+    """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
+
+    With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
+    every run. A run that fails is tried again at its next time.
+    """
+    setup_logging(path.stem)
+    with error_boundary() as outcome:
+        try:
+            config = Config(path)
+            _set_up_logging(config)
+        except (ConfigError, LogDirectoryError) as error:
+            logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
+            return _reported(JobResult(path.stem, problems=(str(error),)), report)
+        return _work(config, stopping or StopRequest(), once=once, report=report)
+    return _reported(JobResult(path.stem, problems=(outcome.problem,)), report)
+
+
+def _reported(result: JobResult, report: Report) -> JobResult:
+    report(result)
+    return result
+
+
+def _set_up_logging(config: Config) -> None:
+    options = config.job.options
+    setup_logging(
+        config.job.name,
+        options.log_level,
+        directory=options.log_directory,
+        rotation=options.log_rotation,
+        loki=options.loki,
+    )
+
+
+def _work(config: Config, stopping: StopRequest, *, once: bool, report: Report) -> JobResult:
+    last = JobResult(config.job.name, stopped=True)
+
+    def job() -> JobResult:
+        nonlocal last
+        last = _reported(_guarded_run(config, stopping), report)
+        return last
+
+    times = config.job.options.incremental
+    if once or times.schedule is None:
+        return run_job_once(job)
+    if _wait_for_servers(config, stopping):
+        schedule = Scheduler(
+            job, times.schedule, str(times.timezone), run_on_start=times.run_on_start, stopping=stopping
+        )
+        schedule.start()
+    return last
+
+
+def _guarded_run(config: Config, stopping: StopRequest) -> JobResult:
+    """One run that cannot harm the next one."""
+    with error_boundary() as outcome:
+        result = _run(config, stopping)
+        logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
+        return result
+    return JobResult(config.job.name, problems=(outcome.problem,))
+
+
+def _run(config: Config, stopping: StopRequest) -> JobResult:
+    # pandas, polars and their like are heavy: only a run pays for them
+    from answers import InfluxError  # noqa: PLC0415
+    from backup import BackupManager  # noqa: PLC0415
+
+    job = config.job
+    try:
+        source = connect(config, job.source, "source", stopping)
+        destination = connect(config, job.destination, "destination", stopping)
+    except InfluxError as error:
+        problems = () if stopping.is_set() else (str(error),)
+        return JobResult(job.name, problems=problems, stopped=stopping.is_set())
+    logger.info("from %s to %s, %s", job.source.url, job.destination.url, job.options.backup_mode)
+    return BackupManager(config, source, destination, stopping=stopping).run_backup()
+
+
+def connect(
+    config: Config, server: Server, role: str, stopping: StopRequest, *, retries: int | None = None
+) -> "InfluxClient":
+    """A client with the job's settings. Raises InfluxError when the server does not answer."""
+    from influx_client import InfluxClient  # noqa: PLC0415
+
+    options = config.job.options
+    return InfluxClient(
+        server,
+        role,
+        timeout=options.timeout_client,
+        retries=options.retries if retries is None else retries,
+        retry_delay=options.retry_delay,
+        threads=2 * options.parallel_workers,
+        stopping=stopping,
+    )
+
+
+def _wait_for_servers(config: Config, stopping: StopRequest) -> bool:
+    """Wait until both servers answer, one log line for each attempt; False when asked to stop before."""
+    delay = config.job.options.initial_connection_retry_delay
+    for server, role in ((config.job.source, "source"), (config.job.destination, "destination")):
+        while not stopping.is_set():
+            problem = _unreachable(config, server, role, stopping)
+            if not problem:
+                break
+            logger.warning("waiting for the %s: %s; next attempt in %g s", role, problem, delay)
+            stopping.wait(delay)
+    return not stopping.is_set()
+
+
+def _unreachable(config: Config, server: Server, role: str, stopping: StopRequest) -> str:
+    """Why the server cannot be reached yet. Any other error is left to the run, which reports it."""
+    from answers import InfluxError  # noqa: PLC0415
+
+    try:
+        connect(config, server, role, stopping, retries=0).close()
+    except InfluxError as error:
+        return str(error) if error.retryable else ""
+    return ""
+
+
+# ---------------------------------------------------------------- the process
+
+
+def worker_process(path: Path, answer: Connection, once: bool) -> None:  # noqa: FBT001 -- a process's argument
+    """The target of a worker process. The parent alone decides about signals from the terminal."""
+    stopping = StopRequest()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.requested = True
+
+    def report(result: JobResult) -> None:
+        with suppress(BrokenPipeError):  # the parent was killed: there is nobody to tell
+            answer.send(result)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=_stop_without_parent, args=(stopping,), daemon=True).start()
+    run_worker(path, stopping, once=once, report=report)
+
+
+def _stop_without_parent(stopping: StopRequest) -> None:
+    """A worker whose parent is gone finishes its batch and ends, so that no two daemons write at once."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        stopping.requested = True
