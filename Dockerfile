@@ -6,7 +6,7 @@ FROM ${BASE_IMAGE} AS builder
 ARG PIP_INDEX_URL
 WORKDIR /app
 COPY requirements.txt ./
-# Tests and C headers inside the packages are of no use here, and a third of their size.
+# Tests and C headers inside the packages are of no use here.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile -r requirements.txt \
     && find /opt/venv -type d \( -name tests -o -path '*/pyarrow/include' \) -prune -exec rm -rf {} +
@@ -18,9 +18,11 @@ RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-has
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="influxdb-backup" \
       org.opencontainers.image.description="Exact backups of InfluxDB 1.x databases to another InfluxDB"
+# /dev/shm is writable even where nothing else is.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    BACKUP_HEALTH_FILE=/dev/shm/backup-health
 # A fixed number, so that the owner of a log folder on the host can be set before the first start.
 RUN groupadd --gid 10001 influxdb-backup \
     && useradd --uid 10001 --gid 10001 --home-dir /app --no-create-home --shell /usr/sbin/nologin influxdb-backup \

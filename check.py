@@ -89,7 +89,8 @@ class _Checker:
             self._source.count_values(copy.source, segment.fields[:1], segment.span)
             for segment in timeline.plan_segments(starts, end)
         ]
-        return f"{name}: {len(starts)} fields, about {sum(counts):,} points from {format_time(begin)} to {format_time(until)}"
+        points = f"about {sum(counts):,} points from {format_time(begin)} to {format_time(until)}"
+        return f"{name}: {len(starts)} fields, {points}"
 
 
 def _shards(source: InfluxClient) -> str:

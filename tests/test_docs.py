@@ -56,7 +56,7 @@ def test_the_readme_has_a_complete_example() -> None:
 
 def test_the_reference_names_every_key_and_no_other() -> None:
     """Schema and README know the same keys."""
-    document = schema()
+    document: dict[str, Any] = schema()
     known = _keys(document, document.get("$defs", {}))
     assert len(known) > 40
     assert _documented() == known

@@ -6,11 +6,13 @@ import json
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -48,10 +50,12 @@ class Recorder:
     body: bytes = b""
     seconds: float = 0.0
     hanging: bool = False
+    ordered: bool = True
     accepts: Callable[[Entry], bool] = lambda _entry: True
     entries: list[Entry] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     requests: int = 0
+    first_failing: int = 0
     released: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -66,6 +70,7 @@ class Recorder:
         """End it: connections are refused from now on."""
         self.released.set()
         self.server.shutdown()
+        self.server.hang_up()
         self.server.server_close()
         self.thread.join()
 
@@ -85,6 +90,8 @@ class Recorder:
         if self.hanging:
             self.released.wait(20)
         time.sleep(self.seconds)
+        if self.requests <= self.first_failing:
+            return 503, b""
         if self.status != 204:
             return self.status, self.body
         try:
@@ -103,7 +110,7 @@ class Recorder:
 
     def _check_order(self, entry: Entry) -> None:
         stream = json.dumps(entry.labels, sort_keys=True)
-        if entry.time < self.latest.get(stream, 0):
+        if self.ordered and entry.time < self.latest.get(stream, 0):
             raise ValueError(f"out of order: {entry}")
         self.latest[stream] = entry.time
 
@@ -132,6 +139,22 @@ def read_push(body: dict[str, list[dict[str, object]]]) -> list[Entry]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     recorder: Recorder
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._connections: list[socket.socket] = []
+        super().__init__(address, handler)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """Remember each connection."""
+        connection, address = super().get_request()
+        self._connections.append(connection)
+        return connection, address
+
+    def hang_up(self) -> None:
+        """End them all; a process that ends does that."""
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -308,19 +331,16 @@ def test_the_level_is_as_configured_and_other_packages_are_quiet(stderr: Stderr)
     assert len(stderr.lines) == 2
 
 
-def test_a_broken_console_stops_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nobody reads a closed pipe; the file still gets the lines, and there is no traceback for each."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "w") as pipe:
-        monkeypatch.setattr(sys, "stderr", pipe)
-        setup_logging("a", directory=tmp_path)
+def test_a_broken_console_stops_nothing(stderr: Stderr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The file still gets the lines, and there is no traceback for each that the console does not take."""
+    with suppress(OSError), Path("/dev/full").open("w") as full:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", full)
+            setup_logging("a", directory=tmp_path)
         log.info("one")
         log.info("two")
-        assert len((tmp_path / "a/a.log").read_text().splitlines()) == 2
-        with pytest.raises(BrokenPipeError):
-            pipe.flush()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
+    assert len((tmp_path / "a/a.log").read_text().splitlines()) == 2
+    assert stderr.lines == []
 
 
 # ---------------------------------------------------------------- file
@@ -439,10 +459,11 @@ def test_an_unusable_directory_is_an_error_that_says_what_to_do(
 
 
 @pytest.mark.parametrize("rotation", [NO_ROTATION, LogRotation()])
-@pytest.mark.skipif(os.getuid() == 0, reason="permissions do not stop root")
 def test_a_directory_without_permission_is_an_error(rotation: LogRotation, tmp_path: Path) -> None:
     """The message names the user who would need it."""
     tmp_path.chmod(0o555)
+    if os.access(tmp_path, os.W_OK):
+        pytest.skip("permissions do not stop this user")
     with pytest.raises(LogDirectoryError, match=rf"Permission denied.*user {os.getuid()} may write"):
         setup_logging("prod", directory=tmp_path, rotation=rotation)
     tmp_path.chmod(0o755)
@@ -539,8 +560,8 @@ def test_a_line_is_stamped_when_it_is_logged_not_when_it_is_sent(server: Recorde
     for number in range(3):
         log.info("line %d", number)
     wait_until(lambda: len(server.entries) == 3)
-    assert time.time_ns() - begun > 5 * 10**8
-    assert all(e.time - begun < 10**8 for e in server.entries)
+    assert time.time_ns() - begun > 2.5 * 10**8
+    assert all(e.time - begun < 2 * 10**8 for e in server.entries)
 
 
 def test_emoji_quotes_and_tracebacks_survive(server: Recorder) -> None:
@@ -600,17 +621,16 @@ def test_all_lines_arrive_once_and_in_order(server: Recorder) -> None:
 
 def test_a_clock_that_is_set_back_is_believed(server: Recorder) -> None:
     """Small steps back, as between threads, are evened out: Loki takes equal times of equal lines for one."""
+    server.ordered = False
     setup_logging("a", loki=server.loki)
     start = 1_767_225_600.0
-    for created in (start, start, start - 0.001, start - 3600):
-        record = logging.makeLogRecord({"msg": "same", "levelno": 20, "levelname": "INFO", "created": created})
-        logging.getLogger().handle(record)
-    server.latest = dict.fromkeys(server.latest, 0)
-    with_reset: list[int] = []
-    wait_until(lambda: len(server.entries) == 4 or server.problems)
-    with_reset += [e.time - int(start) * 10**9 for e in server.entries]
-    # The recorder, like an old Loki, refuses an hour back; those before it came if they were sent before.
-    assert with_reset in ([0, 1, 2, -3600 * 10**9], [], [0], [0, 1], [0, 1, 2])
+    for created in (start, start, start - 0.001, start - 3600, start):
+        record = log.makeRecord("backup", logging.INFO, __file__, 1, "same", (), None)
+        record.created = created
+        log.handle(record)
+    wait_until(lambda: len(server.entries) == 5)
+    assert [e.time - int(start) * 10**9 for e in server.entries] == [0, 1, 2, -3600 * 10**9, 0]
+    assert server.problems == []
 
 
 def test_a_hanging_loki_never_delays_and_the_queue_is_bounded(server: Recorder, stderr: Stderr) -> None:
@@ -621,7 +641,7 @@ def test_a_hanging_loki_never_delays_and_the_queue_is_bounded(server: Recorder, 
     for number in range(10_000):
         log.debug("not logged")
         log.info("line %d", number)
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 4  # nearly all of it the console's; waiting would take five
     assert len(stderr.about("line ")) == 10_000
     server.hanging = False
     server.released.set()
@@ -632,19 +652,23 @@ def test_a_hanging_loki_never_delays_and_the_queue_is_bounded(server: Recorder, 
 
 
 def test_putting_10000_lines_before_a_hanging_loki_takes_no_time(server: Recorder) -> None:
-    """The queue alone, without the console's share; very long lines are cut, so that memory is bounded too."""
+    """The queue alone, without the console's share."""
     server.hanging = True
     setup_logging("a", loki=server.loki)
     handler = own_handlers()[1]
-    record = logging.makeLogRecord({"msg": "x" * 20_000, "levelno": 20, "levelname": "INFO", "name": "backup"})
+    record = logging.makeLogRecord({"msg": "x" * 100, "levelno": 20, "levelname": "INFO", "name": "backup"})
     begun = time.monotonic()
     for _ in range(10_000):
         handler.handle(record)
-    assert time.monotonic() - begun < 1
-    server.hanging = False
-    server.released.set()
+    assert time.monotonic() - begun < 0.8
+
+
+def test_a_very_long_line_is_cut_for_loki(server: Recorder) -> None:
+    """So that the queue's memory is bounded, and a request stays below Loki's limit."""
+    setup_logging("a", loki=server.loki)
+    log.info("x" * 100_000)
     wait_until(lambda: server.entries)
-    assert {len(text) for text in server.texts} == {logger_config.LOKI_LINE}
+    assert server.texts == ["x" * logger_config.LOKI_LINE]
 
 
 @pytest.mark.parametrize(
@@ -686,7 +710,7 @@ def test_an_absent_loki_is_found_when_it_comes(
     assert len(stderr.lines) == 1001
     back = Recorder(gone.port)
     wait_until(lambda: stderr.about("takes log lines again; 700 were dropped"))
-    assert (tmp_path / "a/a.log").read_text().splitlines() == stderr.lines
+    wait_until(lambda: sorted((tmp_path / "a/a.log").read_text().splitlines()) == sorted(stderr.lines))
     assert len(stderr.lines) == 1002
     assert back.texts == [f"line {n}" for n in range(300)]
     log.info("on it goes")
@@ -739,14 +763,20 @@ def test_a_lost_connection_is_made_anew_without_a_word(server: Recorder, stderr:
     setup_logging("a", loki=server.loki)
     log.info("one")
     wait_until(lambda: server.entries)
-    server.stop()
-    again = Recorder(server.port)
+    server.server.hang_up()
     log.info("two")
-    wait_until(lambda: again.entries)
-    assert again.texts == ["two"]
+    wait_until(lambda: len(server.entries) == 2)
     assert stderr.about("Loki") == []
-    again.stop()
-    server.server = Recorder().server  # for the fixture to stop
+
+
+def test_one_failed_request_is_repeated_without_a_word(server: Recorder, stderr: Stderr) -> None:
+    """At once; only the second failure is told."""
+    server.first_failing = 1
+    setup_logging("a", loki=server.loki)
+    log.info("one")
+    wait_until(lambda: server.entries)
+    assert server.requests == 2
+    assert stderr.about("Loki") == []
 
 
 def test_loki_does_not_get_what_getting_it_there_causes(server: Recorder, stderr: Stderr) -> None:

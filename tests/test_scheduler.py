@@ -151,6 +151,8 @@ CLOCK_CHANGES = [
     ("30 23 * * *", "America/Santiago", "2026-04-04 12:00", ["04 23:30-03:00", "05 23:30-04:00"]),
     ("*/20 * * * *", LORD_HOWE, "2026-10-04 01:30", ["04 01:40+10:30", "04 02:30+11:00", "04 02:40+11:00"]),
     ("45 1 * * *", LORD_HOWE, "2026-04-05 00:00", ["05 01:45+11:00", "06 01:45+10:30"]),
+    # Samoa left out a whole day
+    ("30 2 * * *", "Pacific/Apia", "2011-12-29 12:00", ["31 02:30+14:00", "01 02:30+14:00"]),
     # UTC changes never
     ("30 2 * * *", "UTC", "2026-03-28 12:00", ["29 02:30+00:00", "30 02:30+00:00"]),
 ]
@@ -254,7 +256,7 @@ SPARSE = [
     "15,45 1-3 * * *",
     "5 0-23/5 1,15,28-31 * 6,7",
 ]
-DENSE = ["*/15 * * * *", "* 1-3 * * *", "*/7 * */2 * 1-6", "10-50/20 0,1,2,23 * * *"]
+DENSE = ["*/15 * * * *", "* 1-3 * * *", "*/7 */2 1-31 * *", "10-50/20 0,1,2,23 * * *"]
 CHANGING = [
     ("UTC", "2026-02-15"), (BERLIN, "2026-03-29"), (BERLIN, "2026-10-25"), (NEW_YORK, "2026-03-08"),
     (NEW_YORK, "2026-11-01"), (LORD_HOWE, "2026-04-05"), (LORD_HOWE, "2026-10-04"),
@@ -263,13 +265,14 @@ CHANGING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("zone", "day"), CHANGING)
+@pytest.mark.parametrize(("zone", "day"), [place for place in CHANGING if place[0] != "Pacific/Apia"])
 def test_every_minute_of_some_weeks_is_decided_as_cron_would(zone: str, day: str) -> None:
     """Eight days for sparse schedules and one for dense ones, around a change of the clocks of each zone."""
     middle = dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
     for texts, span in ((SPARSE, 4 * DAY), (DENSE, 12 * HOUR)):
         for text in texts:
             expected = Minutes(text, zone).between(middle - span, middle + span)
+            assert expected, text
             assert found_between(text, zone, middle - span, middle + span) == expected, text
 
 

@@ -1,0 +1,1 @@
+"""Tests of the image, the daemon in its container, and the Compose file."""

@@ -53,7 +53,7 @@ def test_a_scheduled_job_copies_every_minute_and_survives_the_loss_of_a_server(f
 
 
 def test_a_container_that_is_stopped_while_it_copies_loses_no_batch(field: Field) -> None:
-    """It ends within ten seconds with exit code 0; what arrived is whole up to a time; the next run adds the rest."""
+    """It ends in time with exit code 0; what arrived is whole up to a time; the next run adds the rest."""
     for first in range(0, 600_000, 50_000):
         field.write(points(first, 50_000))
     folder = field.job({**AT_ONCE, "days_of_pagination": 0.1, "parallel_workers": 1})

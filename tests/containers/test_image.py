@@ -36,7 +36,8 @@ def test_every_module_is_compiled(image: str) -> None:
     script = """
         import importlib.util, pathlib
         files = [*pathlib.Path("/app").glob("*.py"), *pathlib.Path("/opt/venv/lib").rglob("pandas/core/*.py")]
-        print(len(files), [f for f in files if not pathlib.Path(importlib.util.cache_from_source(str(f))).exists()])
+        caches = [pathlib.Path(importlib.util.cache_from_source(str(file))) for file in files]
+        print(len(files), [str(cache) for cache in caches if not cache.exists()])
     """
     program = "\n".join(line.strip() for line in script.splitlines())
     number, missing = docker("run", "--rm", "--entrypoint", "python", image, "-c", program).split(" ", 1)

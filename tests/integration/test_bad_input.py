@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.harness import MONDAY, Pair, run_main, write_job
+from tests.integration.harness import MONDAY, Pair, job_config, run_main, write_job
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -24,6 +24,7 @@ def _set(dotted: str, value: object) -> Change:
 
 def _same(config: dict[str, Any]) -> None:
     config["destination"]["url"] = config["source"]["url"]
+    del config["source"]["databases"][0]["destination"]
 
 
 RANGE = {"backup_mode": "range", "range": {"start_date": "2026-02-01", "end_date": "2026-01-01"}}
@@ -52,7 +53,9 @@ def test_a_mistake_in_one_job_is_named_and_leaves_the_other_alone(mistake: str, 
     change, named = MISTAKES[mistake]
     pair.write(f"m v=1 {MONDAY}")
     write_job(pair.directory / "jobs", pair.config({"options": {"retries": 0}}), "good")
-    bad = pair.config({"options": {"retries": 0}})
+    bad = job_config(
+        pair.source, pair.destination, {pair.database: f"{pair.database}_bad"}, {"options": {"retries": 0}}
+    )
     change(bad)
     write_job(pair.directory / "jobs", bad, "bad")
     done = run_main("--config", pair.directory / "jobs")

@@ -153,13 +153,16 @@ class ContainerServer(InfluxServer):
         super().close()
         subprocess.run(["docker", "volume", "rm", "--force", self.volume], check=False, capture_output=True)
 
+    def __enter__(self) -> ContainerServer:
+        return self
+
     def __repr__(self) -> str:
         return f"<ContainerServer {self.name} {self.url}>"
 
     # ---- how it is done
 
     def _launch(self) -> None:
-        from docker.errors import DockerException
+        from docker.errors import DockerException  # type: ignore[import-untyped]
         from testcontainers.core.config import testcontainers_config
 
         testcontainers_config.ryuk_disabled = True  # its reaper is one more image; `close` cleans up
@@ -188,7 +191,7 @@ class ContainerServer(InfluxServer):
     def _network_options(self) -> dict[str, Any]:
         if not self.network:
             return {}
-        from docker.types import EndpointConfig
+        from docker.types import EndpointConfig  # type: ignore[import-untyped]
 
         aliases = EndpointConfig("1.41", aliases=[self.name])
         return {"network": self.network, "networking_config": {self.network: aliases}}
