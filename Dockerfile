@@ -6,14 +6,14 @@ FROM ${BASE_IMAGE} AS builder
 ARG PIP_INDEX_URL
 WORKDIR /app
 COPY requirements.txt ./
-# Tests and C headers inside the packages are of no use here.
+# Tests and C headers inside the packages are of no use here. The image is read-only at run time, so all is compiled
+# now, without checks of time stamps, which copying from one stage to the next could change.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile -r requirements.txt \
-    && find /opt/venv -type d \( -name tests -o -path '*/pyarrow/include' \) -prune -exec rm -rf {} +
+    && find /opt/venv -type d \( -name tests -o -path '*/pyarrow/include' \) -prune -exec rm -rf {} + \
+    && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv
 COPY *.py ./
-# The image is read-only at run time, so all is compiled now. The checks of time stamps, which copying from one
-# stage to the next could change, are left out.
-RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv /app
+RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="influxdb-backup" \

@@ -498,7 +498,7 @@ class InfluxClient:
             return retrying(request)
         except InfluxError as error:
             tries = retrying.statistics["attempt_number"]
-            suffix = f" (tried {tries} times)" if error.retryable else ""
+            suffix = f" (tried {tries} times)" if tries > 1 else ""
             raise type(error)(f"{doing}: {error}{suffix}") from error
 
 

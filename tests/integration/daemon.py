@@ -1,0 +1,93 @@
+"""A running `python main.py` as a test sees it: its log, its processes, its end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.integration.harness import ROOT
+
+
+class Daemon:
+    """Started on a folder of jobs; `log` is what it has written to standard error so far."""
+
+    def __init__(self, jobs: Path, directory: Path, *arguments: str, **environ: str) -> None:
+        self._file = directory / "daemon.log"
+        with self._file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "main.py", "--config", str(jobs), *arguments],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environ},
+            )
+
+    @property
+    def log(self) -> str:
+        """Everything printed so far."""
+        return self._file.read_text()
+
+    def wait_for(self, text: str, *, count: int = 1, seconds: float = 40) -> None:
+        """Until the log holds the text so many times."""
+        wait_until(lambda: self.log.count(text) >= count, f"{text!r} x {count} in the log", self, seconds)
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers (spawned by multiprocessing, without its resource tracker)."""
+        processes = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
+        return [int(p.name) for p in processes if _parent(p) == self.process.pid and _is_worker(p)]
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to the parent."""
+        self.process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 15) -> tuple[int, float]:
+        """Send the signal and wait for the end: exit code, and how long it took."""
+        begun = time.monotonic()
+        self.send(number)
+        code = self.process.wait(seconds)
+        return code, time.monotonic() - begun
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    except (OSError, ValueError):
+        return 0
+
+
+def _is_worker(entry: Path) -> bool:
+    try:
+        return b"spawn_main" in (entry / "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def wait_until(
+    condition: Callable[[], bool], what: str, daemon: Daemon | None = None, seconds: float = 40
+) -> None:
+    """Until the condition holds; an AssertionError with the log when it never does."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"waited {seconds} s for {what}\n{daemon.log if daemon else ''}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def running(jobs: Path, directory: Path, *arguments: str, **environ: str) -> Iterator[Daemon]:
+    """A daemon that is gone afterwards, whatever happens."""
+    daemon = Daemon(jobs, directory, *arguments, **environ)
+    try:
+        yield daemon
+    finally:
+        workers = daemon.workers()
+        daemon.process.kill()
+        daemon.process.wait()
+        for pid in workers:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue

@@ -1,0 +1,270 @@
+"""The daemon: schedules, supervision, signals, waiting for servers, reloading, health."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.daemon import running, wait_until
+from tests.integration.harness import MONDAY, Pair, job_config, run_main, write_job
+from tests.support.servers import InfluxServer
+
+SCHEDULED = {"options": {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": True}}}
+"""A job that runs at once and then not before the next year."""
+
+
+def scheduled(pair: Pair, options: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A scheduled job's configuration."""
+    config = pair.config(SCHEDULED)
+    config["options"] |= options or {}
+    return config
+
+
+def load(pair: Pair, rows: int = 1000, begin: int = 0) -> None:
+    """Points of two fields."""
+    for first in range(begin, begin + rows, 10_000):
+        count = min(10_000, begin + rows - first)
+        lines = (f"m,h=h{i % 7} v={i}i,w={i}.5 {MONDAY + i * 10**9}" for i in range(first, first + count))
+        pair.write("\n".join(lines))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_daemon_runs_says_when_next_and_stops_cleanly(number: signal.Signals, pair: Pair) -> None:
+    """Exit code 0 within ten seconds, and the log names the next run."""
+    load(pair)
+    write_job(pair.directory / "jobs", scheduled(pair), "yearly")
+    with running(pair.directory / "jobs", pair.directory) as daemon:
+        daemon.wait_for("next run")
+        code, seconds = daemon.stop(number)
+        assert code == 0, daemon.log
+        assert seconds < 10
+        assert "-01-01" in daemon.log
+        assert "Traceback" not in daemon.log
+        assert daemon.workers() == []
+    pair.assert_equal(points=2000)
+
+
+def test_a_stop_in_the_middle_of_a_run_loses_nothing(pair: Pair) -> None:
+    """The batch in flight is finished, the exit code is 0, and the next run goes on from there."""
+    load(pair, 150_000)
+    write_job(pair.directory / "jobs", scheduled(pair, {"days_of_pagination": 0.01}))
+    with running(pair.directory / "jobs", pair.directory) as daemon:
+        wait_until(lambda: "created database" in daemon.log, "the copy to begin", daemon)
+        time.sleep(1)
+        code, seconds = daemon.stop()
+        assert code == 0, daemon.log
+        assert seconds < 10
+        assert "Traceback" not in daemon.log
+    expected, found = pair.snapshots()
+    assert found.points.items() <= expected.points.items()
+    assert pair.backup().succeeded
+    pair.assert_equal(points=300_000)
+
+
+def test_a_stop_while_a_server_hangs_takes_at_most_ten_seconds(
+    source: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """A request that nobody answers does not keep the daemon from stopping."""
+    with InfluxServer.start("hanging") as destination:
+        pair = Pair(source, destination, database, tmp_path)
+        load(pair, 100_000)
+        write_job(tmp_path / "jobs", scheduled(pair, {"timeout_client": 60}))
+        with running(tmp_path / "jobs", tmp_path) as daemon:
+            daemon.wait_for("created database")
+            destination.pause()
+            time.sleep(1)
+            code, seconds = daemon.stop()
+            destination.resume()
+            assert code == 0, daemon.log
+            assert seconds < 10.5
+
+
+def test_a_second_signal_stops_at_once(source: InfluxServer, database: str, tmp_path: Path) -> None:
+    """Without waiting for the batch in flight."""
+    with InfluxServer.start("hanging") as destination:
+        pair = Pair(source, destination, database, tmp_path)
+        load(pair, 100_000)
+        write_job(tmp_path / "jobs", scheduled(pair, {"timeout_client": 60}))
+        with running(tmp_path / "jobs", tmp_path) as daemon:
+            daemon.wait_for("created database")
+            destination.pause()
+            daemon.send(signal.SIGTERM)
+            daemon.wait_for("stopping after the batches in flight")
+            _, seconds = daemon.stop()
+            destination.resume()
+            assert seconds < 3
+            assert "stopping now" in daemon.log
+
+
+def test_a_scheduled_worker_that_dies_is_reported_and_started_again(pair: Pair) -> None:
+    """With a growing delay; its job then runs as before."""
+    load(pair)
+    write_job(pair.directory / "jobs", scheduled(pair), "yearly")
+    with running(pair.directory / "jobs", pair.directory) as daemon:
+        daemon.wait_for("next run")
+        (worker,) = daemon.workers()
+        os.kill(worker, signal.SIGKILL)
+        daemon.wait_for("job yearly: its worker died (SIGKILL); starting it again in 1 s")
+        daemon.wait_for("next run", count=2)
+        assert daemon.workers() != [worker]
+        assert daemon.stop()[0] == 0
+
+
+def test_a_one_shot_worker_that_dies_fails_the_run_and_is_named(
+    source: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """The exit code is 1, and the other jobs are not harmed."""
+    with InfluxServer.start("hanging") as destination:
+        pair = Pair(source, destination, database, tmp_path)
+        load(pair, 50_000)
+        write_job(tmp_path / "jobs", pair.config({"options": {"timeout_client": 60}}), "doomed")
+        with running(tmp_path / "jobs", tmp_path) as daemon:
+            daemon.wait_for("created database")
+            destination.pause()
+            (worker,) = daemon.workers()
+            os.kill(worker, signal.SIGKILL)
+            code = daemon.process.wait(20)
+            destination.resume()
+            assert code == 1
+            assert "FAILED doomed: the worker process died (SIGKILL)" in daemon.log
+
+
+def test_a_daemon_waits_for_servers_that_are_not_up_yet(
+    source: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """One line for each attempt, and the run begins once both answer."""
+    with InfluxServer.start("late") as destination:
+        pair = Pair(source, destination, database, tmp_path)
+        load(pair)
+        destination.stop()
+        write_job(tmp_path / "jobs", scheduled(pair, {"initial_connection_retry_delay": 0.5}))
+        with running(tmp_path / "jobs", tmp_path) as daemon:
+            daemon.wait_for("waiting for the destination", count=2)
+            assert "Connection refused; next attempt in 0.5 s" in daemon.log
+            destination.restart()
+            daemon.wait_for("run ended")
+            assert daemon.stop()[0] == 0
+        pair.assert_equal(points=2000)
+
+
+def test_waiting_for_a_server_can_be_interrupted(pair: Pair) -> None:
+    """Even with a long delay between attempts."""
+    config = scheduled(pair, {"initial_connection_retry_delay": 600})
+    config["source"]["url"] = "http://127.0.0.1:9"
+    write_job(pair.directory / "jobs", config)
+    with running(pair.directory / "jobs", pair.directory) as daemon:
+        daemon.wait_for("waiting for the source")
+        code, seconds = daemon.stop()
+        assert code == 0
+        assert seconds < 5
+
+
+def test_a_failed_run_of_a_scheduled_job_is_logged_and_the_daemon_goes_on(pair: Pair) -> None:
+    """It is tried again at its next time; the health file says what fails."""
+    config = scheduled(pair)
+    config["source"]["databases"] = [{"name": "no_such_database", "destination": pair.database}]
+    write_job(pair.directory / "jobs", config, "yearly")
+    health = pair.directory / "health.json"
+    with running(pair.directory / "jobs", pair.directory, BACKUP_HEALTH_FILE=str(health)) as daemon:
+        daemon.wait_for("next run")
+        assert "no_such_database" in daemon.log
+        environ = {**os.environ, "BACKUP_HEALTH_FILE": str(health)}
+        wait_until(lambda: "yearly" in run_main("health", environ=environ).stdout, "ill health", daemon)
+        assert run_main("health", environ=environ).returncode == 1
+        assert daemon.stop()[0] == 0
+
+
+def test_health_is_good_while_the_daemon_lives_and_bad_after_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that is gone has left a file that grows old."""
+    load(pair)
+    write_job(pair.directory / "jobs", scheduled(pair))
+    health = pair.directory / "health.json"
+    monkeypatch.setenv("BACKUP_HEALTH_FILE", str(health))
+    assert run_main("health").returncode == 1
+    with running(pair.directory / "jobs", pair.directory) as daemon:
+        daemon.wait_for("next run")
+        done = run_main("health")
+        assert (done.returncode, done.stdout) == (0, "healthy\n")
+        daemon.stop()
+    os.utime(health)
+    text = health.read_text().replace('"alive": 1', '"alive": 0')
+    health.write_text(text)
+    assert "no sign of life" in run_main("health").stdout
+
+
+def test_sighup_starts_new_jobs_stops_removed_ones_and_restarts_changed_ones(pair: Pair) -> None:
+    """An invalid file is reported, and the version that runs goes on."""
+    load(pair)
+    jobs = pair.directory / "jobs"
+
+    def job(name: str, **options: object) -> Path:
+        config = job_config(pair.source, pair.destination, {pair.database: f"{pair.database}_{name}"}, SCHEDULED)
+        config["options"] |= options
+        return write_job(jobs, config, name)
+
+    try:
+        for name in ("kept", "removed", "changed", "broken"):
+            job(name)
+        with running(jobs, pair.directory) as daemon:
+            daemon.wait_for("run ended", count=4)
+            job("new")
+            job("changed", parallel_workers=2)
+            (jobs / "removed.yaml").unlink()
+            (jobs / "broken.yaml").write_text("source: [")
+            before = set(daemon.workers())
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for("run ended", count=6)
+            for line in ("job new: new", "job changed: changed, restarting", "job removed: removed, stopping"):
+                assert line in daemon.log
+            assert "broken.yaml" in daemon.log
+            wait_until(lambda: len(daemon.workers()) == 4, "four workers", daemon)
+            assert len(before & set(daemon.workers())) == 2  # kept and broken
+            (jobs / "broken.yaml").unlink()
+            for file in jobs.iterdir():
+                file.unlink()
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for("the jobs go on as they are")
+            assert daemon.stop()[0] == 0
+    finally:
+        for name in ("kept", "removed", "changed", "broken", "new"):
+            pair.destination.drop_database(f"{pair.database}_{name}")
+
+
+def test_jobs_that_would_write_the_same_measurements_are_refused(pair: Pair) -> None:
+    """Both are named; a third one still runs; separated by their measurements they run together."""
+    load(pair)
+    jobs = pair.directory / "jobs"
+    write_job(jobs, pair.config(), "one")
+    write_job(jobs, pair.config(), "two")
+    done = run_main("--config", jobs)
+    assert done.returncode == 1
+    assert "the job 'one' also writes" in done.stderr
+    assert "the job 'two' also writes" in done.stderr
+    assert pair.database not in {row[0] for row in pair.destination.rows("SHOW DATABASES")}
+    write_job(jobs, pair.config({"measurements": {"include": ["m"]}}), "one")
+    write_job(jobs, pair.config({"measurements": {"exclude": ["m"]}}), "two")
+    assert run_main("--config", jobs).returncode == 0
+    pair.assert_equal(points=2000)
+
+
+def test_log_files_and_an_unwritable_log_directory(pair: Pair) -> None:
+    """Each job has its own file; one that cannot be written fails its job before anything is copied."""
+    load(pair)
+    logs = pair.directory / "logs"
+    jobs = pair.directory / "jobs"
+    write_job(jobs, pair.config({"options": {"log_directory": str(logs)}}), "good")
+    assert run_main("--config", jobs).returncode == 0
+    assert "run ended" in (logs / "good" / "good.log").read_text()
+    (pair.directory / "file").write_text("")
+    write_job(jobs, pair.config({"options": {"log_directory": str(pair.directory / "file")}}), "good")
+    pair.destination.drop_database(pair.database)
+    done = run_main("--config", jobs)
+    assert done.returncode == 1
+    assert str(pair.directory / "file") in done.stdout
+    assert "Traceback" not in done.stderr
+    assert pair.database not in {row[0] for row in pair.destination.rows("SHOW DATABASES")}
