@@ -302,7 +302,6 @@ class _LokiQueue:
             try:
                 self._emitter.push(lines, timeout)
             except (requests.RequestException, _Refused) as error:
-                self._emitter.close()
                 if isinstance(error, _Refused) and error.for_good:
                     self._warn(_reason(error))
                     self._remove(lines, taken=False)

@@ -170,6 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(status)
             if status != 204:
                 self.send_header("Content-Length", str(len(text)))
+                self.send_header("Location", "/login")  # of a proxy that redirects
             self.end_headers()
             self.wfile.write(text)
         except OSError:
@@ -424,17 +425,22 @@ def test_a_file_that_cannot_be_rotated_grows_on(
 ) -> None:
     """With one warning; when renaming works again, rotation does too."""
 
-    def refuse(*_: object) -> None:
+    attempts = []
+
+    def refuse(*names: object) -> None:
+        attempts.append(names)
         raise PermissionError(13, "Permission denied")
 
     setup_logging("a", directory=tmp_path, rotation=LogRotation(when="S", interval=1))
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", refuse)
-        for number in range(3):
+        for number in range(30):
             log.info("line %d", number)
-            time.sleep(1.05)
+            time.sleep(0.1)
+    assert 2 <= len(attempts) <= 5
     assert len(stderr.about("cannot rotate")) == 1
     assert sorted((tmp_path / "a/a.log").read_text().splitlines()) == sorted(stderr.lines)
+    time.sleep(1)
     log.info("rotated")
     assert len(list((tmp_path / "a").iterdir())) == 2
     assert len((tmp_path / "a/a.log").read_text().splitlines()) == 1
@@ -657,10 +663,11 @@ def test_putting_10000_lines_before_a_hanging_loki_takes_no_time(server: Recorde
     setup_logging("a", loki=server.loki)
     handler = own_handlers()[1]
     record = logging.makeLogRecord({"msg": "x" * 100, "levelno": 20, "levelname": "INFO", "name": "backup"})
-    begun = time.monotonic()
+    begun, computing = time.monotonic(), time.thread_time()
     for _ in range(10_000):
         handler.handle(record)
-    assert time.monotonic() - begun < 0.8
+    assert time.thread_time() - computing < 0.8
+    assert time.monotonic() - begun < 4  # on a busy machine; waiting would take five seconds
 
 
 def test_a_very_long_line_is_cut_for_loki(server: Recorder) -> None:
@@ -673,7 +680,12 @@ def test_a_very_long_line_is_cut_for_loki(server: Recorder) -> None:
 
 @pytest.mark.parametrize(
     ("status", "body", "reason"),
-    [(500, b"", "HTTP 500"), (429, b"rate\nlimit", r"HTTP 429: rate\nlimit"), (404, b"", "HTTP 404")],
+    [
+        (500, b"", "HTTP 500"),
+        (429, b"rate\nlimit", r"HTTP 429: rate\nlimit"),
+        (404, b"", "HTTP 404"),
+        (301, b"", "HTTP 301"),
+    ],
 )
 def test_a_refusing_loki_costs_one_warning_and_one_line_when_it_takes_lines_again(
     status: int, body: bytes, reason: str, server: Recorder, stderr: Stderr
@@ -715,7 +727,9 @@ def test_an_absent_loki_is_found_when_it_comes(
     assert back.texts == [f"line {n}" for n in range(300)]
     log.info("on it goes")
     wait_until(lambda: len(back.entries) > 300)
+    time.sleep(0.1)
     assert back.texts[-1] == "on it goes"
+    assert len(stderr.about("Loki")) == 2
     assert back.problems == []
     back.stop()
 
