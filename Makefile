@@ -3,14 +3,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types pytest format schema influxd clean
+.PHONY: help demo test lint types pytest format schema prepare clean
 help:
 	@echo "make demo    two throwaway servers, sample data, two backup jobs, an exact comparison"
 	@echo "make test    lint, types and all tests, on real servers"
 	@echo "make format  reformat the code       make schema  refresh config/schema.json"
 	@echo "make clean   remove .venv and caches"
 
-demo: .venv/runtime influxd
+demo: prepare .venv/runtime
 	$(BIN)/python -m demo.run
 
 test: lint types pytest
@@ -22,7 +22,7 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
-pytest: .venv/dev influxd
+pytest: prepare .venv/dev
 	$(BIN)/python -m pytest
 
 format: .venv/dev
@@ -30,12 +30,13 @@ format: .venv/dev
 	$(BIN)/ruff format .
 
 schema: .venv/dev
-	$(BIN)/python config.py > config/schema.json
+	$(BIN)/python config.py > config/schema.new
+	mv config/schema.new config/schema.json
 
-influxd:
-	@sh demo/find_influxd.sh
+prepare:
+	@sh demo/prepare.sh $(PYTHON)
 
-.venv/runtime: requirements.txt
+.venv/runtime: requirements.txt | prepare
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

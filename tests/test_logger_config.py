@@ -424,7 +424,6 @@ def test_a_file_that_cannot_be_rotated_grows_on(
     stderr: Stderr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one warning; when renaming works again, rotation does too."""
-
     attempts = []
 
     def refuse(*names: object) -> None:
@@ -468,11 +467,15 @@ def test_an_unusable_directory_is_an_error_that_says_what_to_do(
 def test_a_directory_without_permission_is_an_error(rotation: LogRotation, tmp_path: Path) -> None:
     """The message names the user who would need it."""
     tmp_path.chmod(0o555)
-    if os.access(tmp_path, os.W_OK):
-        pytest.skip("permissions do not stop this user")
-    with pytest.raises(LogDirectoryError, match=rf"Permission denied.*user {os.getuid()} may write"):
-        setup_logging("prod", directory=tmp_path, rotation=rotation)
-    tmp_path.chmod(0o755)
+    me = os.geteuid()
+    if me == 0:
+        os.seteuid(65534)  # no permission stops root
+    try:
+        with pytest.raises(LogDirectoryError, match=r"Permission denied.*user \d+ may write"):
+            setup_logging("prod", directory=tmp_path, rotation=rotation)
+    finally:
+        os.seteuid(me)
+        tmp_path.chmod(0o755)
 
 
 def test_a_read_only_file_system_is_an_error() -> None:

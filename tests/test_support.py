@@ -165,7 +165,6 @@ def test_a_server_can_speak_tls(tmp_path: Path) -> None:
         assert_equal(read_database(server.url, "db"), {key("autogen", "m", {}, "v", 1000): exact(1.0)})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child's life to its parent's")
 def test_a_server_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     """Not even SIGKILL leaves servers behind."""
     program = """

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Sees to what pip cannot bring: Python's venv module and influxd ($INFLUXD, or on the PATH). As root on Debian
+# they are installed with apt when they are missing; otherwise the message says what to install.
+set -eu
+python=${1:-python3}
+
+install() { # package, what it is for
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "$2 is missing: installing Debian's package $1"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$1" >/dev/null
+    else
+        echo "$2 is missing. Install it (Debian: apt-get install $1)$3." >&2
+        exit 1
+    fi
+}
+
+"$python" -c 'import ensurepip, venv' 2>/dev/null || install python3-venv "Python's venv module" ""
+if [ -z "${INFLUXD:-}" ] && ! PATH="$PATH:/usr/bin:/usr/sbin" command -v influxd >/dev/null; then
+    install influxdb influxd ", or set INFLUXD to the path of the program"
+fi
