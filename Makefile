@@ -3,10 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types pytest format schema prepare clean
+.PHONY: help demo test containers lint types pytest format schema prepare clean
 help:
 	@echo "make demo    two throwaway servers, sample data, two backup jobs, an exact comparison"
 	@echo "make test    lint, types and all tests, on real servers"
+	@echo "make containers  as root on Debian: the integration suite on containers, and tests of the image"
 	@echo "make format  reformat the code       make schema  refresh config/schema.json"
 	@echo "make clean   remove .venv and caches"
 
@@ -24,6 +25,12 @@ types: .venv/dev
 
 pytest: prepare .venv/dev
 	$(BIN)/python -m pytest
+
+containers: .venv/dev
+	tests/support/engine.sh
+	tests/support/images.sh
+	INFLUX_SERVERS=containers INFLUXDB_IMAGE=local/influxdb:1.6 $(BIN)/python -m pytest tests/integration
+	CONTAINER_TESTS=1 INFLUXDB_IMAGE=local/influxdb:1.6 $(BIN)/python -m pytest tests/containers
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .

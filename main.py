@@ -55,7 +55,10 @@ def find_jobs(paths: Sequence[Path]) -> list[Path]:
             raise UsageError(f"{path} does not exist")
     if not files:
         places = ", ".join(map(str, paths))
-        raise UsageError(f"no job in {places}: copy config/backup.template.yaml there as <job>.yaml and edit it")
+        raise UsageError(
+            f"no job in {places}: copy config/backup.template.yaml there as <job>.yaml and edit it; "
+            'in a container, mount the folder: docker run -v "$PWD/config:/config:ro" ...'
+        )
     return _distinct(files)
 
 
@@ -177,7 +180,9 @@ def _command(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return check(arguments.config)
     if arguments.command == "health":
         return health(health_file(environ))
-    return run(arguments.config, once=arguments.once, health=health_file(environ))
+    # a single run beside the daemon must not speak for it
+    file = None if arguments.once else health_file(environ)
+    return run(arguments.config, once=arguments.once, health=file)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
