@@ -24,7 +24,7 @@ types: .venv/dev
 	$(BIN)/mypy
 
 pytest: prepare .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 containers: .venv/dev
 	tests/support/engine.sh
