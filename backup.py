@@ -133,7 +133,8 @@ class BackupManager:
         except InfluxError as error:
             problems += self._unless_stopping(f"copy {copy.source} {error}")
         for loss in _losses(copy, written):
-            problems += self._unless_stopping(f"copy {copy.source}: {loss}")
+            logger.error("copy %s: %s", copy.source, loss)
+            problems.append(f"copy {copy.source}: {loss}")
         seconds = time.monotonic() - begun
         if not problems and written.points:
             logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)
@@ -155,21 +156,21 @@ class BackupManager:
 
     def _pages(self, copy: Copy, segment: Segment) -> Iterator[Page]:
         """Every point of the segment, oldest first, by queries as long as the answers allow."""
-        pace = self._first_pace(copy, segment)
+        pace, tags = self._first_pace(copy, segment), copy.tags
         for range_ in self._ranges(copy, segment):
             position = range_.start
             while position < range_.end:
                 self._check_stop()
                 window = pace.window(position, range_.end)
                 try:
-                    page = self._read(copy, segment.fields, window, pace.rows)
+                    page = self._read(copy, segment.fields, tags, window, pace.rows)
                 except QueryTooLarge as error:
                     pace = _eased(pace, window, error.during(describe(window)))
                     continue
                 except InfluxError as error:
                     raise error.during(describe(window)) from error
                 pace = pace.after(window, page.span, page.rows)
-                position = page.span.end
+                position, tags = page.span.end, page.tags
                 yield page
 
     def _first_pace(self, copy: Copy, segment: Segment) -> Pace:
@@ -186,12 +187,13 @@ class BackupManager:
         target, span, window = copy.target, segment.span, self._job.source.group_by
         groups = target.groups
         if groups is None:
+            _check_types_are_plain(copy)
             span = span.clip(span.start, self._newest_in_source(copy) + 1)
-            groups = timeline.assumed_groups(span, target.source.shard_duration, self._now, exact=copy.is_mixed)
+            groups = timeline.assumed_groups(span, target.source.shard_duration, self._now)
         if window:
             spans = timeline.aligned_spans(groups, window)
         else:
-            self._check_overlaps(copy, groups)
+            _check_overlaps(copy, groups, segment.span)
             spans = timeline.data_spans(groups, self._now, exact=copy.is_mixed)
         return timeline.calculate_date_ranges(span.start, span.end, spans)
 
@@ -201,18 +203,9 @@ class BackupManager:
         )
         return max((edge for edge in edges if edge is not None), default=MIN_TIME)
 
-    def _check_overlaps(self, copy: Copy, groups: Sequence[Span]) -> None:
-        doubtful = timeline.overlaps(groups) if copy.is_mixed else ()
-        if doubtful:
-            mixed = ", ".join(f"{f} ({' and '.join(t)})" for f, t in copy.types.items() if len(t) > 1)
-            raise QueryRefused(
-                f"{describe(doubtful[0])}: shard groups overlap there, and these fields have several types, so "
-                f"the server's answers are not exact: {mixed}"
-            )
-
-    def _read(self, copy: Copy, fields: Sequence[str], window: Span, rows: int) -> Page:
+    def _read(self, copy: Copy, fields: Sequence[str], tags: Sequence[str], window: Span, rows: int) -> Page:
         if self._job.source.group_by is None:
-            return self._source.read_page(copy.source, fields, copy.tags, window, rows)
+            return self._source.read_page(copy.source, fields, tags, window, rows)
         averaged, latest = split_for_downsampling({name: copy.types[name] for name in fields})
         return self._source.read_windows(copy.source, averaged, latest, window, self._job.source.group_by)
 
@@ -231,21 +224,19 @@ class BackupManager:
         The server would drop the conflicting points and keep later ones, which would hide the loss from the
         next run.
         """
+        moment = int(frames.times(part)[0])
         for name, ours in frames.field_types(part).items():
-            if all(theirs == ours for theirs in copy.written_types.get(name, ())):
+            if not copy.is_mixed and all(theirs == ours for theirs in copy.written_types.get(name, ())):
                 continue
-            there = self._type_there(copy, name, int(frames.times(part)[0]))
-            if there not in (None, ours):
-                raise type_conflict(copy.source.measurement, name, ours, str(there))
-
-    def _type_there(self, copy: Copy, name: str, moment: int) -> str | None:
-        """The type of a field in the destination's shard group around this moment, before this run."""
-        target = copy.target
-        span = timeline.group_around(moment, target.destination.shard_duration, target.written_groups)
-        key = (copy.destination, name, span)
-        if key not in self._types_there:
-            self._types_there[key] = self._destination.get_field_type(copy.destination, name, span)
-        return self._types_there[key]
+            span = timeline.group_around(
+                moment, copy.target.destination.shard_duration, copy.target.written_groups
+            )
+            key = (copy.destination, name, span)
+            if key not in self._types_there:
+                self._types_there[key] = self._destination.get_field_type(copy.destination, name, span)
+            there = self._types_there[key] = self._types_there[key] or ours
+            if there != ours:
+                raise type_conflict(copy.source.measurement, name, ours, there)
 
     def _check_stop(self) -> None:
         if self._stopping.is_set():
@@ -258,6 +249,28 @@ def _eased(pace: Pace, window: Span, error: QueryTooLarge) -> Pace:
         raise error
     logger.info("%s; asking for less", error)
     return smaller
+
+
+def _mixed(copy: Copy) -> str:
+    return ", ".join(f"{name} ({' and '.join(types)})" for name, types in copy.types.items() if len(types) > 1)
+
+
+def _check_types_are_plain(copy: Copy) -> None:
+    if copy.is_mixed:
+        raise QueryRefused(
+            "[beginning, end): these fields have different types in different shards, and only an administrator "
+            f"may see where shards begin: {_mixed(copy)}; use an admin at the source, or exclude them"
+        )
+
+
+def _check_overlaps(copy: Copy, groups: Sequence[Span], span: Span) -> None:
+    inside = (overlap.clip(span.start, span.end) for overlap in timeline.overlaps(groups))
+    doubtful = [overlap for overlap in inside if overlap.length > 0]
+    if copy.is_mixed and doubtful:
+        raise QueryRefused(
+            f"{describe(doubtful[0])}: shard groups overlap there, and these fields have several types, so the "
+            f"server's answers are not exact: {_mixed(copy)}"
+        )
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:

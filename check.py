@@ -86,7 +86,7 @@ class _Checker:
         newest = self._source.get_edges("last", [(copy.source, f, t) for f, t in copy.types.items()], end=end)
         until = max((edge for edge in newest if edge is not None), default=begin)
         counts = [
-            self._source.count_values(copy.source, segment.fields[:1], segment.span)
+            max(self._source.count_values(copy.source, segment.fields, segment.span))
             for segment in timeline.plan_segments(starts, end)
         ]
         points = f"about {sum(counts):,} points from {format_time(begin)} to {format_time(until)}"

@@ -112,13 +112,15 @@ def _printable(key: str) -> str:
 # --- Parsing -------------------------------------------------------------------------------------------
 
 
-def load_config(path: Path | str, environ: Mapping[str, str] = os.environ) -> Job:
-    """The job in this file. Raises ConfigError, also where the file cannot be read."""
-    return parse_config(_read_text(Path(path), str(path)), environ, str(path))
+def load_config(path: Path | str, environ: Mapping[str, str] = os.environ, *, content: bytes | None = None) -> Job:
+    """The job in this file (or in `content`, read from it before). Raises ConfigError, also when unreadable."""
+    return parse_config(_read_text(Path(path), str(path), content), environ, str(path))
 
 
-def _read_text(path: Path, source: str) -> str:
+def _read_text(path: Path, source: str, content: bytes | None) -> str:
     try:
+        if content is not None:
+            return content[: MAX_BYTES + 1].decode("utf-8-sig")
         if path.exists() and not path.is_file():
             problem = "not a file"
         else:
@@ -340,9 +342,11 @@ def _copied(data: dict[str, object]) -> dict[str, object]:
 class Config:
     """A configuration file: its `job`, and access to single values by their dotted key."""
 
-    def __init__(self, path: Path | str, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, path: Path | str, environ: Mapping[str, str] = os.environ, *, content: bytes | None = None
+    ) -> None:
         self.path = Path(path)
-        self.job = load_config(path, environ)
+        self.job = load_config(path, environ, content=content)
 
     def get(self, key: str, default: object = None) -> object:
         """The typed value of a key as the file spells it (`options.retries`); `default` where there is none."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from config_kinds import shown
 from config_types import Destination, File, Loki, Options, Server, Source
-from values import format_time
+from values import format_time, same_host
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def _database_conflicts(source: Source) -> Iterator[Conflict]:
 
 
 def _copies_onto_itself(source: Source, destination: Destination) -> Iterator[Conflict]:
-    if (source.host, source.port, source.path) != (destination.host, destination.port, destination.path):
+    addresses = [(same_host(server.host), server.port, server.path) for server in (source, destination)]
+    if addresses[0] != addresses[1]:
         return
     servers = ("source.url", "source.ssl", "destination.url", "destination.ssl")
     depends = (*servers, "source.databases", "source.prefix", "source.suffix")

@@ -6,7 +6,6 @@ Every public method raises an `InfluxError` (answers.py draws the tree) and neve
 
 import gzip
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -38,6 +37,7 @@ from line_protocol import Body, Point
 from report import Written
 from stopping import StopRequest
 from timeline import END_OF_TIME, FEWEST_ROWS, MIN_TIME, Span
+from values import same_host
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -51,7 +51,7 @@ CHUNK_ROWS, CHUNK_CELLS = 10_000, 200_000
 PAGE_CELLS = 1_000_000
 """How many rows times columns one page of rows holds at most; it is in memory as a whole."""
 
-PAGE_BYTES = 64 * 1024 * 1024
+PAGE_BYTES = 24 * 1024 * 1024
 """The most bytes of one page off the wire; very long strings make the tool ask for fewer rows."""
 
 STATEMENTS = 1000
@@ -60,10 +60,14 @@ STATEMENTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Every point of a location in `span`, oldest first, in frames of bounded size."""
+    """Every point of a location in `span`, oldest first, in frames of bounded size.
+
+    `tags` are the tag keys that the points were read with.
+    """
 
     frames: tuple[pd.DataFrame, ...]
     span: Span
+    tags: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -215,10 +219,10 @@ class InfluxClient:
         rows = [row for series in answer for row in series.rows]
         return frames.field_types(frames.to_frame(rows, [field], [])).get(field)
 
-    def count_values(self, location: Location, fields: Sequence[str], span: Span) -> int:
-        """How many values these fields have in the range."""
+    def count_values(self, location: Location, fields: Sequence[str], span: Span) -> list[int]:
+        """How many values each of these fields has in the range."""
         statements = [influxql.select_count(location, f, span.start, span.end) for f in fields]
-        return sum(row[1] for answer in self._many(statements) for series in answer for row in series.rows)
+        return [sum(row[1] for series in answer for row in series.rows) for answer in self._many(statements)]
 
     def check_write(self, database: str) -> None:
         """Raise AccessDenied unless the user may write to the database. An empty request changes nothing."""
@@ -240,7 +244,8 @@ class InfluxClient:
             for answer in answers:
                 answer.clear()
             for statement, series in self._stream(query, database, policy, statements=statements):
-                answers[statement].append(series)
+                if statement < statements:  # the one after them is the proof
+                    answers[statement].append(series)
 
         self._attempts(f"query {influxql.printable(query[:200])}", ask)
         return answers
@@ -277,28 +282,47 @@ class InfluxClient:
         goes on for a while with some of its series missing.
         """
         limit = rows or page_rows(len(fields) + len(tags))
+        keys, most_bytes = tuple(tags), PAGE_BYTES if limit > FEWEST_ROWS else None
         while True:
-            parts = self._read_rows(location, fields, tags, span, limit)
-            count = sum(map(len, parts))
-            if count < limit:
-                return Page(tuple(parts), span)
+            parts, present = self._read_rows(location, fields, keys, span, limit, most_bytes)
+            if not present <= set(keys):
+                # a series with a new tag appeared: read without it, its points would merge with others
+                keys = tuple(sorted({*keys, *present}))
+                continue
+            if sum(map(len, parts)) < limit:
+                return Page(tuple(parts), span, keys)
             last = int(frames.times(parts[-1])[-1])
             if last > int(frames.times(parts[0])[0]):
                 # the points at the last time may go on beyond the limit: leave them to the next page
                 whole = [part for part in (frames.before(p, last) for p in parts) if len(part)]
-                return Page(tuple(whole), Span(span.start, last))
-            limit *= 2
+                return Page(tuple(whole), Span(span.start, last), keys)
+            limit, most_bytes = 2 * limit, None  # points of one time cannot be read apart, however many
 
     def _read_rows(
-        self, location: Location, fields: Sequence[str], tags: Sequence[str], span: Span, limit: int
-    ) -> list[pd.DataFrame]:
+        self,
+        location: Location,
+        fields: Sequence[str],
+        tags: Sequence[str],
+        span: Span,
+        limit: int,
+        most_bytes: int | None,
+    ) -> tuple[list[pd.DataFrame], set[str]]:
+        """The rows, and the tag keys that the measurement had after they were read."""
         query = influxql.select_points(location, fields, tags, span.start, span.end, limit)
         chunk = max(1, min(CHUNK_ROWS, limit, CHUNK_CELLS // (1 + len(fields) + len(tags))))
-        bytes_allowed = PAGE_BYTES if limit > FEWEST_ROWS else None
+        proof = influxql.show_tag_keys(location)
 
-        def read() -> list[pd.DataFrame]:
-            answer = self._stream(query, chunk_rows=chunk, most_bytes=bytes_allowed)
-            return [_frame(series, location, fields, tags) for _, series in answer]
+        def read() -> tuple[list[pd.DataFrame], set[str]]:
+            parts: list[pd.DataFrame] = []
+            keys: set[str] = set()
+            for statement, series in self._stream(
+                query, proof=proof, chunk_rows=chunk, most_bytes=most_bytes, timed_out=QueryTooLarge
+            ):
+                if statement == 0:
+                    parts.append(_frame(series, location, fields, tags))
+                else:
+                    keys.update(answers.as_text(row[0]) for row in series.rows)
+            return parts, keys
 
         return self._attempts(f"read {location}", read)
 
@@ -310,7 +334,7 @@ class InfluxClient:
         fields = [*averaged, *latest]
 
         def read() -> list[Series]:
-            return [series for _, series in self._stream(query, most_bytes=PAGE_BYTES)]
+            return [series for _, series in self._stream(query, most_bytes=PAGE_BYTES, timed_out=QueryTooLarge)]
 
         answer = self._attempts(f"read {location}", read)
         tags = sorted({tag for series in answer for tag in series.tags})
@@ -321,7 +345,10 @@ class InfluxClient:
         ]
         rows.sort(key=lambda row: int(row[0]))
         parts = [rows[i : i + CHUNK_ROWS] for i in range(0, len(rows), CHUNK_ROWS)]
-        return Page(tuple(frames.to_frame(part, fields, tags) for part in parts), span)
+        try:
+            return Page(tuple(frames.to_frame(part, fields, tags) for part in parts), span)
+        except frames.UnexpectedRows as error:
+            raise QueryRefused(f"{location}: {error}") from error
 
     def _names(self, query: str, database: str = "") -> tuple[str, ...]:
         (answer,) = self.query_data(query, database)
@@ -340,14 +367,16 @@ class InfluxClient:
         policy: str = "",
         *,
         statements: int = 1,
+        proof: str = "SHOW DATABASES",
         chunk_rows: int = CHUNK_ROWS,
         most_bytes: int | None = None,
+        timed_out: type[InfluxError] = Unreachable,
     ) -> Iterator[tuple[int, Series]]:
         """The series of an answer with the number of their statement, as they arrive.
 
         The iterator raises IncompleteAnswer at its end unless the answer was whole. The proof is a last
         statement of ours: the server does not run it when one before it failed, and an answer that was cut
-        off, even at a document's edge, lacks it.
+        off, even at a document's edge, lacks it. `timed_out` is what a server that falls silent is taken for.
         """
         params: dict[str, str | int] = {
             "db": database,
@@ -356,7 +385,7 @@ class InfluxClient:
             "chunked": "true",
             "chunk_size": chunk_rows,
         }
-        response = self._send("query", params, {"q": f"{query}; SHOW DATABASES"}, stream=True)
+        response = self._send("query", params, {"q": f"{query}; {proof}"}, stream=True, timed_out=timed_out)
         with response:
             if response.status_code != 200:
                 raise answers.query_error(response.status_code, self._body(response))
@@ -364,25 +393,29 @@ class InfluxClient:
                 kind = response.headers.get("Content-Type")
                 raise IncompleteAnswer(f"the answer is {kind}, not InfluxDB's; is a proxy in the way?")
             complete = -1
-            for result in answers.results(self._pieces(response, most_bytes)):
+            for result in answers.results(self._pieces(response, most_bytes, timed_out)):
                 statement = result[b"statement_id"]
-                for series in result.get(b"series", ()) if statement < statements else ():
+                for series in result.get(b"series", ()):
                     yield statement, answers.series_of(series)
                 if b"partial" not in result:
                     complete = statement
             if complete != statements:
                 raise IncompleteAnswer("the answer ended before it was complete")
 
-    def _pieces(self, response: requests.Response, most_bytes: int | None) -> Iterator[bytes]:
+    def _pieces(
+        self, response: requests.Response, most_bytes: int | None, timed_out: type[InfluxError]
+    ) -> Iterator[bytes]:
         received = 0
         try:
             for piece in response.iter_content(1 << 18):
                 received += len(piece)
                 if most_bytes and received > most_bytes:
                     raise QueryTooLarge(f"the answer is larger than {most_bytes} bytes")
+                if self._stopping.is_set():
+                    raise Unreachable("given up in order to stop")
                 yield piece
         except requests.RequestException as error:
-            raise Unreachable(f"the connection was lost: {answers.reason(error)}") from error
+            raise _lost(error, timed_out) from error
 
     # ------------------------------------------------------------ writing
 
@@ -417,7 +450,9 @@ class InfluxClient:
             return answers.expired(response.status_code, self._body(response))
 
         expired = self._attempts(f"write {body.points} points to {database}.{policy}", send)
-        return Written(body.points - expired, body.values, len(body.text), expired)
+        # which values the expired points had is not told; all points of a body are alike enough
+        share = (body.points - expired) / body.points if expired else 1
+        return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)
 
     # ------------------------------------------------------------ requests
 
@@ -441,6 +476,7 @@ class InfluxClient:
         *,
         method: str = "POST",
         stream: bool = False,
+        timed_out: type[InfluxError] = Unreachable,
     ) -> requests.Response:
         """One request. Redirects are not followed: a backup must not end up elsewhere."""
         try:
@@ -459,7 +495,7 @@ class InfluxClient:
                 f"TLS: {answers.reason(error)}; for a private certificate authority set ca_file"
             ) from error
         except requests.RequestException as error:
-            raise Unreachable(answers.reason(error)) from error
+            raise _lost(error, timed_out) from error
         if 300 <= response.status_code < 400:
             target = response.headers.get("Location", "elsewhere")
             raise QueryRefused(f"the server redirects to {target}; put the final address into url")
@@ -470,7 +506,7 @@ class InfluxClient:
         try:
             return answers.error_text(response.content)
         except requests.RequestException as error:
-            raise Unreachable(f"the connection was lost: {answers.reason(error)}") from error
+            raise _lost(error, Unreachable) from error
 
     def _attempts(self, what: str, request: Callable[[], T]) -> T:
         """Make a request until it succeeds, fails for good, or has failed `retries` times more than once."""
@@ -505,6 +541,14 @@ class InfluxClient:
 def page_rows(columns: int) -> int:
     """How many rows of so many columns a page holds."""
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
+
+
+def _lost(error: requests.RequestException, timed_out: type[InfluxError]) -> InfluxError:
+    """The error of a request that got no answer, or only a part of one."""
+    reason = answers.reason(error)
+    if "timed out" in reason and not isinstance(error, requests.ConnectTimeout):
+        return timed_out(f"no byte received for too long ({reason})")
+    return Unreachable(reason)
 
 
 def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> pd.DataFrame:
@@ -543,12 +587,8 @@ def _session(server: Server) -> requests.Session:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     session.headers.update({"Accept": "application/x-msgpack", "User-Agent": "influxdb-backup"})
     # compressing an answer costs the server more than a copy within one machine does
-    session.headers["Accept-Encoding"] = "identity" if _is_loopback(server.host) else "gzip"
+    session.headers["Accept-Encoding"] = "identity" if same_host(server.host) == "localhost" else "gzip"
     if server.user:
         password = server.password.get_secret_value()
         session.auth = HTTPBasicAuth(server.user.encode(), password.encode())
     return session
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None

@@ -128,6 +128,13 @@ def select_count(location: Location, field: str, start: int, end: int) -> str:
     return f"SELECT count({_column(field, 'field')}) FROM {_from(location)} WHERE {_where(start, end)}"
 
 
+def show_tag_keys(location: Location) -> str:
+    """All tag keys of the measurement, whatever the policy."""
+    name = location.measurement
+    table = quote(name) if is_quotable(name) else exact_regex(name)
+    return f"SHOW TAG KEYS ON {quote(location.database)} FROM {table}"
+
+
 def show_retention_policies(database: str) -> str:
     """Name, duration, shard group duration, replication and default flag of each policy."""
     return f"SHOW RETENTION POLICIES ON {quote(database)}"

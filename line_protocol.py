@@ -179,8 +179,9 @@ def _encode_value(value: Value) -> bytes:
 BODY_BYTES = 4_000_000
 """The most that one request body holds, uncompressed; a single longer line still travels, alone."""
 
-_RISKY = re.compile(r'\\[\\, =\n"]')
-"""A backslash before one of these can make the server's line splitter miss the end of the line."""
+_RISKY = re.compile(r'(?<!\\)\\(?:\\\\)*[, =\n"]')
+"""An odd number of backslashes before one of these can make the server miss the end of the line: its line
+splitter takes them in pairs, and the last one is its own escape."""
 
 _SUSPECT = r"[\\\n]|#!~#"
 """What a tag value must contain to be risky or refused; most values are cleared by this one look."""

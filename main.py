@@ -82,7 +82,7 @@ def load_jobs(files: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]]:
     for file in files:
         try:
             content = file.read_bytes()
-            valid.append(JobFile(Config(file), content))
+            valid.append(JobFile(Config(file, content=content), content))
         except ConfigError as error:
             invalid[file.stem] = str(error)
         except OSError as error:
@@ -99,23 +99,21 @@ def run(paths: Sequence[Path], *, once: bool, health: Path | None = None) -> int
     """Run the jobs, print the summary, and return the exit code."""
     jobs, invalid = load_jobs(find_jobs(paths))
     _log_all(invalid)
-    supervisor = Supervisor(jobs, lambda: _reload(paths), once=once, health=health)
+    supervisor = Supervisor(jobs, lambda: _reload(paths), invalid, once=once, health=health)
     results = supervisor.run()
     if results:
         sys.stdout.write(report.summary(results) + "\n")
-    if supervisor.stopped:
-        return FAILURE if invalid else SUCCESS
-    return FAILURE if invalid or not all(r.succeeded for r in results) else SUCCESS
+    return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
 
 
-def _reload(paths: Sequence[Path]) -> tuple[list[JobFile], frozenset[str]] | None:
+def _reload(paths: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]] | None:
     try:
         jobs, invalid = load_jobs(find_jobs(paths))
     except UsageError as error:
         logger.error("%s; the jobs go on as they are", error)  # noqa: TRY400 -- a user's mistake
         return None
     _log_all(invalid)
-    return jobs, frozenset(invalid)
+    return jobs, invalid
 
 
 def _log_all(invalid: Mapping[str, str]) -> None:

@@ -123,18 +123,20 @@ def resume_points(
 def split_for_downsampling(types: Mapping[str, tuple[str, ...]]) -> tuple[list[str], list[str]]:
     """The fields to average, and those of which the last value of a window stands for it.
 
-    Raises QueryRefused for a field that is both a number and something else.
+    Raises QueryRefused for a field whose values of one window cannot be seen together: one that is not only a
+    number and has several types, or one whose name only a regex can select.
     """
     averaged: list[str] = []
     latest: list[str] = []
     for name, kinds in types.items():
-        numbers = [k in NUMERIC for k in kinds]
-        if any(numbers) and not all(numbers):
+        numbers = all(kind in NUMERIC for kind in kinds)
+        if not influxql.is_quotable(name) or (len(kinds) > 1 and not numbers):
+            shown = influxql.printable(name)
             raise QueryRefused(
-                f"field {name!r} is {' and '.join(kinds)} in different shards, so it has no mean; exclude it, or "
-                "copy without source.group_by"
+                f"field {shown!r} ({' and '.join(kinds)} in different shards) cannot be downsampled exactly; "
+                "exclude it, or copy without source.group_by"
             )
-        (averaged if all(numbers) else latest).append(name)
+        (averaged if numbers else latest).append(name)
     return averaged, latest
 
 
@@ -157,11 +159,11 @@ class Planner:
         """Create what is missing at the destination, and look at each retention policy on both sides."""
         policies = self._policies(name)
         self._create_missing(target, policies)
-        return self._targets(name, target, policies)
+        return self._targets(target, policies)
 
     def foresee(self, name: str, target: str) -> list[Target]:
         """The same without creating anything: what is missing counts as if it had just been created."""
-        return self._targets(name, target, self._policies(name))
+        return self._targets(target, self._policies(name))
 
     def _policies(self, name: str) -> tuple[Policy, ...]:
         try:
@@ -187,21 +189,20 @@ class Planner:
                 self._destination.create_retention_policy(target, policy)
                 logger.info("created retention policy %s.%s", target, policy.name)
 
-    def _targets(self, name: str, target: str, policies: Sequence[Policy]) -> list[Target]:
+    def _targets(self, target: str, policies: Sequence[Policy]) -> list[Target]:
         there = self._there(target)
-        return [self._target(name, target, policy, there.get(policy.name)) for policy in policies]
+        return [self._target(target, policy, there.get(policy.name)) for policy in policies]
 
-    def _target(self, name: str, target: str, policy: Policy, there: Policy | None) -> Target:
-        groups = self._groups(self._source, name, policy)
+    def _target(self, target: str, policy: Policy, there: Policy | None) -> Target:
         if there is None:
-            return Target(target, policy, policy, groups, (), {}, is_new=True)
+            return Target(target, policy, policy, None, (), {}, is_new=True)
         if there.keeps_less_than(policy):
             logger.warning("%s", shorter(target, there, policy))
         return Target(
             target,
             policy,
             there,
-            groups,
+            None,
             self._groups(self._destination, target, policy) or (),
             self._destination.get_field_keys(target, policy.name),
         )
@@ -225,8 +226,12 @@ class Planner:
         ]
         copies = [self._without_unkeepable(c) for c in copies if c.types]
         if self._options.range is not None:
-            return [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
-        return self._resume(copies)
+            copies = [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
+        else:
+            copies = self._resume(copies)
+        # last, so that no shard group is missing that was there when the fields were looked at
+        target = replace(target, groups=self._groups(self._source, database, target.source))
+        return [replace(c, target=target) for c in copies]
 
     def _is_wanted(self, measurement: str) -> bool:
         rules = self._job.measurements
@@ -260,7 +265,7 @@ class Planner:
     def _refusal(self, copy: Copy, what: str, fields: Sequence[str], reason: str) -> Refusal:
         limits = self._options.range
         span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
-        return Refusal(what, reason, self._source.count_values(copy.source, fields, span))
+        return Refusal(what, reason, sum(self._source.count_values(copy.source, fields, span)))
 
     def _resume(self, copies: Sequence[Copy]) -> list[Copy]:
         """The copies with the place where each field resumes, as the destination tells it."""
@@ -281,13 +286,24 @@ class Planner:
         ]
 
     def _newest_copied(self, copies: Sequence[Copy]) -> list[dict[str, int | None]]:
-        """For each copy, the newest time of each field at the destination, not counting points after now."""
+        """For each copy, the newest time of each field at the destination, not counting points after now.
+
+        A field that has points after now holds forecasts. Others of its points may have been copied as
+        forecasts too, and be rewritten since: it goes back by the look-back.
+        """
         asked = [(c, f) for c in copies for f in c.types if f in c.written_types]
-        found = self._destination.get_edges(
-            "last", [(c.destination, f, c.written_types[f]) for c, f in asked], end=self._now + 1
-        )
+        found = self._last_at_destination(asked, END_OF_TIME)
+        ahead = [pair for pair, edge in zip(asked, found, strict=True) if edge is not None and edge > self._now]
+        past = self._last_at_destination(ahead, self._now + 1)
         newest = {(c.source, f): edge for (c, f), edge in zip(asked, found, strict=True)}
+        since = self._now - self._options.incremental.lookback
+        for (copy, name), edge in zip(ahead, past, strict=True):
+            newest[copy.source, name] = None if edge is None else min(edge, since)
         return [{f: newest.get((c.source, f)) for f in c.types} for c in copies]
+
+    def _last_at_destination(self, asked: Sequence[tuple[Copy, str]], end: int) -> list[int | None]:
+        fields = [(c.destination, f, c.written_types[f]) for c, f in asked]
+        return self._destination.get_edges("last", fields, end=end)
 
     def _without_obsolete(
         self, copies: Sequence[Copy], copied: Sequence[dict[str, int | None]]
@@ -318,8 +334,10 @@ class Planner:
     # ------------------------------------------------------------ from when to when
 
     def starts(self, copy: Copy) -> dict[str, int]:
-        """Where each field begins: not at points that the source's own policy has given up already."""
-        kept_from = self._now - copy.target.source.duration if copy.target.source.duration else MIN_TIME
+        """Where each field begins: not at points that both policies have given up already."""
+        there = copy.target.destination
+        gone = there.duration and not there.keeps_less_than(copy.target.source)
+        kept_from = self._now - there.duration if gone else MIN_TIME
         window = self._job.source.group_by or 1
         return {name: _down(max(start, kept_from), window) for name, start in copy.starts.items()}
 

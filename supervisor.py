@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -15,12 +16,16 @@ from types import FrameType
 from config import Config
 from health import write_health
 from report import JobResult
+from targets import find_overlaps
 from worker import worker_process
 
 logger = logging.getLogger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
 """Seconds until a worker that died is started again: the first, and the most it grows to by doubling."""
+
+LONG_LIFE = 60.0
+"""Seconds after which a worker's death is taken for a new trouble, with the first delay again."""
 
 STOP_WITHIN = 9.0
 """Seconds that workers get to finish the batch in flight before they are killed: killing one loses nothing,
@@ -49,21 +54,38 @@ class Worker:
     process: SpawnProcess
     answer: Connection
 
+    born: float
+
     @classmethod
-    def start(cls, config: Config, *, once: bool) -> "Worker":
-        """Start the job's process: `spawn`, since forking a process with threads is not safe."""
+    def start(cls, file: JobFile, *, once: bool) -> "Worker":
+        """Start the job's process: `spawn`, since forking a process with threads is not safe.
+
+        It gets the content that was checked, not the file, which may have changed since.
+        """
         context = multiprocessing.get_context("spawn")
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=worker_process, args=(config.path, sender, once), name=config.job.name)
-        process.start()
+        arguments = (file.config.path, file.content, sender, once)
+        process = context.Process(target=worker_process, args=arguments, name=file.name)
+        with _terminal_signals_ignored():  # the child inherits that until it has handlers of its own
+            process.start()
         sender.close()
-        return cls(process, receiver)
+        return cls(process, receiver, time.monotonic())
 
     def death(self) -> str:
         """How the process ended, in words."""
         self.process.join()
         code = self.process.exitcode or 0
         return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+@contextmanager
+def _terminal_signals_ignored() -> Iterator[None]:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass
@@ -90,7 +112,7 @@ class _State:
 
     def start(self) -> None:
         self.restart_at = None
-        self.worker = Worker.start(self.file.config, once=self.once)
+        self.worker = Worker.start(self.file, once=self.once)
 
     def stop(self, within: float) -> None:
         """Ask the worker to end, and set the time at which it will be killed."""
@@ -127,12 +149,13 @@ class Signals:
 class Supervisor:
     """Runs jobs until all have ended or a signal says so.
 
-    `reload` gives the valid jobs of now, and the names of those whose files are invalid: their running version
-    goes on. None leaves everything as it is.
+    `reload` gives the valid jobs of now, and by name what is wrong with the other files (as `invalid` is from the
+    start): their running version goes on. None leaves everything as it is.
     """
 
     files: Sequence[JobFile]
-    reload: Callable[[], tuple[Sequence[JobFile], frozenset[str]] | None]
+    reload: Callable[[], tuple[Sequence[JobFile], Mapping[str, str]] | None]
+    invalid: Mapping[str, str] = field(default_factory=dict)
     once: bool = False
     health: Path | None = None
     stopped: bool = False
@@ -157,6 +180,11 @@ class Supervisor:
             self._beat()
         return [state.result for state in self._states.values() if state.result]
 
+    def has_failed(self) -> bool:
+        """Whether a job failed for good: a scheduled one that a signal stops has its next run."""
+        states = [s for s in self._states.values() if s.result and not (self.stopped and s.is_scheduled)]
+        return any(not state.result.succeeded for state in states if state.result)
+
     def _start(self, file: JobFile) -> None:
         state = self._states[file.name] = _State(file, self.once)
         state.start()
@@ -174,15 +202,18 @@ class Supervisor:
             if worker.answer in ready:
                 try:
                     state.result = worker.answer.recv()
-                    state.delay = FIRST_DELAY
                 except (EOFError, OSError):
-                    self._ended(state, worker.death())
+                    self._ended(state, worker)
 
-    def _ended(self, state: _State, death: str) -> None:
-        state.worker = None
-        if self.stopped or state.leaving:
+    def _ended(self, state: _State, worker: Worker) -> None:
+        state.worker, death = None, worker.death()
+        if self.stopped:
+            state.result = state.result or JobResult(state.file.name, stopped=True)
+        elif state.leaving:
             self._replace(state)
         elif state.is_scheduled:
+            if time.monotonic() - worker.born > LONG_LIFE:
+                state.delay = FIRST_DELAY
             logger.error(
                 "job %s: its worker died (%s); starting it again in %g s", state.file.name, death, state.delay
             )
@@ -194,10 +225,9 @@ class Supervisor:
 
     def _replace(self, state: _State) -> None:
         """A job whose file was changed or removed has ended."""
-        if state.leaving and not self.stopped:
-            del self._states[state.file.name]
-            if state.successor:
-                self._start(state.successor)
+        del self._states[state.file.name]
+        if state.successor:
+            self._start(state.successor)
 
     def _start_due(self) -> None:
         for state in self._states.values():
@@ -223,16 +253,28 @@ class Supervisor:
         if found is None:
             return
         files, invalid = found
-        current = {file.name: file for file in files}
+        current = {file.name: file for file in self._apart_from_running(files, invalid)}
         for name, state in list(self._states.items()):
-            if name not in current and name not in invalid:
-                self._leave(state, None)
+            if state.leaving:
+                state.successor = current.get(name)
             elif name in current and current[name].content != state.file.content:
                 self._leave(state, current[name])
+            elif name not in current and name not in self.invalid:
+                self._leave(state, None)
         for name, file in current.items():
             if name not in self._states:
                 logger.info("job %s: new", name)
                 self._start(file)
+
+    def _apart_from_running(self, files: Sequence[JobFile], invalid: Mapping[str, str]) -> list[JobFile]:
+        """The files that may run beside the jobs that go on although their files are invalid now."""
+        going_on = [state.file for name, state in self._states.items() if name in invalid and not state.leaving]
+        overlaps = find_overlaps([file.config.job for file in (*going_on, *files)])
+        for file in files:
+            if file.name in overlaps:
+                logger.error("%s: %s", file.config.path, overlaps[file.name])
+        self.invalid = {**invalid, **{f.name: overlaps[f.name] for f in files if f.name in overlaps}}
+        return [file for file in files if file.name not in overlaps]
 
     def _leave(self, state: _State, successor: JobFile | None) -> None:
         logger.info("job %s: %s", state.file.name, "changed, restarting" if successor else "removed, stopping")
@@ -247,6 +289,7 @@ class Supervisor:
             return
         self._next_heartbeat = time.monotonic() + HEARTBEAT
         failing = {name: state.problem for name, state in self._states.items() if state.problem}
+        failing |= {name: f"invalid file: {problem}" for name, problem in self.invalid.items()}
         try:
             write_health(self.health, failing, time.time())
         except OSError as error:

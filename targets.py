@@ -4,11 +4,12 @@ Two writers of one measurement would each move the newest point past what the ot
 next run would take the gap for copied.
 """
 
+import re
 from collections.abc import Sequence
 from itertools import combinations
 
 from config import Job, MeasurementRules
-from values import NamePattern, is_selected
+from values import NamePattern, is_selected, same_host
 
 
 def find_overlaps(jobs: Sequence[Job]) -> dict[str, str]:
@@ -46,7 +47,7 @@ def _shared_database(one: Job, other: Job) -> str:
 
 def _address(job: Job) -> tuple[str, int, str]:
     server = job.destination
-    return server.host.lower(), server.port, server.path
+    return same_host(server.host), server.port, server.path
 
 
 def _could_make(job: Job, name: str) -> bool:
@@ -64,7 +65,21 @@ def _may_meet(one: Job, other: Job) -> bool:
 
 def _are_disjoint(one: MeasurementRules, other: MeasurementRules) -> bool:
     """Whether no measurement can be selected by both, as far as the patterns show it."""
+    if one.include and other.include and all(_apart(a, b) for a in one.include for b in other.include):
+        return True
     return _excludes_all(one.include, other) or _excludes_all(other.include, one)
+
+
+def _apart(a: NamePattern, b: NamePattern) -> bool:
+    """Whether no name matches both: exact names and globs are told apart by how they begin."""
+    if _is_regex(a) or _is_regex(b):
+        return False
+    if _is_exact(a):
+        return not b.matches(a.text)
+    if _is_exact(b):
+        return not a.matches(b.text)
+    starts = [re.split(r"[*?\[]", pattern.text, maxsplit=1)[0] for pattern in (a, b)]
+    return not (starts[0].startswith(starts[1]) or starts[1].startswith(starts[0]))
 
 
 def _excludes_all(include: Sequence[NamePattern], other: MeasurementRules) -> bool:
@@ -77,6 +92,9 @@ def _excludes_all(include: Sequence[NamePattern], other: MeasurementRules) -> bo
     )
 
 
+def _is_regex(pattern: NamePattern) -> bool:
+    return len(pattern.text) > 1 and pattern.text.startswith("/") and pattern.text.endswith("/")
+
+
 def _is_exact(pattern: NamePattern) -> bool:
-    is_regex = len(pattern.text) > 1 and pattern.text.startswith("/") and pattern.text.endswith("/")
-    return not is_regex and not set(pattern.text) & set("*?[")
+    return not _is_regex(pattern) and not set(pattern.text) & set("*?[")

@@ -45,18 +45,11 @@ def shard_grid(first: int, last: int, duration: int) -> tuple[Span, ...]:
     return tuple(s.clip(MIN_TIME, END_OF_TIME) for s in spans)
 
 
-def assumed_groups(span: Span, duration: int, now: int, *, exact: bool) -> tuple[Span, ...]:
-    """Shard groups for a user who may not see the real ones: the policy's grid over the whole span.
-
-    Unless types must be exact, all that lies before the present shard group counts as one group.
-    """
-    if span.length <= 0:
-        return ()
-    present = now - (now - _YEAR_ONE) % duration
-    if exact or span.start >= present:
-        return shard_grid(span.start, span.end - 1, duration)
-    past = Span(span.start, min(present, span.end))
-    return (past, *(shard_grid(present, span.end - 1, duration) if span.end > present else ()))
+def assumed_groups(span: Span, duration: int, now: int) -> tuple[Span, ...]:
+    """Shard groups for a user who may not see the real ones: the past, the present group, and the future."""
+    present = shard_grid(now, now, duration)[0]
+    parts = (Span(MIN_TIME, present.start), present, Span(present.end, END_OF_TIME))
+    return tuple(part for part in (p.clip(span.start, span.end) for p in parts) if part.length > 0)
 
 
 def group_around(moment: int, duration: int, groups: Iterable[Span]) -> Span:
@@ -168,6 +161,8 @@ class Pace:
     longest: int = END_OF_TIME - MIN_TIME
     step: int = 1
     """Every length is a multiple of this: the windows of a downsampling query are never cut."""
+    most_rows: int = 0
+    """What `rows` grows back to after it had to shrink; 0: the `rows` of the beginning."""
 
     def window(self, start: int, end: int) -> Span:
         """The next stretch to ask for."""
@@ -177,7 +172,8 @@ class Pace:
     def after(self, asked: Span, got: Span, rows: int) -> "Pace":
         """The pace for the next query, from how far the last one got and how many rows came back."""
         if got.end < asked.end:
-            return replace(self, length=2 * got.length)
+            grown = self.rows + self.rows // 4 + 1
+            return replace(self, length=2 * got.length, rows=max(self.rows, min(grown, self.most_rows)))
         if rows > self.rows:  # only an answer without a row limit can be too long
             return replace(self, length=max(self.step, asked.length // 2))
         if 4 * rows < self.rows:
@@ -188,7 +184,12 @@ class Pace:
         """A smaller request after the server found one too large; None when it cannot get smaller."""
         if asked.length <= max(SECOND, self.step) and self.rows <= FEWEST_ROWS:
             return None
-        return replace(self, length=max(1, asked.length // 4), rows=max(FEWEST_ROWS, self.rows // 8))
+        return replace(
+            self,
+            length=max(1, asked.length // 4),
+            rows=max(FEWEST_ROWS, self.rows // 8),
+            most_rows=max(self.rows, self.most_rows),
+        )
 
 
 FEWEST_ROWS = 2

@@ -281,3 +281,10 @@ def is_selected(name: str, include: Iterable[NamePattern], exclude: Iterable[Nam
     """Whether `include` (empty: everything) takes the name in and `exclude` leaves it there."""
     wanted = tuple(include)
     return (not wanted or matches_any(name, wanted)) and not matches_any(name, exclude)
+
+
+def same_host(host: str) -> str:
+    """A spelling by which hosts are compared: lower case, and one for all names of this machine's loopback."""
+    name = host.lower().rstrip(".")
+    is_loopback = name in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", name) is not None
+    return "localhost" if is_loopback else name

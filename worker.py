@@ -44,9 +44,16 @@ def error_boundary() -> Iterator[Outcome]:
 
 
 def run_worker(
-    path: Path, stopping: StopRequest | None = None, *, once: bool = True, report: Report = lambda _: None
+    path: Path,
+    stopping: StopRequest | None = None,
+    *,
+    content: bytes | None = None,
+    once: bool = True,
+    report: Report = lambda _: None,
 ) -> JobResult:
     """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
+
+    `content` is what the file held when it was checked; without it the file is read.
 
     With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
     every run. A run that fails is tried again at its next time.
@@ -54,7 +61,7 @@ def run_worker(
     setup_logging(path.stem)
     with error_boundary() as outcome:
         try:
-            config = Config(path)
+            config = Config(path, content=content)
             _set_up_logging(config)
         except (ConfigError, LogDirectoryError) as error:
             logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
@@ -90,7 +97,7 @@ def _work(config: Config, stopping: StopRequest, *, once: bool, report: Report) 
     times = config.job.options.incremental
     if once or times.schedule is None:
         return run_job_once(job)
-    if _wait_for_servers(config, stopping):
+    if _wait_for_servers(config, stopping, report):
         schedule = Scheduler(
             job, times.schedule, str(times.timezone), run_on_start=times.run_on_start, stopping=stopping
         )
@@ -141,7 +148,7 @@ def connect(
     )
 
 
-def _wait_for_servers(config: Config, stopping: StopRequest) -> bool:
+def _wait_for_servers(config: Config, stopping: StopRequest, report: Report) -> bool:
     """Wait until both servers answer, one log line for each attempt; False when asked to stop before."""
     delay = config.job.options.initial_connection_retry_delay
     for server, role in ((config.job.source, "source"), (config.job.destination, "destination")):
@@ -150,6 +157,7 @@ def _wait_for_servers(config: Config, stopping: StopRequest) -> bool:
             if not problem:
                 break
             logger.warning("waiting for the %s: %s; next attempt in %g s", role, problem, delay)
+            report(JobResult(config.job.name, problems=(f"waiting for the {role}: {problem}",)))
             stopping.wait(delay)
     return not stopping.is_set()
 
@@ -168,7 +176,7 @@ def _unreachable(config: Config, server: Server, role: str, stopping: StopReques
 # ---------------------------------------------------------------- the process
 
 
-def worker_process(path: Path, answer: Connection, once: bool) -> None:  # noqa: FBT001 -- a process's argument
+def worker_process(path: Path, content: bytes, answer: Connection, once: bool) -> None:  # noqa: FBT001 -- picklable
     """The target of a worker process. The parent alone decides about signals from the terminal."""
     stopping = StopRequest()
 
@@ -183,7 +191,7 @@ def worker_process(path: Path, answer: Connection, once: bool) -> None:  # noqa:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
     threading.Thread(target=_stop_without_parent, args=(stopping,), daemon=True).start()
-    run_worker(path, stopping, once=once, report=report)
+    run_worker(path, stopping, content=content, once=once, report=report)
 
 
 def _stop_without_parent(stopping: StopRequest) -> None:

@@ -48,6 +48,24 @@ CASES = [
         True,
     ),
     (
+        "globs of which one begins another",
+        job("p", ONE, "measurements: {include: ['disk*', cpu]}"),
+        job("q", ONE, "measurements: {include: ['mem*', 'd?']}"),
+        True,
+    ),
+    (
+        "globs of which none begins another",
+        job("p", ONE, "measurements: {include: ['disk*', cpu]}"),
+        job("q", ONE, "measurements: {include: ['mem*', 'net?']}"),
+        False,
+    ),
+    (
+        "loopback by another name",
+        job("p", ONE, url="http://localhost:1"),
+        job("q", ONE, url="http://127.0.0.1:1"),
+        True,
+    ),
+    (
         "what one includes the other excludes",
         job("p", ONE, "measurements: {include: ['/^win/', 'disk*']}"),
         job("q", ONE, "measurements: {exclude: ['disk*', '/^win/']}"),

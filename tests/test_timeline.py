@@ -120,43 +120,31 @@ PRESENT = at("2024-01-08")
 
 
 @pytest.mark.parametrize(
-    ("span", "exact", "groups"),
+    ("span", "groups"),
     [
-        (Span(at("2020-05-05"), at("2024-01-20")), False,
-         (Span(at("2020-05-05"), PRESENT), Span(PRESENT, PRESENT + WEEK),
-          Span(PRESENT + WEEK, PRESENT + 2 * WEEK))),
-        (Span(at("2020-05-05"), PRESENT), False, (Span(at("2020-05-05"), PRESENT),)),
-        (Span(at("2020-05-05"), at("2021-01-01")), False, (Span(at("2020-05-05"), at("2021-01-01")),)),
-        (Span(at("2020-05-05"), PRESENT + 1), False,
-         (Span(at("2020-05-05"), PRESENT), Span(PRESENT, PRESENT + WEEK))),
-        (Span(at("2024-01-09"), at("2024-01-11")), False, (Span(PRESENT, PRESENT + WEEK),)),
-        (Span(at("2023-12-20"), at("2024-01-09")), True,
-         (Span(at("2023-12-18"), at("2023-12-25")), Span(at("2023-12-25"), at("2024-01-01")),
-          Span(at("2024-01-01"), PRESENT), Span(PRESENT, PRESENT + WEEK))),
-        (Span(at("2023-12-20"), PRESENT), True,
-         (Span(at("2023-12-18"), at("2023-12-25")), Span(at("2023-12-25"), at("2024-01-01")),
-          Span(at("2024-01-01"), PRESENT))),
-        (Span(5, 5), False, ()),
-        (Span(5, 5), True, ()),
-        (Span(6, 5), True, ()),
-        (Span(MIN_TIME, MIN_TIME + 1), False, (Span(MIN_TIME, MIN_TIME + 1),)),
+        (Span(MIN_TIME, END_OF_TIME), (
+            Span(MIN_TIME, PRESENT), Span(PRESENT, PRESENT + WEEK), Span(PRESENT + WEEK, END_OF_TIME))),
+        (Span(PRESENT - 5, PRESENT + 5), (Span(PRESENT - 5, PRESENT), Span(PRESENT, PRESENT + 5))),
+        (Span(PRESENT, PRESENT + 5), (Span(PRESENT, PRESENT + 5),)),
+        (Span(PRESENT + WEEK, PRESENT + WEEK + 5), (Span(PRESENT + WEEK, PRESENT + WEEK + 5),)),
+        (Span(5, 5), ()),
+        (Span(6, 5), ()),
+        (Span(MIN_TIME, MIN_TIME + 1), (Span(MIN_TIME, MIN_TIME + 1),)),
     ],
 )  # fmt: skip
-def test_groups_that_nobody_may_see_are_assumed_by_the_policy(
-    span: Span, exact: bool, groups: tuple[Span, ...]
-) -> None:
-    """The past is one group unless types must be exact; the present and the future are a grid."""
-    assert timeline.assumed_groups(span, WEEK, NOW, exact=exact) == groups
+def test_groups_that_nobody_may_see_are_assumed_by_the_policy(span: Span, groups: tuple[Span, ...]) -> None:
+    """The past is one group, the present one is kept apart, and so is all the future."""
+    assert timeline.assumed_groups(span, WEEK, NOW) == groups
 
 
-@given(TIMES, st.integers(1, 2000 * DAY), TIMES, st.booleans())
+@given(TIMES, st.integers(1, 2000 * DAY), TIMES)
 @REPRODUCIBLE
-def test_assumed_groups_leave_no_gap(start: int, length: int, now: int, exact: bool) -> None:
+def test_assumed_groups_leave_no_gap(start: int, length: int, now: int) -> None:
     """Every nanosecond of the span is in one of them, in order."""
     span = Span(start, min(start + length, END_OF_TIME))
-    groups = timeline.assumed_groups(span, WEEK, now, exact=exact)
-    assert groups[0].start <= span.start
-    assert groups[-1].end >= span.end
+    groups = timeline.assumed_groups(span, WEEK, now)
+    assert groups[0].start == span.start
+    assert groups[-1].end == span.end
     assert all(a.end == b.start for a, b in itertools.pairwise(groups))
     assert all(group.length > 0 for group in groups)
 
@@ -508,3 +496,16 @@ def test_cuts_are_exact_for_shards_of_centuries(duration: int) -> None:
     """The server accepts `SHARD DURATION 10400w`."""
     times = [MIN_TIME, MIN_TIME // 2, -1, 0, 1, MAX_TIME // 2, MAX_TIME]
     assert timeline.shard_cuts(np.array(times, np.int64), duration, []) == cuts(times, duration, [])
+
+
+def test_a_pace_that_had_to_shrink_grows_back_to_where_it_was() -> None:
+    """A few huge values must not slow down all that come after them."""
+    pace = timeline.Pace(WEEK, 1000)
+    for _ in range(5):
+        smaller = pace.eased(Span(0, pace.length))
+        assert smaller is not None
+        pace = smaller
+    assert pace.rows == timeline.FEWEST_ROWS
+    for _ in range(40):
+        pace = pace.after(Span(0, WEEK), Span(0, 5), pace.rows)
+    assert pace.rows == 1000

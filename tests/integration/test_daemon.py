@@ -268,3 +268,83 @@ def test_log_files_and_an_unwritable_log_directory(pair: Pair) -> None:
     assert str(pair.directory / "file") in done.stdout
     assert "Traceback" not in done.stderr
     assert pair.database not in {row[0] for row in pair.destination.rows("SHOW DATABASES")}
+
+
+def yearly(pair: Pair, jobs: Path, name: str, into: str = "", **options: object) -> Path:
+    """A scheduled job's file, copying into a database of its own."""
+    into = into or f"{pair.database}_{name}"
+    config = job_config(pair.source, pair.destination, {pair.database: into}, SCHEDULED)
+    config["options"] |= options
+    return write_job(jobs, config, name)
+
+
+def test_a_worker_that_is_started_again_runs_what_was_checked(pair: Pair) -> None:
+    """Not a file that was broken, or changed onto another job's target, without a reload."""
+    load(pair)
+    jobs = pair.directory / "jobs"
+    yearly(pair, jobs, "one", pair.database)
+    with running(jobs, pair.directory) as daemon:
+        daemon.wait_for("run ended")
+        (jobs / "one.yaml").write_text("source: [")
+        (worker,) = daemon.workers()
+        os.kill(worker, signal.SIGKILL)
+        daemon.wait_for("run ended", count=2)
+        yearly(pair, jobs, "two", pair.database)
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("the job 'one' also writes")
+        assert len(daemon.workers()) == 1
+        assert daemon.stop()[0] == 1  # a file is invalid
+    pair.assert_equal(points=2000)
+
+
+def test_a_file_that_goes_and_comes_back_while_its_worker_stops_runs_again(pair: Pair) -> None:
+    """Whatever the order of events, the jobs are those of the files."""
+    load(pair)
+    jobs = pair.directory / "jobs"
+    yearly(pair, jobs, "kept", f"{pair.database}_kept")
+    path = yearly(pair, jobs, "one", pair.database)
+    try:
+        with running(jobs, pair.directory) as daemon:
+            daemon.wait_for("run ended", count=2)
+            text = path.read_text()
+            path.unlink()
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for("removed, stopping")
+            path.write_text(text)
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for("run ended", count=3)
+            wait_until(lambda: len(daemon.workers()) == 2, "two workers", daemon)
+            assert daemon.stop()[0] == 0
+    finally:
+        pair.destination.drop_database(f"{pair.database}_kept")
+
+
+def test_a_worker_that_fails_at_once_is_started_again_ever_more_slowly(pair: Pair) -> None:
+    """An unwritable log directory is reported each time, with a growing delay."""
+    jobs = pair.directory / "jobs"
+    (pair.directory / "file").write_text("")
+    yearly(pair, jobs, "one", pair.database, log_directory=str(pair.directory / "file"))
+    with running(jobs, pair.directory) as daemon:
+        daemon.wait_for("starting it again in 1 s")
+        daemon.wait_for("starting it again in 2 s")
+        daemon.wait_for("starting it again in 4 s")
+        assert "cannot write" in daemon.log
+        assert daemon.stop()[0] == 0
+
+
+def test_health_knows_invalid_files_and_servers_that_are_waited_for(pair: Pair) -> None:
+    """A daemon that does not do all that its folder asks for is not healthy."""
+    jobs = pair.directory / "jobs"
+    config = scheduled(pair, {"initial_connection_retry_delay": 60})
+    config["destination"]["url"] = "http://127.0.0.1:9"
+    write_job(jobs, config, "waiting")
+    (jobs / "broken.yaml").write_text("source: [")
+    environ = {"BACKUP_HEALTH_FILE": str(pair.directory / "health")}
+    with running(jobs, pair.directory, **environ) as daemon:
+        daemon.wait_for("waiting for the destination")
+        wait_until(
+            lambda: "waiting for the destination" in run_main("health", environ={**os.environ, **environ}).stdout,
+            "ill health",
+            daemon,
+        )
+        assert "broken: invalid file" in run_main("health", environ={**os.environ, **environ}).stdout

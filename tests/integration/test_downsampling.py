@@ -88,10 +88,13 @@ def test_a_range_downsamples_only_its_own_windows(pair: Pair) -> None:
 
 def test_a_field_that_is_a_number_here_and_text_there_is_named(pair: Pair) -> None:
     """Such a field has no mean; the run fails with its name instead of dropping rows."""
-    pair.write(f'm v=1 {MONDAY}\nm v="x" {MONDAY + WEEK}\nfine v=1 {MONDAY}')
-    (failure,) = pair.backup(WINDOW).failures
-    assert "'v'" in failure
-    assert "exclude it" in failure
+    pair.write(f'm v=1 {MONDAY}\nm v="x" {MONDAY + WEEK}\nfine v=1 {MONDAY}\ncr f\rx=1,g=2 {MONDAY}')
+    failures = pair.backup(WINDOW).failures
+    assert len(failures) == 2
+    assert "'f\\\\rx'" in failures[0]
+    assert "'v'" in failures[1]
+    assert "exclude it" in failures[1]
+    assert {at[1] for at in pair.found().points} == {b"fine"}
 
 
 @pytest.mark.parametrize("name", ["t ag", "k\\ey", "clé"])

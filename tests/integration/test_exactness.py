@@ -5,8 +5,13 @@ import time
 import pytest
 
 import influx_client
-from tests.integration.harness import DAY, MONDAY, WEEK, Pair
+from config import Config
+from influxql import Location
+from stopping import StopRequest
+from tests.integration.harness import DAY, MONDAY, WEEK, Pair, write_job
 from tests.support.reader import exact, key, read_policies
+from timeline import Span
+from worker import connect
 
 CASES: dict[str, tuple[bytes, int]] = {
     "the extremes of integers": (
@@ -203,3 +208,32 @@ def test_a_name_that_influxdb_cannot_keep_is_never_sent_and_fails_the_run(
     if named == "_name":
         kept.add(key("autogen", "m", {}, "ok", 1))
     assert set(pair.found().points) == kept
+
+
+def test_a_tag_key_that_appears_while_reading_is_read_too(pair: Pair) -> None:
+    """Without it, the points of a new series would merge with those of others."""
+    pair.write(f"m,a=1 v=1 {MONDAY}\nm,a=1,b=2 v=2 {MONDAY}")
+    config = Config(write_job(pair.directory, pair.config()))
+    source = connect(config, config.job.source, "source", StopRequest())
+    page = source.read_page(Location(pair.database, "autogen", "m"), ["v"], ["a"], Span(MONDAY, MONDAY + 1))
+    assert page.tags == ("a", "b")
+    assert page.rows == 2
+    assert sorted(page.frames[0]["tag", "b"].dropna()) == ["2"]
+
+
+def test_one_time_that_is_larger_than_a_page_may_be(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points that share a time cannot be read apart, so the limit of a page's bytes gives way."""
+    monkeypatch.setattr(influx_client, "PAGE_BYTES", 20_000)
+    pair.write("\n".join(f'm,h=h{i} s="{"x" * 1000}" {t}' for t in (MONDAY, MONDAY + 1) for i in range(80)))
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=160)
+
+
+def test_points_that_only_the_source_should_have_given_up_are_copied(pair: Pair) -> None:
+    """What the source still shows arrives, where the destination's policy keeps it."""
+    now = time.time_ns()
+    pair.destination.create_database(pair.database)
+    pair.write("\n".join(f"m v={i} {now - i * DAY}" for i in range(20)))
+    pair.source.query(f'ALTER RETENTION POLICY "autogen" ON "{pair.database}" DURATION 8d')
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=20)

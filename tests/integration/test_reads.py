@@ -131,3 +131,23 @@ def test_a_source_that_stops_in_the_middle_fails_the_run(
             assert f"source {source.url}" in results[0].failures[0]
         assert pair.backup().succeeded
         pair.assert_equal(points=3 * ROWS)
+
+
+def test_a_source_that_is_silent_for_a_while_is_asked_for_less(
+    destination: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """A query that gets no byte in time is asked again for a shorter range; nothing is lost."""
+    with InfluxServer.start("slow") as source:
+        load(source, database)
+        pair = Pair(source, destination, database, tmp_path)
+        results: list[JobResult] = []
+        sections = {"options": {"timeout_client": 1, "retries": 3, "days_of_pagination": 0.05}}
+        job = threading.Thread(target=lambda: results.append(pair.backup(sections)))
+        job.start()
+        time.sleep(0.5)
+        source.pause()
+        time.sleep(3)
+        source.resume()
+        job.join()
+        assert results[0].failures == ()
+        pair.assert_equal(points=3 * ROWS)

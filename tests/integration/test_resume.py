@@ -7,8 +7,12 @@ import time
 
 import pytest
 
+from backup import BackupManager
+from config import Config
+from stopping import StopRequest
 from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, write_job
 from tests.support.reader import key
+from worker import connect
 
 
 def minutely(count: int, begin: int = MONDAY, hosts: str = "ab", field: str = "v") -> str:
@@ -158,3 +162,22 @@ def test_the_destination_stops_in_the_middle_and_the_next_run_mends_it(pair: Pai
     assert pair.backup().succeeded
     pair.assert_equal(points=800)
     assert key("autogen", "cpu", {"host": "a"}, "n", MONDAY) in pair.found().points
+
+
+def test_forecasts_that_were_rewritten_before_their_time_came_are_copied_again(pair: Pair) -> None:
+    """While forecasts go on, a run goes back by the look-back, and brings real points that came beside them."""
+    now = MONDAY + WEEK
+    hourly = [f"m,kind=forecast v={h} {now + h * HOUR}" for h in range(48)]
+    pair.write("\n".join(hourly))
+    config = Config(write_job(pair.directory, pair.config()))
+    for moment, lines in (
+        (now, []),
+        (now + 5 * HOUR, [f"m,kind=forecast v=-{h} {now + h * HOUR}" for h in range(1, 48)]
+         + [f"m,kind=real v={h} {now + h * HOUR}" for h in range(5)]),
+    ):  # fmt: skip
+        if lines:
+            pair.write("\n".join(lines))
+        source = connect(config, config.job.source, "source", StopRequest())
+        destination = connect(config, config.job.destination, "destination", StopRequest())
+        assert BackupManager(config, source, destination, now=moment).run_backup().failures == ()
+    pair.assert_equal(points=53)

@@ -22,6 +22,19 @@ def test_a_field_type_conflict_is_named_and_leaves_the_rest_alone(pair: Pair) ->
     assert found == {(b"m", b"v"), (b"fine", b"v")}  # m.v is the old one
 
 
+def test_a_conflict_between_two_shards_of_the_source_moves_nothing_ahead(pair: Pair) -> None:
+    """Two types meet in one shard of the destination: the run fails before points of other fields go ahead."""
+    pair.source.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 1d NAME "autogen"')
+    pair.destination.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 7d NAME "autogen"')
+    pair.write(f"m v=1.5,w=1 {MONDAY}\nm v=2i,w=2 {MONDAY + DAY}\nm w=3 {MONDAY + DAY + 1}")
+    (failure,) = pair.backup().failures
+    assert "'v'" in failure
+    assert {at[4] for at in pair.found().points} == {MONDAY}
+    without = {"measurements": {"specific": {"m": {"fields": {"exclude": ["v"]}}}}}
+    assert pair.backup(without).failures == ()
+    assert len([at for at in pair.found().points if at[3] == b"w"]) == 3
+
+
 def test_another_type_in_another_shard_of_the_destination_is_no_conflict(pair: Pair) -> None:
     """A destination that keeps older data of another type goes on receiving."""
     pair.destination.create_database(pair.database)
