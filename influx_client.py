@@ -334,7 +334,8 @@ class InfluxClient:
         fields = [*averaged, *latest]
 
         def read() -> list[Series]:
-            return [series for _, series in self._stream(query, most_bytes=PAGE_BYTES, timed_out=QueryTooLarge)]
+            answer = self._stream(query, most_bytes=PAGE_BYTES, timed_out=QueryTooLarge)
+            return [series for statement, series in answer if statement == 0]
 
         answer = self._attempts(f"read {location}", read)
         tags = sorted({tag for series in answer for tag in series.tags})

@@ -566,7 +566,7 @@ def test_harmless_backslashes_share_a_body() -> None:
     encoded = encode(rows, ["f"], ["k"])
     assert [body.points for body in encoded.bodies] == [4]
     assert [dict(point.tags)[b"k"] for point in read_back(encoded.bodies)] == [row[2] for row in rows]
-    assert [point.fields[0][2] for point in read_back(encoded.bodies)] == [b'a\n\\\n"', b"\\", b'"']
+    assert [point.fields[0][2] for point in read_back(encoded.bodies)] == [b'a\n\\\n"', b"\\", b'"', b"x"]
 
 
 def test_a_body_is_halved_until_it_is_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
