@@ -29,7 +29,7 @@ pytest: prepare .venv/dev
 containers: .venv/dev
 	tests/support/engine.sh
 	tests/support/images.sh
-	INFLUX_SERVERS=containers INFLUXDB_IMAGE=local/influxdb:1.6 $(BIN)/python -m pytest tests/integration
+	INFLUX_SERVERS=containers INFLUXDB_IMAGE=local/influxdb:1.6 $(BIN)/python -m pytest tests/integration -n 2 --dist worksteal
 	CONTAINER_TESTS=1 INFLUXDB_IMAGE=local/influxdb:1.6 $(BIN)/python -m pytest tests/containers
 
 format: .venv/dev
