@@ -1,52 +1,29 @@
 """InfluxClient: one InfluxDB 1.x server. Reads that are provably complete, writes that are acknowledged.
 
-Every public method raises an `InfluxError` (answers.py draws the tree) and never returns a value for a failure.
-`InfluxClient._attempts` is the only place in the program that tries again.
+Every public method raises an `InfluxError` (answers.py draws the tree) and never returns a value for a failure;
+transport.py makes the requests, and tries again.
 """
 
-import gzip
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import pandas as pd
-import requests
-import tenacity
-import urllib3
-from influxdb import InfluxDBClient
-from requests.auth import HTTPBasicAuth
 
 import answers
 import frames
 import influxql
 import line_protocol
-from answers import (
-    AccessDenied,
-    IncompleteAnswer,
-    InfluxError,
-    Overloaded,
-    QueryRefused,
-    QueryTooLarge,
-    Series,
-    Unreachable,
-)
+from answers import IncompleteAnswer, QueryRefused, QueryTooLarge, Series
 from config import Server
 from influxql import Location, Policy
 from line_protocol import Body, Point
 from report import Written
 from stopping import StopRequest
 from timeline import END_OF_TIME, FEWEST_ROWS, MIN_TIME, Span
-from values import same_host
+from transport import DOCUMENT_ROWS, Transport
 
-logger = logging.getLogger(__name__)
-T = TypeVar("T")
-
-LONGEST_WAIT = 60.0
-"""Seconds: the delay between two attempts doubles up to this."""
-
-CHUNK_ROWS, CHUNK_CELLS = 10_000, 200_000
-"""How much one document of an answer, and so one frame and one write, holds at most."""
+CHUNK_CELLS = 200_000
+"""How many values one document of an answer, and so one frame and one write, holds at most."""
 
 PAGE_CELLS = 1_000_000
 """How many rows times columns one page of rows holds at most; it is in memory as a whole."""
@@ -93,32 +70,27 @@ class InfluxClient:
         threads: int = 8,
         stopping: StopRequest | None = None,
     ) -> None:
-        self.name = f"{role} {server.url}"
-        self._url = server.url
-        self._timeout = timeout
-        self._retries = retries
-        self._retry_delay = retry_delay
-        self._stopping = stopping or StopRequest()
-        self._session = _session(server)
-        InfluxDBClient(  # it mounts the connection pool and the TLS settings on our session
-            server.host,
-            server.port,
-            path=server.path,
-            ssl=server.ssl,
-            pool_size=threads,
-            session=self._session,
+        self._server = Transport(
+            server,
+            role,
+            timeout=timeout,
+            retries=retries,
+            retry_delay=retry_delay,
+            threads=threads,
+            stopping=stopping or StopRequest(),
         )
+        self.name = self._server.name
         self.version = self.ping()
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._server.close()
 
     # ------------------------------------------------------------ what there is
 
     def ping(self) -> str:
         """The server's version."""
-        return self._attempts("ping", self._ping)
+        return self._server.attempts("ping", self._server.ping)
 
     def get_databases(self) -> tuple[str, ...]:
         """The databases that the user may see, but for `_internal`."""
@@ -243,11 +215,11 @@ class InfluxClient:
         def ask() -> None:
             for answer in answers:
                 answer.clear()
-            for statement, series in self._stream(query, database, policy, statements=statements):
+            for statement, series in self._server.stream(query, database, policy, statements=statements):
                 if statement < statements:  # the one after them is the proof
                     answers[statement].append(series)
 
-        self._attempts(f"query {influxql.printable(query[:200])}", ask)
+        self._server.attempts(f"query {influxql.printable(query[:200])}", ask)
         return answers
 
     def query_to_dataframe(
@@ -309,13 +281,13 @@ class InfluxClient:
     ) -> tuple[list[pd.DataFrame], set[str]]:
         """The rows, and the tag keys that the measurement had after they were read."""
         query = influxql.select_points(location, fields, tags, span.start, span.end, limit)
-        chunk = max(1, min(CHUNK_ROWS, limit, CHUNK_CELLS // (1 + len(fields) + len(tags))))
+        chunk = max(1, min(DOCUMENT_ROWS, limit, CHUNK_CELLS // (1 + len(fields) + len(tags))))
         proof = influxql.show_tag_keys(location)
 
         def read() -> tuple[list[pd.DataFrame], set[str]]:
             parts: list[pd.DataFrame] = []
             keys: set[str] = set()
-            for statement, series in self._stream(
+            for statement, series in self._server.stream(
                 query, proof=proof, chunk_rows=chunk, most_bytes=most_bytes, timed_out=QueryTooLarge
             ):
                 if statement == 0:
@@ -324,7 +296,7 @@ class InfluxClient:
                     keys.update(answers.as_text(row[0]) for row in series.rows)
             return parts, keys
 
-        return self._attempts(f"read {location}", read)
+        return self._server.attempts(f"read {location}", read)
 
     def read_windows(
         self, location: Location, averaged: Sequence[str], latest: Sequence[str], span: Span, window: int
@@ -334,10 +306,10 @@ class InfluxClient:
         fields = [*averaged, *latest]
 
         def read() -> list[Series]:
-            answer = self._stream(query, most_bytes=PAGE_BYTES, timed_out=QueryTooLarge)
+            answer = self._server.stream(query, most_bytes=PAGE_BYTES, timed_out=QueryTooLarge)
             return [series for statement, series in answer if statement == 0]
 
-        answer = self._attempts(f"read {location}", read)
+        answer = self._server.attempts(f"read {location}", read)
         tags = sorted({tag for series in answer for tag in series.tags})
         rows = [
             [*row, *(series.tags.get(tag, "").encode("utf-8", "surrogateescape") or None for tag in tags)]
@@ -345,7 +317,7 @@ class InfluxClient:
             for row in series.rows
         ]
         rows.sort(key=lambda row: int(row[0]))
-        parts = [rows[i : i + CHUNK_ROWS] for i in range(0, len(rows), CHUNK_ROWS)]
+        parts = [rows[i : i + DOCUMENT_ROWS] for i in range(0, len(rows), DOCUMENT_ROWS)]
         try:
             return Page(tuple(frames.to_frame(part, fields, tags) for part in parts), span)
         except frames.UnexpectedRows as error:
@@ -360,63 +332,6 @@ class InfluxClient:
         for i in range(0, len(statements), STATEMENTS):
             part = statements[i : i + STATEMENTS]
             yield from self.query_data("; ".join(part), statements=len(part))
-
-    def _stream(
-        self,
-        query: str,
-        database: str = "",
-        policy: str = "",
-        *,
-        statements: int = 1,
-        proof: str = "SHOW DATABASES",
-        chunk_rows: int = CHUNK_ROWS,
-        most_bytes: int | None = None,
-        timed_out: type[InfluxError] = Unreachable,
-    ) -> Iterator[tuple[int, Series]]:
-        """The series of an answer with the number of their statement, as they arrive.
-
-        The iterator raises IncompleteAnswer at its end unless the answer was whole. The proof is a last
-        statement of ours: the server does not run it when one before it failed, and an answer that was cut
-        off, even at a document's edge, lacks it. `timed_out` is what a server that falls silent is taken for.
-        """
-        params: dict[str, str | int] = {
-            "db": database,
-            "rp": policy,
-            "epoch": "ns",
-            "chunked": "true",
-            "chunk_size": chunk_rows,
-        }
-        response = self._send("query", params, {"q": f"{query}; {proof}"}, stream=True, timed_out=timed_out)
-        with response:
-            if response.status_code != 200:
-                raise answers.query_error(response.status_code, self._body(response))
-            if response.headers.get("Content-Type") != "application/x-msgpack":
-                kind = response.headers.get("Content-Type")
-                raise IncompleteAnswer(f"the answer is {kind}, not InfluxDB's; is a proxy in the way?")
-            complete = -1
-            for result in answers.results(self._pieces(response, most_bytes, timed_out)):
-                statement = result[b"statement_id"]
-                for series in result.get(b"series", ()):
-                    yield statement, answers.series_of(series)
-                if b"partial" not in result:
-                    complete = statement
-            if complete != statements:
-                raise IncompleteAnswer("the answer ended before it was complete")
-
-    def _pieces(
-        self, response: requests.Response, most_bytes: int | None, timed_out: type[InfluxError]
-    ) -> Iterator[bytes]:
-        received = 0
-        try:
-            for piece in response.iter_content(1 << 18):
-                received += len(piece)
-                if most_bytes and received > most_bytes:
-                    raise QueryTooLarge(f"the answer is larger than {most_bytes} bytes")
-                if self._stopping.is_set():
-                    raise Unreachable("given up in order to stop")
-                yield piece
-        except requests.RequestException as error:
-            raise _lost(error, timed_out) from error
 
     # ------------------------------------------------------------ writing
 
@@ -440,116 +355,16 @@ class InfluxClient:
         return written
 
     def _write(self, body: Body, database: str, policy: str) -> Written:
-        params = {"db": database, "rp": policy, "precision": "ns"}
-        # the checksum of gzip turns a request that was cut on its way into an error
-        data = gzip.compress(body.text, 1)
-
-        def send() -> int:
-            response = self._send("write", params, data, {"Content-Encoding": "gzip"})
-            if response.status_code == 204:
-                return 0
-            return answers.expired(response.status_code, self._body(response))
-
-        expired = self._attempts(f"write {body.points} points to {database}.{policy}", send)
+        what = f"write {body.points} points to {database}.{policy}"
+        expired = self._server.attempts(what, lambda: self._server.write(body.text, database, policy))
         # which values the expired points had is not told; all points of a body are alike enough
         share = (body.points - expired) / body.points if expired else 1
         return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)
-
-    # ------------------------------------------------------------ requests
-
-    def _ping(self) -> str:
-        response = self._send("ping", {}, method="GET")
-        if response.status_code in (401, 403):
-            raise answers.http_error(response.status_code, self._body(response))
-        version = response.headers.get("X-Influxdb-Version")
-        if response.status_code not in (200, 204) or not version:
-            if response.status_code >= 500:
-                raise Overloaded(f"HTTP {response.status_code}")
-            raise QueryRefused(f"no InfluxDB answers there (HTTP {response.status_code}); check the url")
-        return version
-
-    def _send(
-        self,
-        endpoint: str,
-        params: Mapping[str, str | int],
-        data: Mapping[str, str] | bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        *,
-        method: str = "POST",
-        stream: bool = False,
-        timed_out: type[InfluxError] = Unreachable,
-    ) -> requests.Response:
-        """One request. Redirects are not followed: a backup must not end up elsewhere."""
-        try:
-            response = self._session.request(
-                method,
-                f"{self._url}/{endpoint}",
-                params={k: v for k, v in params.items() if v != ""},
-                data=data,
-                headers=headers,
-                timeout=self._timeout,
-                stream=stream,
-                allow_redirects=False,
-            )
-        except requests.exceptions.SSLError as error:
-            raise AccessDenied(
-                f"TLS: {answers.reason(error)}; for a private certificate authority set ca_file"
-            ) from error
-        except requests.RequestException as error:
-            raise _lost(error, timed_out) from error
-        if 300 <= response.status_code < 400:
-            target = response.headers.get("Location", "elsewhere")
-            raise QueryRefused(f"the server redirects to {target}; put the final address into url")
-        return response
-
-    def _body(self, response: requests.Response) -> str:
-        """The error text of an answer."""
-        try:
-            return answers.error_text(response.content)
-        except requests.RequestException as error:
-            raise _lost(error, Unreachable) from error
-
-    def _attempts(self, what: str, request: Callable[[], T]) -> T:
-        """Make a request until it succeeds, fails for good, or has failed `retries` times more than once."""
-        doing = f"{self.name}: {what}"
-
-        def report(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            wait = state.next_action.sleep if state.next_action else 0
-            number = state.attempt_number
-            logger.warning("%s: %s; retry %d of %d in %.1f s", doing, error, number, self._retries, wait)
-
-        def sleep(seconds: float) -> None:
-            self._stopping.wait(seconds)
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda e: isinstance(e, InfluxError) and e.retryable),
-            stop=lambda state: state.attempt_number > self._retries or self._stopping.is_set(),
-            wait=tenacity.wait_exponential(self._retry_delay, LONGEST_WAIT)
-            + tenacity.wait_random(0, self._retry_delay / 4),
-            sleep=sleep,
-            before_sleep=report,
-            reraise=True,
-        )
-        try:
-            return retrying(request)
-        except InfluxError as error:
-            tries = retrying.statistics["attempt_number"]
-            suffix = f" (tried {tries} times)" if tries > 1 else ""
-            raise type(error)(f"{doing}: {error}{suffix}") from error
 
 
 def page_rows(columns: int) -> int:
     """How many rows of so many columns a page holds."""
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
-
-
-def _lost(error: requests.RequestException, timed_out: type[InfluxError]) -> InfluxError:
-    """The error of a request that got no answer, or only a part of one."""
-    reason = answers.reason(error)
-    if "timed out" in reason and not isinstance(error, requests.ConnectTimeout):
-        return timed_out(f"no byte received for too long ({reason})")
-    return Unreachable(reason)
 
 
 def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> pd.DataFrame:
@@ -576,20 +391,3 @@ def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequ
         )
     except frames.UnexpectedRows as error:
         raise IncompleteAnswer(f"{location}: {error}") from error
-
-
-def _session(server: Server) -> requests.Session:
-    """A session that ignores proxies and netrc of the environment."""
-    session = requests.Session()
-    session.trust_env = False
-    session.verify = str(server.ca_file) if server.ca_file else server.verify_ssl
-    if not session.verify:
-        logger.warning("%s: its certificate is not verified (verify_ssl: false)", server.url)
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    session.headers.update({"Accept": "application/x-msgpack", "User-Agent": "influxdb-backup"})
-    # compressing an answer costs the server more than a copy within one machine does
-    session.headers["Accept-Encoding"] = "identity" if same_host(server.host) == "localhost" else "gzip"
-    if server.user:
-        password = server.password.get_secret_value()
-        session.auth = HTTPBasicAuth(server.user.encode(), password.encode())
-    return session

@@ -1,0 +1,254 @@
+"""The HTTP connection to one InfluxDB server: requests, retries, whole answers, acknowledged writes.
+
+Knows what a request and an answer are, not what is asked. `Transport.attempts` is the only place in the program
+that tries again; every error is an `InfluxError` (answers.py draws the tree).
+"""
+
+import gzip
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import requests
+import tenacity
+import urllib3
+from influxdb import InfluxDBClient
+from requests.auth import HTTPBasicAuth
+
+import answers
+from answers import (
+    AccessDenied,
+    IncompleteAnswer,
+    InfluxError,
+    Overloaded,
+    QueryRefused,
+    QueryTooLarge,
+    Series,
+    Unreachable,
+)
+from config import Server
+from stopping import StopRequest
+from values import same_host
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LONGEST_WAIT = 60.0
+"""Seconds: the delay between two attempts doubles up to this."""
+
+DOCUMENT_ROWS = 10_000
+"""How many rows one document of an answer holds, unless fewer are asked for."""
+
+
+class Transport:
+    """Safe to use from several threads. `role` names the server in messages ("source", "destination").
+
+    `stopping` interrupts waits between attempts, and answers on their way.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        role: str,
+        *,
+        timeout: float,
+        retries: int,
+        retry_delay: float,
+        threads: int,
+        stopping: StopRequest,
+    ) -> None:
+        self.name = f"{role} {server.url}"
+        self._url = server.url
+        self._timeout = timeout
+        self._retries = retries
+        self._retry_delay = retry_delay
+        self._stopping = stopping
+        self._session = _session(server)
+        InfluxDBClient(  # it mounts the connection pool and the TLS settings on our session
+            server.host,
+            server.port,
+            path=server.path,
+            ssl=server.ssl,
+            pool_size=threads,
+            session=self._session,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def attempts(self, what: str, request: Callable[[], T]) -> T:
+        """Make a request until it succeeds, fails for good, or has failed `retries` times more than once."""
+        doing = f"{self.name}: {what}"
+
+        def report(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            wait = state.next_action.sleep if state.next_action else 0
+            number = state.attempt_number
+            logger.warning("%s: %s; retry %d of %d in %.1f s", doing, error, number, self._retries, wait)
+
+        def sleep(seconds: float) -> None:
+            self._stopping.wait(seconds)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, InfluxError) and e.retryable),
+            stop=lambda state: state.attempt_number > self._retries or self._stopping.is_set(),
+            wait=tenacity.wait_exponential(self._retry_delay, LONGEST_WAIT)
+            + tenacity.wait_random(0, self._retry_delay / 4),
+            sleep=sleep,
+            before_sleep=report,
+            reraise=True,
+        )
+        try:
+            return retrying(request)
+        except InfluxError as error:
+            tries = retrying.statistics["attempt_number"]
+            suffix = f" (tried {tries} times)" if tries > 1 else ""
+            raise type(error)(f"{doing}: {error}{suffix}") from error
+
+    def ping(self) -> str:
+        """The server's version, in one attempt."""
+        response = self._send("ping", {}, method="GET")
+        if response.status_code in (401, 403):
+            raise answers.http_error(response.status_code, self._body(response))
+        version = response.headers.get("X-Influxdb-Version")
+        if response.status_code not in (200, 204) or not version:
+            if response.status_code >= 500:
+                raise Overloaded(f"HTTP {response.status_code}")
+            raise QueryRefused(f"no InfluxDB answers there (HTTP {response.status_code}); check the url")
+        return version
+
+    def stream(
+        self,
+        query: str,
+        database: str = "",
+        policy: str = "",
+        *,
+        statements: int = 1,
+        proof: str = "SHOW DATABASES",
+        chunk_rows: int = DOCUMENT_ROWS,
+        most_bytes: int | None = None,
+        timed_out: type[InfluxError] = Unreachable,
+    ) -> Iterator[tuple[int, Series]]:
+        """The series of an answer with the number of their statement, as they arrive.
+
+        The iterator raises IncompleteAnswer at its end unless the answer was whole. The proof is a last
+        statement of ours: the server does not run it when one before it failed, and an answer that was cut
+        off, even at a document's edge, lacks it. `timed_out` is what a server that falls silent is taken for.
+        """
+        params: dict[str, str | int] = {
+            "db": database,
+            "rp": policy,
+            "epoch": "ns",
+            "chunked": "true",
+            "chunk_size": chunk_rows,
+        }
+        response = self._send("query", params, {"q": f"{query}; {proof}"}, stream=True, timed_out=timed_out)
+        with response:
+            if response.status_code != 200:
+                raise answers.query_error(response.status_code, self._body(response))
+            if response.headers.get("Content-Type") != "application/x-msgpack":
+                kind = response.headers.get("Content-Type")
+                raise IncompleteAnswer(f"the answer is {kind}, not InfluxDB's; is a proxy in the way?")
+            complete = -1
+            for result in answers.results(self._pieces(response, most_bytes, timed_out)):
+                statement = result[b"statement_id"]
+                for series in result.get(b"series", ()):
+                    yield statement, answers.series_of(series)
+                if b"partial" not in result:
+                    complete = statement
+            if complete != statements:
+                raise IncompleteAnswer("the answer ended before it was complete")
+
+    def _pieces(
+        self, response: requests.Response, most_bytes: int | None, timed_out: type[InfluxError]
+    ) -> Iterator[bytes]:
+        received = 0
+        try:
+            for piece in response.iter_content(1 << 18):
+                received += len(piece)
+                if most_bytes and received > most_bytes:
+                    raise QueryTooLarge(f"the answer is larger than {most_bytes} bytes")
+                if self._stopping.is_set():
+                    raise Unreachable("given up in order to stop")
+                yield piece
+        except requests.RequestException as error:
+            raise _lost(error, timed_out) from error
+
+    def write(self, body: bytes, database: str, policy: str) -> int:
+        """Write line protocol, in one attempt; how many of its points were older than the policy allows.
+
+        Raises the error for everything else that is not acknowledged.
+        """
+        params = {"db": database, "rp": policy, "precision": "ns"}
+        # the checksum of gzip turns a request that was cut on its way into an error
+        response = self._send("write", params, gzip.compress(body, 1), {"Content-Encoding": "gzip"})
+        if response.status_code == 204:
+            return 0
+        return answers.expired(response.status_code, self._body(response))
+
+    def _send(
+        self,
+        endpoint: str,
+        params: Mapping[str, str | int],
+        data: Mapping[str, str] | bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        method: str = "POST",
+        stream: bool = False,
+        timed_out: type[InfluxError] = Unreachable,
+    ) -> requests.Response:
+        """One request. Redirects are not followed: a backup must not end up elsewhere."""
+        try:
+            response = self._session.request(
+                method,
+                f"{self._url}/{endpoint}",
+                params={k: v for k, v in params.items() if v != ""},
+                data=data,
+                headers=headers,
+                timeout=self._timeout,
+                stream=stream,
+                allow_redirects=False,
+            )
+        except requests.exceptions.SSLError as error:
+            raise AccessDenied(
+                f"TLS: {answers.reason(error)}; for a private certificate authority set ca_file"
+            ) from error
+        except requests.RequestException as error:
+            raise _lost(error, timed_out) from error
+        if 300 <= response.status_code < 400:
+            target = response.headers.get("Location", "elsewhere")
+            raise QueryRefused(f"the server redirects to {target}; put the final address into url")
+        return response
+
+    def _body(self, response: requests.Response) -> str:
+        """The error text of an answer."""
+        try:
+            return answers.error_text(response.content)
+        except requests.RequestException as error:
+            raise _lost(error, Unreachable) from error
+
+
+def _lost(error: requests.RequestException, timed_out: type[InfluxError]) -> InfluxError:
+    """The error of a request that got no answer, or only a part of one."""
+    reason = answers.reason(error)
+    if "timed out" in reason and not isinstance(error, requests.ConnectTimeout):
+        return timed_out(f"no byte received for too long ({reason})")
+    return Unreachable(reason)
+
+
+def _session(server: Server) -> requests.Session:
+    """A session that ignores proxies and netrc of the environment."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = str(server.ca_file) if server.ca_file else server.verify_ssl
+    if not session.verify:
+        logger.warning("%s: its certificate is not verified (verify_ssl: false)", server.url)
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    session.headers.update({"Accept": "application/x-msgpack", "User-Agent": "influxdb-backup"})
+    # compressing an answer costs the server more than a copy within one machine does
+    session.headers["Accept-Encoding"] = "identity" if same_host(server.host) == "localhost" else "gzip"
+    if server.user:
+        password = server.password.get_secret_value()
+        session.auth = HTTPBasicAuth(server.user.encode(), password.encode())
+    return session
