@@ -9,6 +9,7 @@ import timeline
 from answers import AccessDenied, InfluxError
 from config import Config
 from influx_client import InfluxClient
+from influxql import printable
 from plan import Copy, Planner, Target, kept, shorter
 from scheduler import next_run
 from stopping import StopRequest
@@ -25,8 +26,8 @@ class Findings:
 
     @property
     def text(self) -> tuple[str, ...]:
-        """Everything, problems last."""
-        return (*self.lines, *(f"  PROBLEM: {problem}" for problem in self.problems or ()))
+        """Everything, problems last; names of the servers' cannot break a line."""
+        return tuple(map(printable, (*self.lines, *(f"  PROBLEM: {problem}" for problem in self.problems))))
 
 
 class _Checker:

@@ -122,7 +122,7 @@ def _row(result: JobResult) -> tuple[str, ...]:
     measurements = sum(len(d.measurements) for d in result.databases)
     numbers = (len(result.databases), measurements, written.points, written.values)
     return (
-        result.job,
+        printable(result.job),
         *(f"{n:,}" for n in numbers),
         format_bytes(written.bytes),
         f"{result.seconds:.1f}",

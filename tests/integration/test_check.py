@@ -16,6 +16,7 @@ def test_check_says_what_a_run_would_do_and_changes_nothing(pair: Pair) -> None:
     """Databases, policies, measurements, from when to when, about how many points, the next run."""
     pair.write("\n".join(f"cpu,h={h} v={i} {MONDAY + i * HOUR}" for i in range(48) for h in "ab"))
     pair.write('logs text="x" 1')
+    pair.write(b"odd\\\n\xc3\xa9 v=1 1")
     sections = {"options": {"incremental": {"schedule": "30 2 * * 0", "timezone": "Europe/Berlin"}}}
     path = write_job(pair.directory, pair.config(sections), "nightly")
     done = run_main("check", "--config", path)
@@ -24,9 +25,10 @@ def test_check_says_what_a_run_would_do_and_changes_nothing(pair: Pair) -> None:
         "job nightly",
         "InfluxDB 1.6",
         f"{pair.database} -> {pair.database} (will be created)",
-        "autogen (will be created): 2 measurements",
+        "autogen (will be created): 3 measurements",
         "cpu: 1 fields, about 96 points from 2024-01-01T00:00:00Z to 2024-01-02T23:00:00Z",
         "logs: 1 fields, about 1 points",
+        "odd\\\\né: 1 fields",
         "next run: ",
         "T02:30",
     ):
