@@ -3,10 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test containers lint types pytest format schema prepare clean
+.PHONY: help demo test faults containers lint types pytest format schema prepare clean
 help:
 	@echo "make demo    two throwaway servers, sample data, two backup jobs, an exact comparison"
 	@echo "make test    lint, types and all tests, on real servers"
+	@echo "make faults  every fault, all rounds, source and destination compared after each; make test runs a tenth"
 	@echo "make containers  as root on Debian: the integration suite on containers, and tests of the image"
 	@echo "make format  reformat the code       make schema  refresh config/schema.json"
 	@echo "make clean   remove .venv and caches"
@@ -25,6 +26,9 @@ types: .venv/dev
 
 pytest: prepare .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+faults: prepare .venv/dev
+	FAULT_ROUNDS=all $(BIN)/python -m pytest tests/faults -n 2 --dist worksteal
 
 containers: .venv/dev
 	tests/support/engine.sh

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.faults.rounds import table
 from tests.support.containers import start_server
 from tests.support.servers import InfluxServer
 
@@ -21,6 +22,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections
     ]
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What became of each fault that was injected."""
+    everything = (report for reports in terminalreporter.stats.values() for report in reports)
+    lines = table([report for report in everything if isinstance(report, pytest.TestReport)])
+    if lines:
+        terminalreporter.section("faults: rounds, source and destination compared after each")
+        terminalreporter.write("\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Faults on purpose: break something, then compare source and destination exactly."""

@@ -1,0 +1,41 @@
+"""How often each fault is injected, and the table of what came of it.
+
+A test takes the fixture `rounds` and loops over it; every finished round is counted, and the session prints one
+line for each fault. `FAULT_ROUNDS=all` (that is `make faults`) runs all rounds, otherwise a tenth of them.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+
+PROPERTY = "fault"
+
+
+class Rounds:
+    """Counts the rounds of one test."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._all = environ.get("FAULT_ROUNDS") == "all"
+        self.name = ""
+        self.done = 0
+
+    def of(self, name: str, most: int = 1) -> Iterator[int]:
+        """The numbers of the rounds of the fault `name`: `most` of them, or a tenth, but at least one."""
+        self.name = name
+        for number in range(most if self._all else max(1, most // 10)):
+            yield number
+            self.done += 1  # not reached when the round has failed
+
+
+def table(reports: Sequence[pytest.TestReport]) -> list[str]:
+    """One line for each fault: its name, the rounds that passed, and the result."""
+    totals: dict[str, tuple[int, str]] = {}
+    for report in reports:
+        for key, value in report.user_properties:
+            if key == PROPERTY and report.when == "teardown":
+                name, done, passed = str(value).rsplit("|", 2)
+                rounds, result = totals.get(name, (0, "equal"))
+                totals[name] = (rounds + int(done), result if passed == "True" else "FAILED")
+    width = max(map(len, totals), default=0)
+    return [f"{name.ljust(width)}  {rounds:6,}  {result}" for name, (rounds, result) in sorted(totals.items())]
