@@ -8,19 +8,22 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 import pandas as pd
 
 import frames
+import late
 import line_protocol
 import timeline
 from answers import InfluxError, QueryRefused, QueryTooLarge, type_conflict
+from compare import Comparer, Window
 from config import Config
 from influx_client import InfluxClient, Page, page_rows
 from influxql import Location
-from plan import Copy, Planner, allowed_types, kept, split_for_downsampling
-from report import DatabaseResult, JobResult, MeasurementResult, Written
+from plan import Copy, Planner, allowed_types, comparable_since, kept, split_for_downsampling
+from report import DatabaseResult, JobResult, MeasurementResult, Written, add_up
 from stopping import StopRequest
 from timeline import DAY, END_OF_TIME, MIN_TIME, Pace, Segment, Span
 from values import format_time
@@ -74,6 +77,7 @@ class BackupManager:
         self._now = time.time_ns() if now is None else now
         self._planner = Planner(config.job, source, destination, self._now)
         self._stopping = stopping or StopRequest()
+        self._comparer = Comparer(source, destination)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
 
     def run_backup(self) -> JobResult:
@@ -105,10 +109,14 @@ class BackupManager:
             tags = self._source.get_tag_keys(name)
             with ThreadPoolExecutor(self._options.parallel_workers) as pool:
                 for policy in policies:
-                    results.extend(pool.map(self._process_measurement, self._planner.plan(name, policy, tags)))
+                    copies = self._planner.plan(name, policy, tags)
+                    copied = list(pool.map(self._process_measurement, copies))
+                    results += copied
+                    whole = [copy for copy, result in zip(copies, copied, strict=True) if result.is_whole]
+                    results += pool.map(self._heal, self._find_late(name, whole))
         except InfluxError as error:
             problems += self._unless_stopping(f"database {name}: {error}")
-        return DatabaseResult(name, tuple(results), tuple(problems))
+        return DatabaseResult(name, add_up(results), tuple(problems))
 
     def _unless_stopping(self, problem: str) -> list[str]:
         """The problem, but for one that comes from a request given up in order to stop."""
@@ -120,14 +128,21 @@ class BackupManager:
     # ------------------------------------------------------------ one measurement
 
     def _process_measurement(self, copy: Copy) -> MeasurementResult:
-        """Copy one measurement, oldest first. Its first failure ends it: what is later must not come before."""
+        """Copy one measurement, from where each field resumes."""
+        segments = timeline.plan_segments(self._planner.starts(copy), self._planner.end())
+        return self.copy_segments(copy, segments)
+
+    def copy_segments(self, copy: Copy, segments: Sequence[Segment]) -> MeasurementResult:
+        """Copy ranges, oldest first. The first failure ends it: what is later must not come before."""
         begun = time.monotonic()
         written = Written(refusals=copy.refusals)
         problems: list[str] = []
+        is_whole = False
         try:
-            for segment in timeline.plan_segments(self._planner.starts(copy), self._planner.end()):
+            for segment in segments:
                 for part in self.transfer_data(copy, segment):
                     written += part
+            is_whole = True
         except Stopped:
             logger.debug("%s: stopped", copy.source)
         except InfluxError as error:
@@ -138,7 +153,41 @@ class BackupManager:
         seconds = time.monotonic() - begun
         if not problems and written.points:
             logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)
-        return MeasurementResult(str(copy.source), written, tuple(problems))
+        return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole)
+
+    # ------------------------------------------------------------ late data
+
+    def _find_late(self, database: str, copies: Sequence[Copy]) -> list[list[Window]]:
+        """For each measurement that lacks values at the destination, the windows that do, oldest first."""
+        lookback = self._options.incremental.lookback
+        compared = self._options.range is None and self._job.source.group_by is None and lookback > 0
+        if not compared or not copies or self._stopping.is_set():
+            return []
+        target = self._planner.after_copying(database, copies[0].target)
+        copies = [replace(copy, target=target, refusals=()) for copy in copies]
+        earliest = max(comparable_since(target, self._now), self._planner.fallback or MIN_TIME)
+        groups = self._comparer.shard_groups(copies, self._now)
+        walks = [
+            late.plan_walk(copy, spans, self._now, lookback, earliest)
+            for copy, spans in zip(copies, groups, strict=True)
+        ]
+        found: dict[Location, list[Window]] = {}
+        for window in late.find_late(self._comparer, walks):
+            found.setdefault(window.copy.source, []).append(window)
+        return list(found.values())
+
+    def _heal(self, windows: Sequence[Window]) -> MeasurementResult:
+        """Copy the windows of one measurement again in which the destination lacks values."""
+        copy, missing = windows[0].copy, sum(window.missing for window in windows)
+        first, last = windows[0].span, windows[-1].span
+        logger.info(
+            "%s: %s late values in %s, copying them", copy.source, f"{missing:,}",
+            describe(Span(first.start, last.end)),
+        )  # fmt: skip
+        result = self.copy_segments(copy, late.segments(windows))
+        return replace(result, late=missing if result.is_whole else 0)
+
+    # ------------------------------------------------------------ one range
 
     def transfer_data(self, copy: Copy, segment: Segment) -> Iterator[Written]:
         """Read page by page and write each before the next one is written, yielding what was acknowledged."""

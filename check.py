@@ -86,10 +86,10 @@ class _Checker:
         begin = min(starts.values())
         newest = self._source.get_edges("last", [(copy.source, f, t) for f, t in copy.types.items()], end=end)
         until = max((edge for edge in newest if edge is not None), default=begin)
-        counts = [
-            max(self._source.count_values(copy.source, segment.fields, segment.span))
-            for segment in timeline.plan_segments(starts, end)
-        ]
+        counts = []
+        for segment in timeline.plan_segments(starts, end):
+            types = {field: copy.types[field] for field in segment.fields}
+            counts.append(max(self._source.count_values(copy.source, types, segment.span).values()))
         points = f"about {sum(counts):,} points from {format_time(begin)} to {format_time(until)}"
         return f"{name}: {len(starts)} fields, {points}"
 

@@ -4,8 +4,8 @@ Every public method raises an `InfluxError` (answers.py draws the tree) and neve
 transport.py makes the requests, and tries again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -13,13 +13,14 @@ import answers
 import frames
 import influxql
 import line_protocol
-from answers import IncompleteAnswer, QueryRefused, QueryTooLarge, Series
+import timeline
+from answers import IncompleteAnswer, InfluxError, QueryRefused, QueryTooLarge, Series, Unreachable
 from config import Server
 from influxql import Location, Policy
 from line_protocol import Body, Point
 from report import Written
 from stopping import StopRequest
-from timeline import END_OF_TIME, FEWEST_ROWS, MIN_TIME, Span
+from timeline import END_OF_TIME, FEWEST_ROWS, MIN_TIME, SECOND, Span
 from transport import DOCUMENT_ROWS, Transport
 
 CHUNK_CELLS = 200_000
@@ -33,6 +34,9 @@ PAGE_BYTES = 24 * 1024 * 1024
 
 STATEMENTS = 1000
 """How many statements go into one request."""
+
+COUNT_CELLS = 200_000
+"""How many counts are asked for in one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,35 @@ class Page:
     def rows(self) -> int:
         """How many points."""
         return sum(map(len, self.frames))
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A question: how many values these fields (with their types there) have in `span`.
+
+    With a `step` each window of so many nanoseconds since 1970 is counted apart; `by_series`, each series.
+    """
+
+    location: Location
+    types: Mapping[str, tuple[str, ...]]
+    span: Span
+    step: int = 0
+    by_series: bool = False
+
+    @property
+    def cells(self) -> int:
+        """How many numbers the answer can hold."""
+        if self.by_series:
+            return COUNT_CELLS  # there may be any number of series
+        windows = self.span.length // self.step + 2 if self.step else 1
+        return windows * len(self.types)
+
+
+Key = tuple[str, tuple[tuple[str, str], ...]]
+"""A field, and the tags of a series; no tags when all series are counted together."""
+
+Counts = dict[int, dict[Key, int]]
+"""Start of a window -> key -> how many values it has there. What has no values is left out."""
 
 
 class InfluxClient:
@@ -175,26 +208,41 @@ class InfluxClient:
         `last(a), last(b)`, would answer time 0. `unknowable` is the answer for a field of several types whose
         name needs a regex: a regex cannot be cast, so it would see only one of the types.
         """
-        kinds = [tuple(types) for _, _, types in fields]
-        known = [len(k) < 2 or influxql.is_quotable(f) for k, (_, f, _) in zip(kinds, fields, strict=True)]
-        asked = [(i, t) for i, types in enumerate(kinds) if known[i] for t in types]
-        statements = [influxql.select_edge(edge, *fields[i][:2], t, MIN_TIME, end) for i, t in asked]
+        all_types = [tuple(types) for _, _, types in fields]
+        known = [len(t) < 2 or influxql.is_quotable(f) for t, (_, f, _) in zip(all_types, fields, strict=True)]
+        asked = [(i, t) for i, types in enumerate(all_types) if known[i] for t in types]
         found: list[list[int]] = [[] for _ in fields]
-        for (index, _), answer in zip(asked, self._many(statements), strict=True):
-            found[index].extend(row[0] for series in answer for row in series.rows)
+        for begin in range(0, len(asked), STATEMENTS):
+            batch = asked[begin : begin + STATEMENTS]
+            edges = self._edges(edge, [(*fields[i][:2], type_) for i, type_ in batch], Span(MIN_TIME, end))
+            for (index, _), time in zip(batch, edges, strict=True):
+                found[index].extend(() if time is None else (time,))
         best = max if edge == "last" else min
         return [unknowable if not known[i] else best(times) if times else None for i, times in enumerate(found)]
+
+    def _edges(self, edge: str, asked: Sequence[tuple[Location, str, str]], span: Span) -> list[int | None]:
+        """One edge for each (location, field, type); asks for less when it is too much for the server."""
+        statements = [influxql.select_edge(edge, *what, span.start, span.end) for what in asked]
+        try:
+            answers = self.query_data("; ".join(statements), statements=len(asked), timed_out=QueryTooLarge)
+        except QueryTooLarge:
+            if len(asked) > 1:
+                middle = len(asked) // 2
+                return [*self._edges(edge, asked[:middle], span), *self._edges(edge, asked[middle:], span)]
+            if span.length <= SECOND:
+                raise
+            older, newer = timeline.halves(span)
+            near, far = (newer, older) if edge == "last" else (older, newer)
+            found = self._edges(edge, asked, near)
+            return found if found != [None] else self._edges(edge, asked, far)
+        rows = [[row[0] for series in answer for row in series.rows] for answer in answers]
+        return [times[0] if times else None for times in rows]
 
     def get_field_type(self, location: Location, field: str, span: Span) -> str | None:
         """The type of a field inside one shard group; None when it has no value there."""
         (answer,) = self.query_data(influxql.select_type(location, field, span.start, span.end))
         rows = [row for series in answer for row in series.rows]
         return frames.field_types(frames.to_frame(rows, [field], [])).get(field)
-
-    def count_values(self, location: Location, fields: Sequence[str], span: Span) -> list[int]:
-        """How many values each of these fields has in the range."""
-        statements = [influxql.select_count(location, f, span.start, span.end) for f in fields]
-        return [sum(row[1] for series in answer for row in series.rows) for answer in self._many(statements)]
 
     def check_write(self, database: str) -> None:
         """Raise AccessDenied unless the user may write to the database. An empty request changes nothing."""
@@ -204,18 +252,76 @@ class InfluxClient:
         """Raise AccessDenied unless the user may do what only administrators may."""
         self.query_data("SHOW SHARD GROUPS")
 
+    # ------------------------------------------------------------ counting
+
+    def count_values(self, location: Location, types: Mapping[str, tuple[str, ...]], span: Span) -> dict[str, int]:
+        """How many values each of these fields (with its types) has in the range."""
+        (windows,) = self.count_windows([Count(location, types, span)])
+        counted = windows.get(span.start, {})
+        return {name: counted.get((name, ()), 0) for name in types}
+
+    def count_windows(self, counts: Sequence[Count]) -> list[Counts]:
+        """The answer to each question; many of them go into one request.
+
+        A question that is too much for the server is asked again about halves of its range. Raises QueryTooLarge
+        when a second is still too long.
+        """
+        found: list[Counts] = []
+        for batch in _batches(counts):
+            found.extend(self._count(batch))
+        return found
+
+    def _count(self, counts: Sequence[Count]) -> list[Counts]:
+        asked = [(i, fields) for i, count in enumerate(counts) for fields in _asked(count)]
+        if not asked:
+            return [{} for _ in counts]
+        statements = [_count_statement(counts[i], fields) for i, fields in asked]
+        try:
+            answers = self.query_data("; ".join(statements), statements=len(asked), timed_out=QueryTooLarge)
+        except QueryTooLarge as error:
+            return self._count_less(counts, error)
+        found: list[Counts] = [{} for _ in counts]
+        for (index, fields), answer in zip(asked, answers, strict=True):
+            _add_counts(found[index], counts[index], fields, answer)
+        return found
+
+    def _count_less(self, counts: Sequence[Count], error: QueryTooLarge) -> list[Counts]:
+        """The same with smaller requests: fewer questions, then half of the range each."""
+        if len(counts) > 1:
+            middle = len(counts) // 2
+            return [*self._count(counts[:middle]), *self._count(counts[middle:])]
+        (count,) = counts
+        if count.span.length <= SECOND:
+            raise error
+        total: Counts = {}
+        for half in timeline.halves(count.span):
+            (part,) = self._count([replace(count, span=half)])
+            for start, found in part.items():
+                window = total.setdefault(start if count.step else count.span.start, {})
+                for key, values in found.items():
+                    window[key] = window.get(key, 0) + values
+        return [total]
+
     # ------------------------------------------------------------ reading
 
     def query_data(
-        self, query: str, database: str = "", policy: str = "", *, statements: int = 1
+        self,
+        query: str,
+        database: str = "",
+        policy: str = "",
+        *,
+        statements: int = 1,
+        timed_out: type[InfluxError] = Unreachable,
     ) -> list[list[Series]]:
-        """The answer to each of the statements in `query`, whole."""
+        """The answer to each of the statements in `query`, whole. `timed_out`: what silence is taken for."""
         answers: list[list[Series]] = [[] for _ in range(statements)]
 
         def ask() -> None:
             for answer in answers:
                 answer.clear()
-            for statement, series in self._server.stream(query, database, policy, statements=statements):
+            for statement, series in self._server.stream(
+                query, database, policy, statements=statements, timed_out=timed_out
+            ):
                 if statement < statements:  # the one after them is the proof
                     answers[statement].append(series)
 
@@ -327,12 +433,6 @@ class InfluxClient:
         (answer,) = self.query_data(query, database)
         return tuple(answers.as_text(row[0]) for series in answer for row in series.rows)
 
-    def _many(self, statements: Sequence[str]) -> Iterator[list[Series]]:
-        """The answers to many statements, a bounded number of them to a request."""
-        for i in range(0, len(statements), STATEMENTS):
-            part = statements[i : i + STATEMENTS]
-            yield from self.query_data("; ".join(part), statements=len(part))
-
     # ------------------------------------------------------------ writing
 
     def write_dataframe(self, frame: pd.DataFrame, location: Location) -> Written:
@@ -365,6 +465,53 @@ class InfluxClient:
 def page_rows(columns: int) -> int:
     """How many rows of so many columns a page holds."""
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
+
+
+def _batches(counts: Sequence[Count]) -> Iterator[list[Count]]:
+    """The questions in parts whose answers are of bounded size."""
+    batch: list[Count] = []
+    cells = 0
+    for count in counts:
+        if batch and (len(batch) == STATEMENTS or cells + count.cells > COUNT_CELLS):
+            yield batch
+            batch, cells = [], 0
+        batch.append(count)
+        cells += count.cells
+    if batch:
+        yield batch
+
+
+def _asked(count: Count) -> Iterator[tuple[str, ...]]:
+    """The fields of each statement: a regex may find no column, or several, so it has one of its own."""
+    if quotable := tuple(name for name in count.types if influxql.is_quotable(name)):
+        yield quotable
+    yield from ((name,) for name in count.types if not influxql.is_quotable(name))
+
+
+def _columns(count: Count, fields: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, type_) for name in fields for type_ in influxql.kinds(count.types[name])]
+
+
+def _count_statement(count: Count, fields: Sequence[str]) -> str:
+    span = count.span
+    columns = _columns(count, fields)
+    return influxql.select_counts(
+        count.location, columns, span.start, span.end, count.step, by_series=count.by_series
+    )
+
+
+def _add_counts(found: Counts, count: Count, fields: Sequence[str], answer: Iterable[Series]) -> None:
+    columns = _columns(count, fields)
+    for series in answer:
+        tags = tuple(sorted((key, value) for key, value in series.tags.items() if value))
+        for row in series.rows:
+            if len(row) != 1 + len(columns):
+                names = ", ".join(map(influxql.printable, fields))
+                raise QueryRefused(f"{count.location} has names that a query cannot tell apart: {names}")
+            window = found.setdefault(row[0] if count.step else count.span.start, {})
+            for (name, _), values in zip(columns, row[1:], strict=True):
+                if values:
+                    window[name, tags] = window.get((name, tags), 0) + values
 
 
 def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> pd.DataFrame:

@@ -73,6 +73,11 @@ def _column(name: str, kind: str) -> str:
     return f"{quote(name)}::{kind}" if is_quotable(name) else exact_regex(name)
 
 
+def _typed(field: str, type_: str) -> str:
+    """A field read as this type. A regex cannot be cast."""
+    return f"{quote(field)}::{type_}" if is_quotable(field) else exact_regex(field)
+
+
 def _from(location: Location) -> str:
     name = location.measurement
     # system names such as _series are refused in quotes, but not by a regex
@@ -114,8 +119,7 @@ def select_edge(edge: str, location: Location, field: str, type_: str, start: in
     A cast in the other direction (a number read as text) gives nothing, one between number types gives the
     right time, so asking once for each type of a field finds its true edge.
     """
-    column = f"{quote(field)}::{type_}" if is_quotable(field) else exact_regex(field)
-    return f"SELECT {edge}({column}) FROM {_from(location)} WHERE {_where(start, end)}"
+    return f"SELECT {edge}({_typed(field, type_)}) FROM {_from(location)} WHERE {_where(start, end)}"
 
 
 def select_type(location: Location, field: str, start: int, end: int) -> str:
@@ -123,9 +127,33 @@ def select_type(location: Location, field: str, start: int, end: int) -> str:
     return f"SELECT {_column(field, 'field')} FROM {_from(location)} WHERE {_where(start, end)} LIMIT 1"
 
 
-def select_count(location: Location, field: str, start: int, end: int) -> str:
-    """How many values of the field are in the range."""
-    return f"SELECT count({_column(field, 'field')}) FROM {_from(location)} WHERE {_where(start, end)}"
+def select_counts(
+    location: Location,
+    columns: Iterable[tuple[str, str]],
+    start: int,
+    end: int,
+    step: int = 0,
+    *,
+    by_series: bool = False,
+) -> str:
+    """How many values each (field, type) has in the range, or in each window of `step` ns since 1970 in it.
+
+    `by_series`: for each series.
+
+    Counting as any number type counts all numbers, counting as string or boolean counts those alone, whatever
+    types the shards of the range have; without a value, a column is null and a window has no row.
+    """
+    counts = (f"count({_typed(f, t)})" for f, t in columns)
+    groups = [f"time({step}ns)"] * bool(step) + ["*"] * by_series
+    grouped = f" GROUP BY {', '.join(groups)}" if groups else ""
+    filled = " fill(none)" if step else ""
+    return f"SELECT {', '.join(counts)} FROM {_from(location)} WHERE {_where(start, end)}{grouped}{filled}"
+
+
+def kinds(types: Iterable[str]) -> tuple[str, ...]:
+    """One type for each kind of values that counting tells apart: numbers, strings, booleans."""
+    by_kind = {type_ if type_ in ("string", "boolean") else "number": type_ for type_ in types}
+    return tuple(by_kind.values())
 
 
 def show_tag_keys(location: Location) -> str:

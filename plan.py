@@ -11,7 +11,7 @@ from config import FieldRules, Job
 from influx_client import InfluxClient
 from influxql import Location, Policy
 from report import Refusal
-from timeline import DAY, END_OF_TIME, MIN_TIME, Span
+from timeline import DAY, END_OF_TIME, HOUR, MIN_TIME, Span
 from values import format_duration, is_selected
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ class Copy:
     rules: FieldRules = field(default_factory=FieldRules)
     starts: Mapping[str, int] = field(default_factory=dict)
     """Field -> where to begin; a field that has nothing to copy is not in it."""
+    resumed: Mapping[str, int] = field(default_factory=dict)
+    """Field -> its newest time at the destination, of the fields that are there, not counting forecasts."""
     refusals: tuple[Refusal, ...] = ()
 
     @property
@@ -118,6 +120,18 @@ def resume_points(
         if start is not None:
             starts[name] = start
     return starts
+
+
+def comparable_since(target: Target, now: int) -> int:
+    """From when on both policies surely still hold all their points.
+
+    A margin keeps points out that either side gives up while the run goes on.
+    """
+    durations = [policy.duration for policy in (target.source, target.destination) if policy.duration]
+    if not durations:
+        return MIN_TIME
+    shortest = min(durations)
+    return now - shortest + min(HOUR, shortest // 10)
 
 
 def split_for_downsampling(types: Mapping[str, tuple[str, ...]]) -> tuple[list[str], list[str]]:
@@ -233,6 +247,13 @@ class Planner:
         target = replace(target, groups=self._groups(self._source, database, target.source))
         return [replace(c, target=target) for c in copies]
 
+    def after_copying(self, database: str, target: Target) -> Target:
+        """The policy as both servers show it now."""
+        return replace(
+            self._target(target.database, target.source, target.destination),
+            groups=self._groups(self._source, database, target.source),
+        )
+
     def _is_wanted(self, measurement: str) -> bool:
         rules = self._job.measurements
         return is_selected(measurement, rules.include, rules.exclude)
@@ -248,24 +269,22 @@ class Planner:
         """The copy without the names that InfluxDB cannot keep; they are counted instead of sent."""
         reason = line_protocol.measurement_problem(copy.source.measurement)
         if reason:
-            return replace(
-                copy, types={}, refusals=(self._refusal(copy, "measurement", tuple(copy.types), reason),)
-            )
+            return replace(copy, types={}, refusals=(self._refusal(copy, "measurement", copy.types, reason),))
         reasons = {name: line_protocol.field_problem(name) for name in copy.types}
         return replace(
             copy,
             types={name: types for name, types in copy.types.items() if not reasons[name]},
             refusals=tuple(
-                self._refusal(copy, f"field {influxql.printable(name)!r}", (name,), why)
+                self._refusal(copy, f"field {influxql.printable(name)!r}", {name: copy.types[name]}, why)
                 for name, why in reasons.items()
                 if why
             ),
         )
 
-    def _refusal(self, copy: Copy, what: str, fields: Sequence[str], reason: str) -> Refusal:
+    def _refusal(self, copy: Copy, what: str, types: Mapping[str, tuple[str, ...]], reason: str) -> Refusal:
         limits = self._options.range
         span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
-        return Refusal(what, reason, sum(self._source.count_values(copy.source, fields, span)))
+        return Refusal(what, reason, sum(self._source.count_values(copy.source, types, span).values()))
 
     def _resume(self, copies: Sequence[Copy]) -> list[Copy]:
         """The copies with the place where each field resumes, as the destination tells it."""
@@ -278,12 +297,20 @@ class Planner:
         first: dict[Location, dict[str, int | None]] = {}
         for (copy, name), edge in zip(unknown, found, strict=True):
             first.setdefault(copy.source, {})[name] = edge
-        days = self._options.incremental.fallback_days
-        fallback = None if days is None else self._now - int(days * DAY)
         return [
-            replace(copy, starts=resume_points(times, first.get(copy.source, {}), fallback))
+            replace(
+                copy,
+                starts=resume_points(times, first.get(copy.source, {}), self.fallback),
+                resumed={name: time for name, time in times.items() if time is not None},
+            )
             for copy, times in zip(copies, copied, strict=True)
         ]
+
+    @property
+    def fallback(self) -> int | None:
+        """From when on an empty measurement is copied, if the job says so."""
+        days = self._options.incremental.fallback_days
+        return None if days is None else self._now - int(days * DAY)
 
     def _newest_copied(self, copies: Sequence[Copy]) -> list[dict[str, int | None]]:
         """For each copy, the newest time of each field at the destination, not counting points after now.
@@ -299,6 +326,13 @@ class Planner:
         since = self._now - self._options.incremental.lookback
         for (copy, name), edge in zip(ahead, past, strict=True):
             newest[copy.source, name] = None if edge is None else min(edge, since)
+        window = self._job.source.group_by
+        if window and self._options.incremental.lookback:
+            # late points change means that are there already, which no count would show: look at all again,
+            # but not at windows of which the source may have given up a part
+            for (copy, name), edge in zip(asked, found, strict=True):
+                again = -_down(-max(since, comparable_since(copy.target, self._now)), window)
+                newest[copy.source, name] = None if edge is None else min(edge, again)
         return [{f: newest.get((c.source, f)) for f in c.types} for c in copies]
 
     def _last_at_destination(self, asked: Sequence[tuple[Copy, str]], end: int) -> list[int | None]:

@@ -1,6 +1,6 @@
 """Results of a run as small frozen values, and the summary table that is printed from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from influxql import printable
@@ -45,6 +45,27 @@ class MeasurementResult:
     name: str
     written: Written = field(default_factory=Written)
     problems: tuple[str, ...] = ()
+    is_whole: bool = True
+    """Whether nothing ended it early."""
+    late: int = 0
+    """Values that the look-back found missing, and brought."""
+
+    def __add__(self, other: "MeasurementResult") -> "MeasurementResult":
+        return MeasurementResult(
+            self.name,
+            self.written + other.written,
+            tuple(dict.fromkeys((*self.problems, *other.problems))),
+            is_whole=self.is_whole and other.is_whole,
+            late=self.late + other.late,
+        )
+
+
+def add_up(results: Iterable[MeasurementResult]) -> tuple[MeasurementResult, ...]:
+    """One result for each measurement."""
+    totals: dict[str, MeasurementResult] = {}
+    for result in results:
+        totals[result.name] = totals[result.name] + result if result.name in totals else result
+    return tuple(totals.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +93,11 @@ class JobResult:
         return sum((m.written for d in self.databases for m in d.measurements), Written())
 
     @property
+    def late(self) -> int:
+        """Values that were missing at the destination although newer ones were there, and came now."""
+        return sum(m.late for d in self.databases for m in d.measurements)
+
+    @property
     def failures(self) -> tuple[str, ...]:
         """Every problem, the widest first."""
         per_database = (p for d in self.databases for p in d.problems)
@@ -95,9 +121,10 @@ class JobResult:
         """The run in one line, for the log."""
         written, count = self.written, len(self.failures)
         ended = f"{count} failure{'s' if count > 1 else ''}" if count else self.outcome
+        late = f", {self.late:,} of them late" if self.late else ""
         return (
-            f"run ended: {written.points:,} points, {written.values:,} values, {format_bytes(written.bytes)} "
-            f"in {self.seconds:.1f} s: {ended}"
+            f"run ended: {written.points:,} points, {written.values:,} values{late}, "
+            f"{format_bytes(written.bytes)} in {self.seconds:.1f} s: {ended}"
         )
 
 

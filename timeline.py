@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 SECOND = 1_000_000_000
-HOUR = 3600 * SECOND
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 MIN_TIME = -9223372036854775806
 END_OF_TIME = 9223372036854775807
@@ -38,11 +39,22 @@ class Span:
         return self.end - self.start
 
 
+def halves(span: Span) -> tuple[Span, Span]:
+    """The older and the newer half."""
+    middle = span.start + span.length // 2
+    return Span(span.start, middle), Span(middle, span.end)
+
+
 def shard_grid(first: int, last: int, duration: int) -> tuple[Span, ...]:
     """The shard groups that a policy's shard duration makes between two points, both included."""
     start = first - (first - _YEAR_ONE) % duration
     spans = (Span(s, s + duration) for s in range(start, last + 1, duration))
     return tuple(s.clip(MIN_TIME, END_OF_TIME) for s in spans)
+
+
+def coarse_grid(first: int, last: int, duration: int) -> tuple[Span, ...]:
+    """The same, but no more than 10,000: neighbouring groups are taken together."""
+    return shard_grid(first, last, duration * (1 + (last - first) // duration // 10_000))
 
 
 def assumed_groups(span: Span, duration: int, now: int) -> tuple[Span, ...]:

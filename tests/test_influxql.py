@@ -246,10 +246,19 @@ def test_one_value_is_enough_to_see_a_type() -> None:
     )
 
 
-@pytest.mark.parametrize(("field", "column"), [("f", '"f"::field'), ("f\udcff", r"/^(?s:f\x{FFFD})$/")])
+@pytest.mark.parametrize(("field", "column"), [("f", '"f"::float'), ("f\udcff", r"/^(?s:f\x{FFFD})$/")])
 def test_values_are_counted_for_a_field_of_any_name(field: str, column: str) -> None:
     """Also for the names that the tool refuses to copy: those are the ones that are counted."""
-    assert influxql.select_count(CPU, field, 1, 2) == f"SELECT count({column}) {OF_CPU}"
+    assert influxql.select_counts(CPU, [(field, "float")], 1, 2) == f"SELECT count({column}) {OF_CPU}"
+
+
+def test_values_are_counted_by_windows_and_kinds() -> None:
+    """Several fields, each once for each kind of its types, and only the windows that hold something."""
+    assert influxql.kinds(("integer", "float", "string", "boolean")) == ("float", "string", "boolean")
+    columns = [("f", "float"), ("f", "string")]
+    assert influxql.select_counts(CPU, columns, 1, 2, 60) == (
+        f'SELECT count("f"::float), count("f"::string) {OF_CPU} GROUP BY time(60ns) fill(none)'
+    )
 
 
 # ---------------------------------------------------------------- databases and policies

@@ -66,7 +66,9 @@ def test_first_and_last_timestamps_are_per_field_and_type(client: InfluxClient, 
     assert client.get_field_type(changing, "v", Span(MONDAY, MONDAY + WEEK)) == "integer"
     assert client.get_field_type(changing, "v", Span(MONDAY + WEEK, MONDAY + 2 * WEEK)) == "float"
     assert client.get_field_type(changing, "v", Span(MONDAY - WEEK, MONDAY)) is None
-    assert client.count_values(cpu(pair), ["v", "n", "s"], Span(MONDAY, MONDAY + WEEK + 1)) == [2, 2, 1]
+    types: dict[str, tuple[str, ...]] = {"v": ("float",), "n": ("integer",), "s": ("string",), "none": ("float",)}
+    counted = client.count_values(cpu(pair), types, Span(MONDAY, MONDAY + WEEK + 1))
+    assert counted == {"v": 2, "n": 2, "s": 1, "none": 0}
 
 
 def test_a_range_is_one_dataframe(client: InfluxClient, pair: Pair) -> None:

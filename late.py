@@ -1,0 +1,103 @@
+"""Late data: which stretches of time the look-back compares, and which of them lack values at the destination."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from compare import Comparer, Question, Window
+from plan import Copy
+from timeline import DAY, HOUR, Segment, Span
+
+SMALL = 50_000
+"""So many values are copied again without looking closer: asking would take as long."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """The look-back of one copy: the hours of the last day, then shard groups, from the newest backwards.
+
+    Everything down to `floor` is compared in any case. Older shard groups are compared until one that is
+    whole and holds values lacks nothing.
+    """
+
+    copy: Copy
+    hours: Span
+    floor: int
+    groups: list[Span]
+    """Not compared yet, newest first, clipped to what is older than the hours."""
+    partial: frozenset[Span] = frozenset()
+    """Those of them whose newer part belongs to the hours."""
+    settled: bool = False
+    ahead: int = 2
+    lacking: list[Window] = field(default_factory=list)
+
+    def next_groups(self) -> list[Span]:
+        """The groups to compare next: all that have to be, and twice as many more as the time before."""
+        if self.settled:
+            return []
+        due = sum(group.end > self.floor for group in self.groups) + self.ahead
+        self.ahead *= 2
+        taken, self.groups = self.groups[:due], self.groups[due:]
+        return taken
+
+    def see(self, windows: Sequence[Window]) -> None:
+        """Take in what was counted in groups, newest first."""
+        for window in windows:
+            if window.missing:
+                self.lacking.append(window)
+            is_whole = window.span not in self.partial and window.span.end <= self.floor
+            if is_whole and window.source and not window.missing:
+                self.settled = True
+
+
+def plan_walk(copy: Copy, groups: Iterable[Span], now: int, lookback: int, earliest: int) -> Walk:
+    """The look-back of a copy whose source has these shard groups; nothing older than `earliest` is compared."""
+    hours = Span(max(now - DAY - (now - DAY) % HOUR, earliest), now + 1)
+    older = [(group, group.clip(earliest, hours.start)) for group in sorted(groups, reverse=True)]
+    kept = [(whole, part) for whole, part in older if part.length > 0]
+    partial = frozenset(part for whole, part in kept if part.end < whole.end)
+    newest = max((min(start, now) for start in copy.resumed.values()), default=now)
+    return Walk(copy, hours, newest - lookback, [part for _, part in kept], partial)
+
+
+def find_late(comparer: Comparer, walks: Sequence[Walk]) -> list[Window]:
+    """The windows in which the destination lacks values, oldest first, as small as it takes to copy them.
+
+    Each walk also looks at one older shard group, so that in the course of many runs everything is compared.
+    """
+    asked = [(walk, Question(walk.copy, walk.hours, HOUR)) for walk in walks]
+    answers = comparer.count([question for _, question in asked])
+    for (walk, _), windows in zip(asked, answers, strict=True):
+        walk.lacking.extend(window for window in windows if window.missing)
+    active = list(walks)
+    while active:
+        batch = [(walk, group) for walk in active for group in walk.next_groups()]
+        _count_groups(comparer, batch)
+        active = [walk for walk in active if walk.groups and not walk.settled]
+    _count_groups(comparer, [(walk, random.choice(walk.groups)) for walk in walks if walk.groups])  # noqa: S311
+    lacking = [window for walk in walks for window in walk.lacking]
+    narrowed = comparer.narrow(lacking, lambda window: window.missing > 0, _is_small)
+    return sorted(narrowed, key=lambda window: window.span)
+
+
+def _is_small(window: Window) -> bool:
+    """Whether to copy it as a whole: it holds little, or most of it is missing."""
+    return window.values <= SMALL or 2 * window.missing >= window.values
+
+
+def _count_groups(comparer: Comparer, batch: Sequence[tuple[Walk, Span]]) -> None:
+    answers = comparer.count([Question(walk.copy, group) for walk, group in batch])
+    for (walk, _), windows in zip(batch, answers, strict=True):
+        walk.see(windows)
+
+
+def segments(windows: Iterable[Window]) -> list[Segment]:
+    """What to copy for these windows of one copy (oldest first): each range with the fields that lack values."""
+    joined: list[Segment] = []
+    for window in windows:
+        last = joined[-1] if joined else None
+        if last and last.span.end == window.span.start and last.fields == window.lacking:
+            joined[-1] = Segment(last.fields, Span(last.span.start, window.span.end))
+        else:
+            joined.append(Segment(window.lacking, window.span))
+    return joined

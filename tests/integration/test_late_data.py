@@ -1,0 +1,258 @@
+"""Late data: points that reach the source behind those that were copied already come without anybody asking."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from backup import BackupManager
+from config import Config
+from report import JobResult
+from stopping import StopRequest
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
+from tests.support.servers import InfluxServer
+from worker import connect
+
+MINUTE = HOUR // 60
+SECOND = MINUTE // 60
+NOW = MONDAY + 200 * DAY
+"""The time of runs whose clock the test sets."""
+
+
+def run_at(pair: Pair, now: int, sections: Mapping[str, Any] | None = None) -> JobResult:
+    """A run that takes `now` for the present."""
+    config = Config(write_job(pair.directory, pair.config(sections)))
+    source = connect(config, config.job.source, "source", StopRequest())
+    destination = connect(config, config.job.destination, "destination", StopRequest())
+    result = BackupManager(config, source, destination, now=now).run_backup()
+    source.close()
+    destination.close()
+    return result
+
+
+def points(host: str, begin: int, end: int, step: int = 10 * MINUTE, measurement: str = "cpu") -> str:
+    """Regular points of one host, in [begin, end)."""
+    return "\n".join(f"{measurement},host={host} v={t % 97}.5,n={t % 89}i {t}" for t in range(begin, end, step))
+
+
+def lose(pair: Pair, condition: str) -> None:
+    """The destination loses points, as by restoring an older snapshot."""
+    pair.destination.query(f"DELETE FROM cpu WHERE {condition}", db=pair.database)  # noqa: S608
+
+
+def test_a_host_that_flushes_later_than_the_others_loses_nothing(pair: Pair) -> None:
+    """The newest time of the field is another host's; the late host's points are found and only they move."""
+    pair.write(points("a", NOW - 3 * DAY, NOW) + "\n" + points("b", NOW - 3 * DAY, NOW - HOUR))
+    assert run_at(pair, NOW).failures == ()
+    pair.write(points("b", NOW - HOUR, NOW))
+    result = run_at(pair, NOW)
+    assert result.failures == ()
+    assert result.late == 10  # the two values beside the newest ones of host a were read again anyway
+    assert "10 of them late" in result.sentence
+    assert result.written.points < 20
+    pair.assert_equal()
+
+
+def test_forecasts_do_not_hide_observations_however_long_the_tool_stood_still(pair: Pair) -> None:
+    """Copied forecasts lie between the last run and this one; the real points beside them come in one run."""
+    pair.write(points("real", NOW - 40 * DAY, NOW - 30 * DAY, HOUR))
+    pair.write(points("forecast", NOW - 40 * DAY, NOW - 20 * DAY, HOUR))
+    assert run_at(pair, NOW - 30 * DAY).failures == ()
+    pair.write(points("real", NOW - 30 * DAY, NOW, HOUR))
+    pair.write(points("forecast", NOW - 20 * DAY, NOW + 10 * DAY, HOUR))
+    result = run_at(pair, NOW)
+    assert result.failures == ()
+    assert result.late == 2 * (10 * 24 - 1)
+    pair.assert_equal(points=2 * 24 * (40 + 50))
+
+
+def test_an_old_point_and_a_new_series_with_old_points_come(pair: Pair) -> None:
+    """Whatever their age, as long as the newer shard groups that hold data lack some, too."""
+    pair.write(points("a", NOW - 100 * DAY, NOW, HOUR))
+    assert run_at(pair, NOW).failures == ()
+    pair.write(f"cpu,host=a v=1.25 {NOW - 5 * DAY + 1}")
+    assert run_at(pair, NOW).late == 1
+    pair.assert_equal()
+    pair.write(points("new", NOW - 90 * DAY, NOW - 2 * DAY, HOUR))
+    result = run_at(pair, NOW)
+    assert result.failures == ()
+    assert result.late == 88 * 24 * 2
+    pair.assert_equal()
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [(NOW - 2 * HOUR, NOW), (NOW - 9 * DAY, NOW - 8 * DAY), (NOW - 60 * DAY, NOW - 3 * DAY), (0, NOW - DAY)],
+)
+def test_points_that_the_destination_lost_come_back(begin: int, end: int, pair: Pair) -> None:
+    """A hole of any length is filled, and what is around it is not copied again."""
+    pair.write(points("a", NOW - 70 * DAY, NOW, HOUR) + "\n" + points("b", NOW - 70 * DAY, NOW, HOUR))
+    assert run_at(pair, NOW).failures == ()
+    lose(pair, f"time >= {begin} AND time < {end} AND host = 'a'")
+    lost = len(pair.snapshots()[0]) - len(pair.found())
+    assert lost > 0
+    result = run_at(pair, NOW)
+    assert result.failures == ()
+    assert result.late in (lost, lost - 2)  # the newest point is read again anyway
+    assert result.written.points <= lost + 2 * 2 * 7 * 24  # two shard groups around it
+    pair.assert_equal()
+
+
+def test_what_only_the_destination_has_does_not_hide_what_it_lacks(pair: Pair) -> None:
+    """Series of another origin, or deleted at the source since: then each series is counted by itself."""
+    pair.write(points("a", NOW - 30 * DAY, NOW, HOUR))
+    assert run_at(pair, NOW).failures == ()
+    pair.destination.write(points("elsewhere", NOW - 30 * DAY, NOW, MINUTE), pair.database)
+    pair.write(
+        points("late", NOW - 6 * HOUR, NOW - 4 * HOUR) + "\n" + points("late", NOW - 9 * DAY, NOW - 8 * DAY)
+    )
+    result = run_at(pair, NOW)
+    assert result.failures == ()
+    assert result.late == 2 * (12 + 144)
+    again = run_at(pair, NOW)
+    assert (again.late, again.written.points) == (0, 0)
+
+
+def test_equal_counts_copy_nothing_again(pair: Pair) -> None:
+    """Only the newest points are read again when nothing is late."""
+    pair.write(points("a", NOW - 30 * DAY, NOW, HOUR))
+    assert run_at(pair, NOW).written.points == 720
+    result = run_at(pair, NOW)
+    assert (result.late, result.written.points) == (0, 1)
+
+
+def test_a_large_shard_group_is_narrowed_down(pair: Pair) -> None:
+    """One late point among many costs a few points, not the week around it."""
+    pair.write(points("a", NOW - 9 * DAY, NOW, 10 * SECOND))
+    assert run_at(pair, NOW).failures == ()
+    pair.write(f"cpu,host=b v=1 {NOW - 3 * DAY + 7}")
+    result = run_at(pair, NOW)
+    assert result.late == 1
+    assert result.written.points < 26_000
+    pair.assert_equal()
+
+
+def test_a_lookback_of_zero_looks_at_nothing(pair: Pair) -> None:
+    """The late point stays behind, because the user says so."""
+    pair.write(points("a", NOW - 3 * DAY, NOW))
+    off = {"options": {"incremental": {"lookback": "0"}}}
+    assert run_at(pair, NOW, off).failures == ()
+    pair.write(points("b", NOW - 3 * HOUR, NOW - HOUR))
+    assert run_at(pair, NOW, off).late == 0
+    assert run_at(pair, NOW).late == 24
+    pair.assert_equal()
+
+
+def test_a_longer_lookback_is_compared_as_a_whole(pair: Pair) -> None:
+    """An equal shard group does not end the comparison before the look-back does."""
+    pair.write(points("a", NOW - 60 * DAY, NOW, HOUR))
+    assert run_at(pair, NOW).failures == ()
+    lose(pair, f"time >= {NOW - 40 * DAY} AND time < {NOW - 39 * DAY}")
+    assert run_at(pair, NOW, {"options": {"incremental": {"lookback": "45d"}}}).late == 48
+    pair.assert_equal()
+
+
+def test_late_points_of_fields_that_change_their_type(pair: Pair) -> None:
+    """Counted by kind, copied with the type of their shard."""
+    kinds = ["v=1.5", "v=2i", 'v="text"', "v=true"]
+    days = [(NOW - d * DAY, d) for d in range(60)]
+    lines = [f"m,h=a {kinds[(t - MONDAY) // WEEK % 4]},w={d}i {t}" for t, d in days]
+    pair.write("\n".join(lines[::2]))
+    assert run_at(pair, NOW).failures == ()
+    pair.write("\n".join(lines))
+    result = run_at(pair, NOW)
+    assert result.failures == ()
+    assert result.late == 60
+    pair.assert_equal(points=120)
+
+
+def test_late_points_of_names_that_quotes_cannot_hold(pair: Pair) -> None:
+    """Such names are counted by a regex, each field in a statement of its own."""
+    pair.write(b"a\rb,t\r=x\r f\r=1.5,plain=2i %d" % (NOW - HOUR))
+    assert run_at(pair, NOW).failures == ()
+    pair.write(b"a\rb,t\r=y\r f\r=1.5,plain=2i %d" % (NOW - 2 * HOUR))
+    result = run_at(pair, NOW)
+    assert result.failures == ()
+    assert result.late == 2
+    pair.assert_equal(points=4)
+
+
+def test_history_before_fallback_days_is_not_late(pair: Pair) -> None:
+    """What the user does not want is not found missing."""
+    now = time.time_ns()
+    sections = {"options": {"incremental": {"fallback_days": 5}}}
+    pair.write(points("a", now - 20 * DAY, now - HOUR, HOUR))
+    assert run_at(pair, now, sections).failures == ()
+    lose(pair, f"time >= {now - 3 * DAY} AND time < {now - 2 * DAY}")
+    assert run_at(pair, now, sections).late == 48
+    assert min(at[4] for at in pair.found().points) >= now - 5 * DAY
+
+
+def test_what_a_shorter_retention_gave_up_is_not_late(pair: Pair) -> None:
+    """The destination keeps less: only what it can hold is compared."""
+    now = time.time_ns()
+    pair.write(points("a", now - 20 * DAY, now - HOUR, HOUR))
+    pair.destination.query(f'CREATE DATABASE "{pair.database}" WITH DURATION 10d SHARD DURATION 1d NAME "autogen"')
+    assert not run_at(pair, now).succeeded  # it says what could not be stored
+    lose(pair, f"time >= {now - 3 * DAY} AND time < {now - 2 * DAY}")
+    result = run_at(pair, now)
+    assert result.failures == ()
+    assert result.late == 48
+
+
+def test_a_user_without_admin_rights_finds_late_points_too(pair: Pair) -> None:
+    """Shard groups that may not be seen are taken from the policy's shard duration."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
+        guarded.write(points("a", NOW - 100 * DAY, NOW, HOUR), pair.database)
+        other = Pair(guarded, pair.destination, pair.database, pair.directory)
+        login = {"source": {"user": "reader", "password": "pw"}}
+        assert run_at(other, NOW, login).failures == ()
+        guarded.write(points("b", NOW - 50 * DAY, NOW, HOUR), pair.database)
+        result = run_at(other, NOW, login)
+        assert result.failures == ()
+        other.assert_equal()
+
+
+def test_means_are_computed_again_over_the_lookback(pair: Pair) -> None:
+    """A late point changes the mean of a window that is there already."""
+    downsampled = {"source": {"group_by": "1h"}}
+    pair.write(f"m v=1 {NOW - 5 * HOUR}\nm v=3 {NOW - HOUR}")
+    assert run_at(pair, NOW, downsampled).failures == ()
+    pair.write(f"m v=2 {NOW - 5 * HOUR + MINUTE}")
+    assert run_at(pair, NOW, downsampled).failures == ()
+    assert pair.destination.rows("SELECT v FROM m", db=pair.database, epoch="ns") == [
+        [NOW - 5 * HOUR, 1.5],
+        [NOW - HOUR, 3],
+    ]
+
+
+def test_means_whose_points_the_source_gave_up_stay(pair: Pair) -> None:
+    """Points that are gone from a part of a window must not change its mean."""
+    now = time.time_ns()
+    day = now - now % DAY
+    pair.source.query(f'CREATE DATABASE "{pair.database}" WITH DURATION 2h SHARD DURATION 1h NAME "autogen"')
+    downsampled = {"source": {"group_by": "1d"}, "options": {"incremental": {"lookback": "5d"}}}
+    pair.write(f"m v=5 {now - MINUTE}")
+    pair.destination.create_database(pair.database)
+    pair.destination.write(f"m v=1 {day - DAY}\nm v=1 {day - 2 * DAY}", pair.database)
+    assert run_at(pair, now, downsampled).failures == ()
+    assert pair.destination.rows("SELECT v FROM m", db=pair.database, epoch="ns")[0] == [day - 2 * DAY, 1]
+
+
+def test_many_measurements_take_few_requests(pair: Pair) -> None:
+    """Counting is asked for in bulk: 300 measurements with nothing new cost the source some dozens of requests."""
+    pair.write("\n".join(f"m{i:03} v={i}i,w={h} {NOW - h * HOUR}" for i in range(300) for h in range(48)))
+    assert run_at(pair, NOW).failures == ()
+    before = _queries(pair)
+    assert run_at(pair, NOW).failures == ()
+    # each measurement's newest points are read once more, the rest is asked for in bulk
+    assert _queries(pair) - before < 300 + 60
+
+
+def _queries(pair: Pair) -> int:
+    answer = pair.source.query("SHOW STATS FOR 'httpd'")[0]["series"][0]
+    return int(dict(zip(answer["columns"], answer["values"][0], strict=True))["queryReq"])
