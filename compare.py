@@ -1,15 +1,26 @@
-"""Compares both servers by counting values per field and window: what the look-back and `verify` rest on."""
+"""Compares both servers, by counting values per field and window, or value by value.
 
+The look-back and `main.py verify` rest on it.
+"""
+
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import compress
 
+import pandas as pd
+
+import frames
 import influxql
+import line_protocol
 import timeline
-from influx_client import Count, Counts, InfluxClient, Key
+from answers import QueryTooLarge
+from influx_client import Count, Counts, InfluxClient, Key, page_rows
 from influxql import Location
+from line_protocol import Value
 from plan import Copy, allowed_types
-from timeline import DAY, HOUR, MIN_TIME, MINUTE, SECOND, Span
+from timeline import DAY, HOUR, MIN_TIME, MINUTE, SECOND, Pace, Span
 
 STEPS = (DAY, HOUR, MINUTE, SECOND)
 """Windows get shorter in these steps, nanoseconds."""
@@ -58,6 +69,17 @@ class Window:
         return max(sum(self.source.values()), sum(self.destination.values()))
 
 
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A value that is not the same on both sides: `missing` at the destination, `extra` there, or `different`."""
+
+    time: int
+    field: str
+    kind: str
+    is_next: bool = False
+    """Whether no equal point lies between the mismatch before and this one."""
+
+
 def comparable_types(copy: Copy) -> dict[str, tuple[str, ...]]:
     """The fields that can be counted alike on both sides, with a type for each kind of their values.
 
@@ -104,10 +126,13 @@ class Comparer:
         pairs = list(zip(questions, types, strict=True))
         there = [Count(q.copy.source, t, q.span, q.step, q.by_series) for q, t in pairs]
         here = [Count(q.copy.destination, t, q.span, q.step, q.by_series) for q, t in pairs]
+        exists = [not q.copy.target.is_new for q in questions]
         with ThreadPoolExecutor(2) as pool:
             source = pool.submit(self._source.count_windows, there)
-            destination = pool.submit(self._destination.count_windows, here)
-            answers = zip(questions, source.result(), destination.result(), strict=True)
+            destination = pool.submit(self._destination.count_windows, list(compress(here, exists)))
+            found = iter(destination.result())
+            counted = [next(found) if is_there else {} for is_there in exists]
+            answers = zip(questions, source.result(), counted, strict=True)
             return [list(_windows(*answer)) for answer in answers]
 
     def narrow(
@@ -125,6 +150,41 @@ class Comparer:
                     large.append(Question(window.copy, window.span, step, window.by_series))
             pending = [part for parts in self.count(large) for part in parts if differs(part)]
 
+    def compare_values(self, copy: Copy, span: Span) -> Iterator[Mismatch]:
+        """Every value in the range that is not the same on both sides, oldest first.
+
+        The range must lie inside one shard group on each side where a field has several types. Memory is bounded
+        by a page of each side.
+        """
+        places = [(self._source, copy.source)]
+        if not copy.target.is_new:
+            places.append((self._destination, copy.destination))
+        fields, position, last, follows = tuple(copy.types), span.start, span.start, False
+        pace = Pace(span.length, page_rows(len(fields) + len(copy.tags)))
+        with ThreadPoolExecutor(2) as pool:
+            while position < span.end:
+                window = pace.window(position, span.end)
+                reads = [
+                    pool.submit(c.read_page, where, fields, copy.tags, window, pace.rows) for c, where in places
+                ]
+                try:
+                    pages = [read.result() for read in reads]
+                except QueryTooLarge:
+                    smaller = pace.eased(window)
+                    if smaller is None:
+                        raise
+                    pace = smaller
+                    continue
+                position = min(page.span.end for page in pages)
+                pace = pace.after(window, Span(window.start, position), max(page.rows for page in pages))
+                sides = [[_cut(copy, part, position) for part in page.frames] for page in pages]
+                found, equal = mismatches(sides[0], sides[1] if len(sides) > 1 else [], copy.source.measurement)
+                for mismatch in found:
+                    between = bisect_right(equal, last) < bisect_left(equal, mismatch.time)
+                    yield replace(mismatch, is_next=follows and not between)
+                    last, follows = mismatch.time, True
+                follows = follows and bisect_right(equal, last) == len(equal)
+
     def shard_groups(self, copies: Sequence[Copy], now: int) -> list[tuple[Span, ...]]:
         """The source's shard groups of each copy; for a user who may not see them, those there should be."""
         hidden = [c for c in copies if c.target.groups is None]
@@ -140,6 +200,58 @@ class Comparer:
             else c.target.groups
             for c in copies
         ]
+
+
+def _cut(copy: Copy, part: pd.DataFrame, end: int) -> pd.DataFrame:
+    """The points older than `end`, without fields of unwanted types."""
+    frame = frames.before(part, end)
+    return frames.only_types(frame, allowed_types(copy.rules)) if copy.rules.types else frame
+
+
+def mismatches(
+    source: Sequence[pd.DataFrame], destination: Sequence[pd.DataFrame], measurement: str
+) -> tuple[list[Mismatch], list[int]]:
+    """The values that differ between two sets of points, and the times of equal points, both in order.
+
+    Points are equal when their lines are.
+    """
+    sides = [
+        [(part, line_protocol.frame_lines(part, measurement)) for part in side] for side in (source, destination)
+    ]
+    lines = [frozenset(line for _, found in side for line in found) for side in sides]
+    equal = lines[0] & lines[1]
+    times = sorted({int(line.rsplit(b" ", 1)[1]) for line in equal})
+    there, here = (_unequal_points(side, equal, measurement) for side in sides)
+    found = [
+        mismatch
+        for key in sorted(there.keys() | here.keys())
+        for mismatch in _unequal_values(key[0], there.get(key, {}), here.get(key, {}))
+    ]
+    return found, times
+
+
+def _unequal_points(
+    side: Iterable[tuple[pd.DataFrame, Sequence[bytes]]], equal: frozenset[bytes], measurement: str
+) -> dict[tuple[int, tuple[tuple[str, str], ...]], Mapping[str, Value]]:
+    """Time and tags -> fields, of the points that the other side does not have like this."""
+    found = {}
+    for part, lines in side:
+        if equal.issuperset(lines):
+            continue
+        odd = [i for i, line in enumerate(lines) if line not in equal]
+        for point in line_protocol.frame_points(part.iloc[odd], measurement):
+            found[point.time, tuple(sorted(point.tags.items()))] = point.fields
+    return found
+
+
+def _unequal_values(time: int, there: Mapping[str, Value], here: Mapping[str, Value]) -> Iterator[Mismatch]:
+    for name in sorted(there.keys() | here.keys()):
+        if name not in here:
+            yield Mismatch(time, name, "missing")
+        elif name not in there:
+            yield Mismatch(time, name, "extra")
+        elif line_protocol.encode_value(there[name]) != line_protocol.encode_value(here[name]):
+            yield Mismatch(time, name, "different")
 
 
 def _windows(question: Question, source: Counts, destination: Counts) -> Iterator[Window]:

@@ -369,6 +369,21 @@ def _points(rows: _Rows) -> Iterator[Point]:
         )
 
 
+def frame_points(frame: pd.DataFrame, measurement: str) -> list[Point]:
+    """The rows of a frame one by one."""
+    return list(_points(_take_apart(frame, measurement)))
+
+
+def frame_lines(frame: pd.DataFrame, measurement: str) -> list[bytes]:
+    """The lines of a frame, whatever its names: two points are equal exactly when their lines are."""
+    return [encode_point(point) for point in frame_points(frame, measurement)]
+
+
+def encode_value(value: Value) -> bytes:
+    """A field's value as it stands in a line: it shows the type, and every bit of the value."""
+    return _encode_value(value)
+
+
 def _as_text(value: str | bytes) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 

@@ -1,12 +1,14 @@
 """The command line: finds the jobs, runs one worker process for each, reports, and exits honestly."""
 
 import argparse
+import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import report
 from config import Config, ConfigError
@@ -14,7 +16,11 @@ from health import health_file, health_problem
 from logger_config import setup_logging
 from supervisor import JobFile, Supervisor
 from targets import find_overlaps
+from values import SECOND, parse_duration, parse_time
 from worker import error_boundary, run_worker
+
+if TYPE_CHECKING:
+    from verdict import Scope
 
 __all__ = ["main", "run_worker"]
 
@@ -133,6 +139,34 @@ def check(paths: Sequence[Path]) -> int:
     return FAILURE if invalid or any(found.problems for found in findings) else SUCCESS
 
 
+def verify(arguments: argparse.Namespace) -> int:
+    """Compare both sides of each job; the command `repair` then copies what differs, after asking.
+
+    Returns 0 when all is equal, 1 when something differs, 2 when something could not be checked.
+    """
+    from verdict import as_json, exit_code, unchecked  # noqa: PLC0415 -- they need the heavy libraries
+    from verify import verify_jobs  # noqa: PLC0415
+
+    scope, ask = _scope(arguments), None
+    if arguments.command == "repair":
+        if not arguments.yes and (arguments.json or not sys.stdin.isatty()):
+            raise UsageError("repair asks before it copies, and there is no terminal to ask on: say --yes")
+        ask = (lambda: True) if arguments.yes else _confirmed
+    jobs, invalid = load_jobs(find_jobs(arguments.config))
+    _log_all(invalid)
+    verdicts = verify_jobs([job.config for job in jobs], scope, ask, quiet=arguments.json)
+    verdicts += [unchecked(name, problem) for name, problem in invalid.items()]
+    if arguments.json:
+        sys.stdout.write(json.dumps(as_json(verdicts), indent=2) + "\n")
+    return exit_code(verdicts)
+
+
+def _confirmed() -> bool:
+    sys.stdout.write("Copy these again? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def health(file: Path | None) -> int:
     """Whether the daemon that keeps this health file is alive, and its last runs succeeded."""
     if file is None:
@@ -147,6 +181,8 @@ def health(file: Path | None) -> int:
 
 COMMANDS = """commands:
   run      run the jobs (default)
+  verify   compare both servers of each job: counts, or every value with --full
+  repair   the same, then copy what differs; never deletes
   check    validate the files, reach the servers, show what each job would do now
   health   whether the daemon is alive and its last runs succeeded (for containers)
 """
@@ -160,7 +196,9 @@ def parse_arguments(argv: Sequence[str] | None, environ: Mapping[str, str]) -> a
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=["run", "check", "health"], default="run")
+    parser.add_argument(
+        "command", nargs="?", choices=["run", "verify", "repair", "check", "health"], default="run"
+    )
     parser.add_argument(
         "--config",
         nargs="+",
@@ -170,12 +208,75 @@ def parse_arguments(argv: Sequence[str] | None, environ: Mapping[str, str]) -> a
         help="job files, or folders of them (default: $BACKUP_CONFIG_DIR, else /config, else ./config)",
     )
     parser.add_argument("--once", action="store_true", help="ignore schedules: run each job once, now")
-    return parser.parse_args(argv)
+    _add_scope(parser.add_argument_group("of verify and repair"))
+    arguments = parser.parse_args(argv)
+    scoped = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in SCOPE}
+    given = [option for option, value in scoped.items() if value is not None and value is not False]
+    if given and arguments.command not in ("verify", "repair"):
+        parser.error(f"{given[0]} is for verify and repair")
+    if arguments.yes and arguments.command != "repair":
+        parser.error("--yes is for repair")
+    return arguments
+
+
+SCOPE = ("start", "end", "full", "sample", "max_duration", "json", "yes")
+
+
+def _add_scope(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument("--start", type=_time, metavar="TIME", help="from when (default: as far back as both keep)")
+    group.add_argument("--end", type=_time, metavar="TIME", help="until when (default: a minute ago)")
+    group.add_argument("--full", action="store_true", help="compare every value instead of counts")
+    group.add_argument("--sample", type=_share, metavar="5%", help="a random share of the windows")
+    group.add_argument("--max-duration", type=_duration, metavar="10m", help="stop after this long")
+    group.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    group.add_argument("--yes", action="store_true", help="repair without asking")
+
+
+def _scope(arguments: argparse.Namespace) -> "Scope":
+    from verdict import Scope  # noqa: PLC0415 -- heavy libraries
+
+    start, end, most = arguments.start, arguments.end, arguments.max_duration
+    if start is not None and end is not None and start >= end:
+        raise UsageError("--start must be before --end")
+    return Scope(
+        start,
+        end,
+        full=arguments.full,
+        share=arguments.sample or 1.0,
+        seconds=None if most is None else most / SECOND,
+    )
+
+
+def _time(text: str) -> int:
+    return _parsed(parse_time, text)
+
+
+def _duration(text: str) -> int:
+    return _parsed(parse_duration, text)
+
+
+def _share(text: str) -> float:
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = 0
+    if not text.endswith("%") or not 0 < percent <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share; write it as 5%")
+    return percent / 100
+
+
+def _parsed(parse: Callable[[str], int], text: str) -> int:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _command(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.command == "check":
         return check(arguments.config)
+    if arguments.command in ("verify", "repair"):
+        return verify(arguments)
     if arguments.command == "health":
         return health(health_file(environ))
     # a single run beside the daemon must not speak for it

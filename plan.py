@@ -232,13 +232,7 @@ class Planner:
 
     def plan(self, database: str, target: Target, tags: Mapping[str, tuple[str, ...]]) -> list[Copy]:
         """Every measurement that has something to copy in this policy."""
-        found = self._source.get_field_keys(database, target.source.name)
-        selected = sorted(m for m in found if self._is_wanted(m))
-        copies = [
-            self._select(Location(database, target.source.name, m), target, found[m], tags.get(m, ()))
-            for m in selected
-        ]
-        copies = [self._without_unkeepable(c) for c in copies if c.types]
+        copies = self._selected(database, target, self._source.get_field_keys(database, target.source.name), tags)
         if self._options.range is not None:
             copies = [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
         else:
@@ -246,6 +240,38 @@ class Planner:
         # last, so that no shard group is missing that was there when the fields were looked at
         target = replace(target, groups=self._groups(self._source, database, target.source))
         return [replace(c, target=target) for c in copies]
+
+    def _selected(
+        self,
+        database: str,
+        target: Target,
+        found: Mapping[str, Mapping[str, tuple[str, ...]]],
+        tags: Mapping[str, tuple[str, ...]],
+    ) -> list[Copy]:
+        """The wanted ones among these measurements and fields, without those that InfluxDB cannot keep."""
+        copies = [
+            self._select(Location(database, target.source.name, m), target, found[m], tags.get(m, ()))
+            for m in sorted(found)
+            if self._is_wanted(m)
+        ]
+        return [self._without_unkeepable(c) for c in copies if c.types]
+
+    def compared(self, database: str, target: Target) -> list[Copy]:
+        """Every measurement that one of the sides has in this policy, with the fields and tags of both."""
+        there = self._source.get_field_keys(database, target.source.name)
+        tags = self._source.get_tag_keys(database)
+        more = {} if target.is_new else self._destination.get_tag_keys(target.database)
+        copies = self._selected(
+            database,
+            target,
+            {
+                m: _united(there.get(m, {}), target.written_types.get(m, {}))
+                for m in there.keys() | target.written_types.keys()
+            },
+            _united(tags, more),
+        )
+        target = replace(target, groups=self._groups(self._source, database, target.source))
+        return [replace(copy, target=target) for copy in copies]
 
     def after_copying(self, database: str, target: Target) -> Target:
         """The policy as both servers show it now."""
@@ -380,6 +406,14 @@ class Planner:
         end = self._options.range.end if self._options.range else END_OF_TIME
         window = self._job.source.group_by
         return _down(min(end, self._now), window) if window else end
+
+
+def _united(
+    one: Mapping[str, tuple[str, ...]], other: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The keys of both, each with everything that one of them has."""
+    names = one.keys() | other.keys()
+    return {name: tuple(dict.fromkeys((*one.get(name, ()), *other.get(name, ())))) for name in names}
 
 
 def shorter(database: str, there: Policy, policy: Policy) -> str:

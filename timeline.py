@@ -93,6 +93,12 @@ def data_spans(groups: Iterable[Span], now: int, *, exact: bool) -> tuple[Span, 
     return tuple(spans)
 
 
+def with_gaps(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """All of time, cut where these ordered spans begin and end."""
+    edges = sorted({MIN_TIME, END_OF_TIME, *(e for s in spans for e in (s.start, s.end))})
+    return tuple(Span(a, b) for a, b in pairwise(edges))
+
+
 def _merge(groups: Sequence[Span]) -> list[Span]:
     merged: list[Span] = []
     for group in groups:

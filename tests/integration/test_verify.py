@@ -1,0 +1,319 @@
+"""`main.py verify` and `repair`: equal, different and not checked are never confused, and nothing is deleted."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import verify
+from config import Config
+from stopping import StopRequest
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, job_config, run_main, write_job
+from tests.support.servers import InfluxServer
+from verdict import JobVerdict, Scope
+from verify import Verifier
+from worker import connect
+
+MINUTE = HOUR // 60
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause before the second look."""
+    monkeypatch.setattr(verify, "SETTLE", 0.0)
+
+
+def verifier(pair: Pair, scope: Scope, sections: Mapping[str, Any] | None = None) -> Verifier:
+    """One for the pair's job."""
+    config = Config(write_job(pair.directory, pair.config(sections)))
+    stopping = StopRequest()
+    source = connect(config, config.job.source, "source", stopping)
+    destination = connect(config, config.job.destination, "destination", stopping)
+    return Verifier(config, source, destination, scope, stopping)
+
+
+def verified(pair: Pair, scope: Scope | None = None, sections: Mapping[str, Any] | None = None) -> JobVerdict:
+    """What `verify` finds."""
+    return verifier(pair, scope or Scope(), sections).verify()
+
+
+def sums(verdict: JobVerdict) -> tuple[int, int, int]:
+    """Values missing, extra and different."""
+    found = verdict.measurements
+    return sum(m.missing for m in found), sum(m.extra for m in found), sum(m.different for m in found)
+
+
+def fill(pair: Pair, count: int = 2000) -> None:
+    """Points of all types over five weeks, copied."""
+    lines = [
+        f'cpu,host=h{i % 3} v={i}.5,n={i}i,s="text\\"{i}\n",b={"tf"[i % 2]} {MONDAY + i * 25 * MINUTE}'
+        for i in range(count)
+    ]
+    pair.write("\n".join(lines) + f"\nmem v=1 {MONDAY}")
+    assert pair.backup().failures == ()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_equal_is_equal(full: bool, pair: Pair) -> None:
+    """All values are counted, or compared, on both sides."""
+    fill(pair)
+    verdict = verified(pair, Scope(full=full))
+    assert (verdict.all_problems, verdict.differs) == ((), False)
+    assert sum(m.source for m in verdict.measurements) == sum(m.destination for m in verdict.measurements) == 8001
+    assert all(m.windows == m.of > 0 for m in verdict.measurements)
+
+
+@pytest.mark.usefixtures("quick")
+def test_counts_find_what_is_missing_and_extra(pair: Pair) -> None:
+    """Narrowed down to an hour or less around each, also where one hides the other."""
+    fill(pair)
+    lost = MONDAY + 1000 * 25 * MINUTE
+    pair.destination.query(f"DELETE FROM cpu WHERE time = {lost}", db=pair.database)  # noqa: S608
+    pair.destination.write(f"cpu,host=extra v=1,n=1i {lost + 1}\nonly,host=a v=1 {MONDAY}", pair.database)
+    verdict = verified(pair)
+    assert sums(verdict) == (4, 3, 0)
+    of = {m.name.rsplit(".", 1)[1]: m for m in verdict.measurements}
+    (found,) = of["cpu"].differences
+    assert found.span.start <= lost < found.span.end
+    assert found.span.length <= DAY
+    assert (of["only"].extra, of["only"].source, of["mem"].word) == (1, 0, "equal")
+
+
+@pytest.mark.usefixtures("quick")
+def test_full_finds_every_value_that_differs(pair: Pair) -> None:
+    """Values, types within a shard group, single nanoseconds; counts alone cannot see them."""
+    fill(pair)
+    times = [MONDAY + i * 25 * MINUTE for i in (3, 900, 1999)]
+    pair.destination.write(
+        f'cpu,host=h0 s="other" {times[0]}\ncpu,host=h0 v=900.5000000000001 {times[1]}\n'
+        f"cpu,host=h1 n=-1i {times[2]}",
+        pair.database,
+    )
+    assert not verified(pair).differs
+    verdict = verified(pair, Scope(full=True))
+    assert sums(verdict) == (0, 0, 3)
+    (cpu,) = (m for m in verdict.measurements if m.differences)
+    assert [(d.span.start, d.span.length, d.fields) for d in cpu.differences] == [
+        (times[0], 1, ("s",)),
+        (times[1], 1, ("v",)),
+        (times[2], 1, ("n",)),
+    ]
+
+
+@pytest.mark.usefixtures("quick")
+def test_full_sees_missing_beside_extra_values(pair: Pair) -> None:
+    """The same number of values on both sides, at different nanoseconds and of different series."""
+    fill(pair)
+    at = MONDAY + 300 * 25 * MINUTE
+    pair.destination.query(f"DELETE FROM cpu WHERE time = {at}", db=pair.database)  # noqa: S608
+    pair.destination.write(f'cpu,host=h0 v=300.5,n=300i,s="text\\"300\n",b=true {at + 1}', pair.database)
+    verdict = verified(pair, Scope(full=True))
+    assert sums(verdict) == (4, 4, 0)
+    (found,) = next(m for m in verdict.measurements if m.differences).differences
+    assert (found.span.start, found.span.end) == (at, at + 2)
+
+
+def test_pages_of_different_lengths_are_compared_exactly(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two sides are read page by page, and their pages end at different points."""
+    monkeypatch.setattr(verify, "SETTLE", 0.0)
+    monkeypatch.setattr("compare.page_rows", lambda _: 50)
+    fill(pair)
+    for begin in (100, 700, 701, 1500):
+        start, end = MONDAY + begin * 25 * MINUTE, MONDAY + (begin + 70) * 25 * MINUTE
+        pair.destination.query(f"DELETE FROM cpu WHERE time >= {start} AND time < {end}", db=pair.database)  # noqa: S608
+    assert sums(verified(pair, Scope(full=True))) == (4 * (70 + 71 + 70), 0, 0)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_fields_that_change_their_type(full: bool, pair: Pair) -> None:
+    """Every shard group is compared with its own types."""
+    kinds = ["v=1.5", "v=2i", 'v="text"', "v=true"]
+    pair.write(
+        "\n".join(f"m {kind} {MONDAY + i * WEEK + h * HOUR}" for i, kind in enumerate(kinds) for h in range(9))
+    )
+    assert pair.backup().failures == ()
+    assert not verified(pair, Scope(full=full)).differs
+    pair.write(f"m v=3i {MONDAY + WEEK + 100 * HOUR}")
+    assert sums(verified(pair, Scope(full=full))) == (1, 0, 0)
+
+
+def test_writes_on_their_way_are_no_difference(pair: Pair) -> None:
+    """What arrives before the second look counts as there."""
+    fill(pair, 100)
+    pair.write(f"mem v=2 {MONDAY + 1}")
+    late = threading.Timer(1.0, pair.destination.write, (f"mem v=2 {MONDAY + 1}", pair.database))
+    late.start()
+    verdict = verified(pair)
+    late.join()
+    assert not verdict.differs
+
+
+def test_the_newest_minute_and_the_future_are_not_compared_unless_asked_for(pair: Pair) -> None:
+    """A point that was written a second ago may be copied by the next run."""
+    fill(pair, 100)
+    now = time.time_ns()
+    pair.write(f"mem v=2 {now}\nmem v=3 {now + DAY}")
+    assert not verified(pair).differs
+    assert sums(verified(pair, Scope(end=now + 2 * DAY))) == (2, 0, 0)
+    assert not verified(pair, Scope(start=MONDAY, end=MONDAY + DAY)).differs
+
+
+def test_a_missing_database_policy_or_measurement_is_a_difference(pair: Pair) -> None:
+    """Nothing at the destination is the largest difference, not an error."""
+    pair.write(f"m v=1 {MONDAY}")
+    pair.source.query(f'CREATE RETENTION POLICY "other" ON "{pair.database}" DURATION 0s REPLICATION 1')
+    pair.write(f"m v=1,w=2 {MONDAY}", "other")
+    assert sums(verified(pair)) == (3, 0, 0)
+    pair.destination.create_database(pair.database)
+    assert sums(verified(pair)) == (3, 0, 0)
+    assert sums(verified(pair, Scope(full=True))) == (3, 0, 0)
+
+
+def test_what_cannot_be_compared_is_never_called_equal(pair: Pair) -> None:
+    """Downsampled jobs, databases that are not there, types that counting cannot tell apart, no time."""
+    fill(pair, 100)
+    assert "group_by" in verified(pair, None, {"source": {"group_by": "5m"}}).all_problems[0]
+    gone = {"source": {"databases": [{"name": "no such database"}]}}
+    assert "no such database" in verified(pair, None, gone).all_problems[0]
+    assert "no time" in verified(pair, Scope(seconds=0)).all_problems[0]
+    pair.write(f"t v=1i {MONDAY}\nt v=1.5 {MONDAY + WEEK}")
+    floats = {"measurements": {"specific": {"t": {"fields": {"types": ["float"]}}}}}
+    assert pair.backup(floats).failures == ()
+    assert "--full" in verified(pair, None, floats).all_problems[0]
+    verdict = verified(pair, Scope(full=True), floats)
+    assert (verdict.all_problems, verdict.differs) == ((), False)
+
+
+def test_selected_measurements_and_fallback_days(pair: Pair) -> None:
+    """Only what the job names is compared, and only the history that it wants."""
+    now = time.time_ns()
+    pair.write("\n".join(f"m v=1,w=1 {now - d * DAY}" for d in range(1, 30)) + f"\nother v=1 {now - DAY}")
+    sections = {
+        "measurements": {"include": ["m"], "specific": {"m": {"fields": {"include": ["v"]}}}},
+        "options": {"incremental": {"fallback_days": 10}},
+    }
+    assert pair.backup(sections).failures == ()
+    verdict = verified(pair, None, sections)
+    assert [(m.name.rsplit(".", 1)[1], m.source, m.word) for m in verdict.measurements] == [("m", 9, "equal")]
+    assert sums(verified(pair, Scope(start=MONDAY), sections)) == (20, 0, 0)
+
+
+def test_a_share_of_the_windows(pair: Pair) -> None:
+    """A random share is compared, and the verdict says how much."""
+    pair.write("\n".join(f"m v={d} {MONDAY + d * WEEK}" for d in range(100)))
+    assert pair.backup().failures == ()
+    verdict = verified(pair, Scope(share=0.1))
+    (found,) = verdict.measurements
+    assert (found.windows, found.of, found.source) == (10, 100, 10)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.usefixtures("quick")
+def test_repair_brings_what_is_missing_and_deletes_nothing(full: bool, pair: Pair) -> None:
+    """Only the stretches that differ are copied; what only the destination has stays, and is still reported."""
+    fill(pair)
+    begin, end = MONDAY + WEEK, MONDAY + WEEK + 3 * DAY
+    pair.destination.query(f"DELETE FROM cpu WHERE time >= {begin} AND time < {end}", db=pair.database)  # noqa: S608
+    checker = verifier(pair, Scope(full=full))
+    assert checker.verify().differs
+    (result,) = checker.repair()
+    assert result.problems == ()
+    assert result.written.points < 2 * 173
+    assert not checker.verify_again().differs
+    pair.assert_equal()
+    pair.destination.write(f"cpu,host=extra v=1 {MONDAY}", pair.database)
+    checker = verifier(pair, Scope(full=full))
+    assert checker.verify().differs
+    assert checker.repairs() == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_repair_corrects_values_that_differ(pair: Pair) -> None:
+    """With --full, a value that was changed at the destination is written over."""
+    fill(pair)
+    pair.destination.write(f"cpu,host=h0 v=-1 {MONDAY}", pair.database)
+    checker = verifier(pair, Scope(full=True))
+    assert sums(checker.verify()) == (0, 0, 1)
+    checker.repair()
+    assert not checker.verify_again().differs
+    pair.assert_equal()
+
+
+@pytest.mark.usefixtures("quick")
+def test_repair_creates_what_is_not_there(pair: Pair) -> None:
+    """A destination without the database is filled."""
+    pair.write(f"m v=1 {MONDAY}\nm v=2 {MONDAY + WEEK}")
+    checker = verifier(pair, Scope())
+    assert checker.verify().differs
+    checker.repair()
+    assert not checker.verify_again().differs
+    pair.assert_equal(points=2)
+
+
+# ---------------------------------------------------------------- as a user runs it
+
+
+def test_the_commands_tell_equal_different_and_not_checked_apart(pair: Pair, tmp_path: Path) -> None:
+    """Exit codes 0, 1 and 2, a table or JSON, and a repair that asks first."""
+    fill(pair, 300)
+    file = write_job(tmp_path, pair.config())
+    equal = run_main("verify", "--config", file, "--full")
+    assert (equal.returncode, equal.stderr) == (0, "")
+    assert "equal: 1,201 values" in equal.stdout
+    pair.destination.query("DELETE FROM mem", db=pair.database)
+    different = run_main("verify", "--config", file, "--json")
+    found = json.loads(different.stdout)
+    assert (different.returncode, found["result"], found["jobs"][0]["measurements"][1]["missing"]) == (
+        1,
+        "different",
+        1,
+    )
+    refused = run_main("repair", "--config", file)
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    repaired = run_main("repair", "--config", file, "--yes")
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert "deletes nothing" in repaired.stdout
+    pair.assert_equal()
+    broken = write_job(tmp_path / "broken", {"source": {}})
+    unchecked = run_main("verify", "--config", file, broken.rename(broken.with_name("broken.yaml")))
+    assert unchecked.returncode == 2
+    pair.write(f"mem v=2 {MONDAY + 1}")
+    assert run_main("verify", "--config", file, broken.with_name("broken.yaml")).returncode == 1
+
+
+def test_servers_that_do_not_answer_are_not_equal(source: InfluxServer, tmp_path: Path) -> None:
+    """A destination that is down gives 2, and its own words."""
+    with InfluxServer.start("down") as down:
+        file = write_job(tmp_path, job_config(source, down, ["x"]))
+        down.stop()
+        result = run_main("verify", "--config", file)
+    assert result.returncode == 2
+    assert "Connection refused" in result.stdout
+    assert "equal" not in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["verify", "--start", "yesterday"], "is not a time"),
+        (["verify", "--start", "2026-01-02", "--end", "2026-01-01"], "--start must be before --end"),
+        (["verify", "--sample", "5"], "write it as 5%"),
+        (["verify", "--sample", "0%"], "write it as 5%"),
+        (["verify", "--max-duration", "ten"], "ten"),
+        (["verify", "--yes"], "--yes is for repair"),
+        (["run", "--full"], "--full is for verify and repair"),
+        (["check", "--start", "1970-01-01"], "--start is for verify and repair"),
+    ],
+)
+def test_wrong_usage_is_told(arguments: list[str], said: str, tmp_path: Path) -> None:
+    """Exit code 2 and what to write instead."""
+    write_job(tmp_path, {})
+    result = run_main(*arguments, "--config", tmp_path)
+    assert result.returncode == 2
+    assert said in result.stderr
