@@ -157,7 +157,7 @@ def conclusion(verdict: JobVerdict) -> str:
 def _row(verdict: Verdict) -> tuple[str, ...]:
     numbers = (verdict.source, verdict.destination, verdict.missing, verdict.extra, verdict.different)
     windows = f"{verdict.windows:,}" if verdict.windows == verdict.of else f"{verdict.windows:,}/{verdict.of:,}"
-    return (verdict.name, *(f"{n:,}" for n in numbers), windows, verdict.word)
+    return (printable(verdict.name), *(f"{n:,}" for n in numbers), windows, verdict.word)
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:

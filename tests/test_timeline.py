@@ -509,3 +509,27 @@ def test_a_pace_that_had_to_shrink_grows_back_to_where_it_was() -> None:
     for _ in range(40):
         pace = pace.after(Span(0, WEEK), Span(0, 5), pace.rows)
     assert pace.rows == 1000
+
+
+# ---------------------------------------------------------------- what is compared
+
+
+def test_a_coarse_grid_keeps_to_the_shard_groups_and_is_bounded() -> None:
+    """Neighbouring groups are taken together when there would be too many."""
+    assert timeline.coarse_grid(0, 10 * DAY, DAY) == timeline.shard_grid(0, 10 * DAY, DAY)
+    coarse = timeline.coarse_grid(timeline.MIN_TIME, timeline.END_OF_TIME - 1, HOUR)
+    assert len(coarse) <= 10_002
+    assert (coarse[0].start, coarse[-1].end) == (timeline.MIN_TIME, timeline.END_OF_TIME)
+    assert all(a.end == b.start for a, b in itertools.pairwise(coarse))
+
+
+def test_halves_and_gaps_leave_nothing_out() -> None:
+    """Together they are the whole."""
+    assert timeline.halves(Span(-5, 6)) == (Span(-5, 0), Span(0, 6))
+    assert timeline.with_gaps([Span(1, 2), Span(5, 9)]) == (
+        Span(timeline.MIN_TIME, 1),
+        Span(1, 2),
+        Span(2, 5),
+        Span(5, 9),
+        Span(9, timeline.END_OF_TIME),
+    )
