@@ -22,7 +22,8 @@ LABEL org.opencontainers.image.title="influxdb-backup" \
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    BACKUP_HEALTH_FILE=/dev/shm/backup-health
+    BACKUP_HEALTH_FILE=/dev/shm/backup-health \
+    BACKUP_QUARANTINE_DIR=/logs/quarantine
 # A fixed number, so that the owner of a log folder on the host can be set before the first start.
 RUN groupadd --gid 10001 influxdb-backup \
     && useradd --uid 10001 --gid 10001 --home-dir /app --no-create-home --shell /usr/sbin/nologin influxdb-backup \

@@ -3,15 +3,17 @@
 InfluxError
 +- Unreachable        no connection, connection lost, no byte for the timeout       retried
 +- Overloaded         5xx, 429, too many queries, query killed, server stopping     retried
-+- IncompleteAnswer   the answer ended early, or is not InfluxDB's                  retried
++- IncompleteAnswer   the answer ended early, or is not InfluxDB's, or says that    retried
+                      the request was damaged on its way
 +- QueryTooLarge      a limit of the server, or of our memory: ask for less
 +- AccessDenied       401, 403, a certificate that cannot be trusted
 +- NotFound           no such database or retention policy
 +- QueryRefused       any other error of a statement
-+- WriteRefused       400, 413: some of the points cannot be stored
-+- FieldTypeConflict   the server holds the field with another type
++- WriteRefused       400 of InfluxDB's own, 413: fewer points may be stored
+   +- FieldTypeConflict  the server holds the field with another type
 """
 
+import copy
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,9 +31,20 @@ class InfluxError(Exception):
 
     retryable = False
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.cause = message
+        """The message as it was at first, without what was being done."""
+
+    def reworded(self, message: str) -> Self:
+        """The same error with another message."""
+        again = copy.copy(self)
+        again.args = (message,)
+        return again
+
     def during(self, what: str) -> Self:
         """The same error with what was being done in front of its message."""
-        return type(self)(f"{what}: {self}")
+        return self.reworded(f"{what}: {self}")
 
 
 class Unreachable(InfluxError):
@@ -47,7 +60,7 @@ class Overloaded(InfluxError):
 
 
 class IncompleteAnswer(InfluxError):
-    """The answer cannot be proved complete, so nothing of it counts."""
+    """The answer cannot be proved complete, or to be InfluxDB's, so nothing of it counts."""
 
     retryable = True
 
@@ -69,11 +82,15 @@ class QueryRefused(InfluxError):
 
 
 class WriteRefused(InfluxError):
-    """The server refuses points; others of the same request may have been stored."""
+    """The server refuses points; others of the same request may have been stored, or be in a smaller one."""
 
 
 class FieldTypeConflict(WriteRefused):
-    """The server holds the field with another type in the same shard group."""
+    """The server holds the field with another type in the same shard group, so it refuses all values there."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +200,38 @@ def query_error(status: int, text: str) -> InfluxError:
     return _statement_error(text) if isinstance(error, QueryRefused) and text else error
 
 
-def expired(status: int, text: str) -> int:
-    """How many points of a refused write were beyond retention, when all others were stored.
+_DAMAGED = r"(unexpected )?EOF|(gzip|flate): .*"
+"""What InfluxDB says of a compressed request that did not arrive as it was sent."""
+
+
+def expired(status: int, text: str, *, is_influxdb: bool) -> int:
+    """How many points of a write were beyond retention, when all others were stored; 0 after a plain 204.
 
     The server gives this reason only after every shard has acknowledged its points. Raises the error for every
     other answer. Names of the user's may stand in the text, so all of it must match.
+
+    `is_influxdb`: the answer bears InfluxDB's marks. Only InfluxDB itself can refuse points; what a proxy thinks
+    of them says nothing about them, but for 413, which a smaller request gets past whoever said it.
     """
+    if is_influxdb and status == 204:
+        return 0
+    if is_influxdb and status == 400:
+        return _refused_write(text)
+    error = http_error(status, text)
+    if status == 413:
+        raise WriteRefused(str(error))
+    if isinstance(error, QueryRefused):
+        raise IncompleteAnswer(f"{error}; that is not InfluxDB's answer to a write, is a proxy in the way?")
+    raise error
+
+
+def _refused_write(text: str) -> int:
+    """What InfluxDB's own 400 means: points beyond retention, counted, or the error."""
     beyond = re.fullmatch(r"partial write: points beyond retention policy dropped=(\d+)", text)
-    if status == 400 and beyond:
+    if beyond:
         return int(beyond[1])
+    if re.fullmatch(_DAMAGED, text):
+        raise IncompleteAnswer(f"the request was damaged on its way: {text}")
     conflict = re.match(
         r'partial write: field type conflict: input field "(.*)" on measurement "(.*)" is type (\w+), '
         r"already exists as type (\w+)",
@@ -200,29 +240,35 @@ def expired(status: int, text: str) -> int:
     )
     if conflict:
         name, measurement, ours, theirs = conflict.groups()
-        raise type_conflict(measurement, name, ours, theirs)
-    error = http_error(status, text)
-    raise WriteRefused(str(error)) if isinstance(error, QueryRefused) else error
-
-
-def type_conflict(measurement: str, name: str, ours: str, theirs: str) -> FieldTypeConflict:
-    """The error for a field that the destination already holds with another type."""
-    return FieldTypeConflict(
-        f"field {name!r} of measurement {measurement!r} is {ours} in the source and {theirs} in the destination; "
-        "rename or drop one of them, or copy into another database"
-    )
+        raise FieldTypeConflict(
+            f"field {name!r} of measurement {measurement!r} is {ours} in the source and {theirs} in the "
+            f"destination; rename or drop one of them, or copy into another database ({text})",
+            name,
+        )
+    raise WriteRefused(f"HTTP 400: {text}")  # whatever names of the user's stand in it
 
 
 def error_text(content: bytes) -> str:
     """What an error's body says: InfluxDB's own message, or the start of whatever else came."""
-    for read in (msgpack.unpackb, json.loads):
+    message = influxdb_message(content)
+    return " ".join(content[:200].decode("utf-8", "replace").split()) if message is None else message
+
+
+def influxdb_message(content: bytes) -> str | None:
+    """InfluxDB's own message in an error's body; None when the body holds none."""
+    for read in (_unpacked, json.loads):
         try:
             document = read(content)
         except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
             continue
         if isinstance(document, dict) and "error" in document:
             return str(document["error"]).strip()
-    return " ".join(content[:200].decode("utf-8", "replace").split())
+    return None
+
+
+def _unpacked(content: bytes) -> object:
+    # the server quotes names and values in its messages, and those may hold stray bytes
+    return msgpack.unpackb(content, unicode_errors="backslashreplace")
 
 
 def reason(error: BaseException) -> str:

@@ -5,8 +5,9 @@ to the destination. Where to resume is asked of the destination at the start of 
 """
 
 import logging
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -16,13 +17,15 @@ import pandas as pd
 import frames
 import late
 import line_protocol
+import quarantine
 import timeline
-from answers import InfluxError, QueryRefused, QueryTooLarge, type_conflict
+from answers import InfluxError, QueryRefused, QueryTooLarge
 from compare import Comparer, Window
 from config import Config
 from influx_client import InfluxClient, Page, page_rows
 from influxql import Location
 from plan import Copy, Planner, allowed_types, comparable_since, kept, split_for_downsampling
+from quarantine import Quarantine
 from report import DatabaseResult, JobResult, MeasurementResult, Written, add_up
 from stopping import StopRequest
 from timeline import DAY, END_OF_TIME, MIN_TIME, Pace, Segment, Span
@@ -79,6 +82,7 @@ class BackupManager:
         self._stopping = stopping or StopRequest()
         self._comparer = Comparer(source, destination)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
+        self._quarantines: dict[Location, Quarantine] = {}
 
     def run_backup(self) -> JobResult:
         """Copy every database of the job. Failures are collected: one does not keep the others from going on."""
@@ -198,10 +202,13 @@ class BackupManager:
                 raise error.during(describe(page.span)) from error
 
     def _write_page(self, copy: Copy, page: Page) -> Iterator[Written]:
+        """Write the page. Refused lines are put aside; `_losses` makes the measurement fail at its end."""
         for frame in page.frames:
             for part in self._writable_parts(copy, frame):
                 self._check_stop()
-                yield self._destination.write_dataframe(part, copy.destination)
+                yield from self._destination.write_frame(
+                    part, copy.destination, self._quarantine(copy.destination)
+                )
 
     def _pages(self, copy: Copy, segment: Segment) -> Iterator[Page]:
         """Every point of the segment, oldest first, by queries as long as the answers allow."""
@@ -259,22 +266,27 @@ class BackupManager:
         return self._source.read_windows(copy.source, averaged, latest, window, self._job.source.group_by)
 
     def _writable_parts(self, copy: Copy, frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-        """The frame without unwanted types, cut where the destination's shard groups meet."""
+        """The frame without unwanted types, cut where the destination's shard groups meet.
+
+        Fields that the destination holds with another type come last and alone: the server refuses all their
+        values, and must not refuse others with them.
+        """
         if copy.is_mixed and copy.rules.types:
             frame = frames.only_types(frame, allowed_types(copy.rules))
         groups, duration = copy.target.written_groups, copy.target.destination.shard_duration
         for part in frames.split_at(frame, timeline.shard_cuts(frames.times(frame), duration, groups)):
-            self._check_types(copy, part)
-            yield part
+            fields = frames.field_types(part)
+            conflicts = self._check_types(copy, part, fields)
+            for names in ((fields.keys() - conflicts), *({name} for name in sorted(conflicts))):
+                selected = frames.with_fields(part, names) if conflicts else part
+                if len(selected):
+                    yield selected
 
-    def _check_types(self, copy: Copy, part: pd.DataFrame) -> None:
-        """Refuse a type conflict before anything is sent.
-
-        The server would drop the conflicting points and keep later ones, which would hide the loss from the
-        next run.
-        """
+    def _check_types(self, copy: Copy, part: pd.DataFrame, fields: Mapping[str, str]) -> set[str]:
+        """The fields that the destination holds with another type, in the shard group of the part."""
+        conflicts: set[str] = set()
         moment = int(frames.times(part)[0])
-        for name, ours in frames.field_types(part).items():
+        for name, ours in fields.items():
             if not copy.is_mixed and all(theirs == ours for theirs in copy.written_types.get(name, ())):
                 continue
             span = timeline.group_around(
@@ -285,7 +297,22 @@ class BackupManager:
                 self._types_there[key] = self._destination.get_field_type(copy.destination, name, span)
             there = self._types_there[key] = self._types_there[key] or ours
             if there != ours:
-                raise type_conflict(copy.source.measurement, name, ours, there)
+                conflicts.add(name)
+        return conflicts
+
+    def _quarantine(self, location: Location) -> Quarantine:
+        """The quarantine of a measurement, the same one for the whole run."""
+        if location not in self._quarantines:
+            self._quarantines[location] = Quarantine(
+                quarantine.choose_directory(
+                    self._options.quarantine_directory, self._options.log_directory, os.environ
+                ),
+                self._job.name,
+                self._job.destination.url,
+                location,
+                format_time(self._now),
+            )
+        return self._quarantines[location]
 
     def _check_stop(self) -> None:
         if self._stopping.is_set():
@@ -323,9 +350,14 @@ def _check_overlaps(copy: Copy, groups: Sequence[Span], span: Span) -> None:
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:
-    """What was written off: names that InfluxDB cannot keep, points older than the destination keeps."""
+    """What was written off: names that InfluxDB cannot keep, refused lines, points older than the policy keeps."""
     for refusal in line_protocol.add_up(written.refusals):
         yield f"{refusal.name} {refusal.reason}: {refusal.points:,} not sent; rename it at the source"
+    for part in written.put_aside:
+        yield (
+            f"{part.lines:,} lines were refused and put aside in {part.file}; remove the cause, then write that "
+            f"file as its head says: {part.answer}"
+        )
     source, destination = copy.target.source, copy.target.destination
     if written.expired and destination.keeps_less_than(source):
         yield (

@@ -266,6 +266,11 @@ class Options(Section):
         None, description="Log to <log_directory>/<job>/<job>.log, too; empty: console only"
     )
     log_rotation: LogRotation = Field(description="Rotation of the log file")
+    quarantine_directory: Annotated[Path | None, PATH] = Field(
+        None,
+        description="Keep points that the destination refuses in <quarantine_directory>/<job>/; "
+        "empty: log_directory, else $BACKUP_QUARANTINE_DIR, else quarantine in the working directory",
+    )
     loki: Loki = Field(description="Log lines to Grafana Loki")
 
     @field_validator("range", mode="before")

@@ -10,7 +10,7 @@ All columns are Arrow-backed: an integer next to a null stays an integer. Text t
 binary type. A column without a single value has the null type.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -102,7 +102,11 @@ def split_at(frame: pd.DataFrame, positions: Sequence[int]) -> list[pd.DataFrame
 def only_types(frame: pd.DataFrame, allowed: frozenset[str]) -> pd.DataFrame:
     """The frame without fields of other types, and without the rows that then have no field left."""
     types = field_types(frame)
-    kept = [kind != "field" or types.get(name) in allowed for kind, name in labels(frame)]
-    frame = frame.loc[:, kept]
+    return with_fields(frame, {name for name, type_ in types.items() if type_ in allowed})
+
+
+def with_fields(frame: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """The frame with no other fields than these, and without the rows that then have no field left."""
+    frame = frame.loc[:, [kind != "field" or name in names for kind, name in labels(frame)]]
     fields = [i for i, (kind, _) in enumerate(labels(frame)) if kind == "field"]
     return frame[frame.iloc[:, fields].notna().any(axis=1)]

@@ -14,11 +14,21 @@ import frames
 import influxql
 import line_protocol
 import timeline
-from answers import IncompleteAnswer, InfluxError, QueryRefused, QueryTooLarge, Series, Unreachable
+from answers import (
+    FieldTypeConflict,
+    IncompleteAnswer,
+    InfluxError,
+    QueryRefused,
+    QueryTooLarge,
+    Series,
+    Unreachable,
+    WriteRefused,
+)
 from config import Server
 from influxql import Location, Policy
 from line_protocol import Body, Point
-from report import Written
+from quarantine import Quarantine
+from report import PutAside, Written
 from stopping import StopRequest
 from timeline import END_OF_TIME, FEWEST_ROWS, MIN_TIME, SECOND, Span
 from transport import DOCUMENT_ROWS, Transport
@@ -103,6 +113,7 @@ class InfluxClient:
         threads: int = 8,
         stopping: StopRequest | None = None,
     ) -> None:
+        self._stopping = stopping or StopRequest()
         self._server = Transport(
             server,
             role,
@@ -110,7 +121,7 @@ class InfluxClient:
             retries=retries,
             retry_delay=retry_delay,
             threads=threads,
-            stopping=stopping or StopRequest(),
+            stopping=self._stopping,
         )
         self.name = self._server.name
         self.version = self.ping()
@@ -436,16 +447,24 @@ class InfluxClient:
     # ------------------------------------------------------------ writing
 
     def write_dataframe(self, frame: pd.DataFrame, location: Location) -> Written:
-        """Write the points of a frame, in its order, in acknowledged requests one after the other.
+        """Write the points of a frame as `write_frame` does, and add up what came of it."""
+        return sum(self.write_frame(frame, location), Written())
 
-        The types of the columns decide the types of the fields. Raises WriteRefused for points that the server
-        does not take; points older than its retention policy are counted instead.
+    def write_frame(
+        self, frame: pd.DataFrame, location: Location, quarantine: Quarantine | None = None
+    ) -> Iterator[Written]:
+        """Write the points of a frame, in its order, telling of each acknowledged request before the next one.
+
+        The types of the columns decide the types of the fields. Points older than the server's retention policy
+        are counted. A request that the server refuses is narrowed down to the lines that it does not take, which
+        are put into the quarantine, and all others are written; without a quarantine such a line raises
+        WriteRefused. Where a field has another type at the server, its values are put aside alone, and all of the
+        request: no more than one shard group may be in the frame.
         """
         encoded = line_protocol.encode_frame(frame, location.measurement)
-        written = Written(refusals=encoded.refusals)
+        yield Written(refusals=encoded.refusals)
         for body in encoded.bodies:
-            written += self._write(body, location.database, location.policy)
-        return written
+            yield from self._write_narrowing(body, location, quarantine)
 
     def write_points(self, points: Iterable[Point], database: str, policy: str) -> Written:
         """Write single points, each line in a request of its own when a name needs it."""
@@ -454,12 +473,79 @@ class InfluxClient:
             written += self._write(body, database, policy)
         return written
 
+    def _write_narrowing(self, body: Body, location: Location, quarantine: Quarantine | None) -> Iterator[Written]:
+        """Write a body, oldest lines first; what is refused is sent in ever smaller parts."""
+        waiting: Sequence[Body] = (body,)
+        refusal: WriteRefused | None = None
+        doubted: Body | None = None
+        while waiting:
+            if refusal and self._stopping.is_set():
+                yield from _not_narrowed(waiting, refusal, quarantine)
+                return
+            part, *later = waiting
+            try:
+                yield self._write(part, location.database, location.policy)
+                waiting = later
+            except WriteRefused as error:
+                refusal = error
+                smaller = _narrower(part, error)
+                if smaller:
+                    waiting = (*smaller, *later)
+                elif doubted is not part:
+                    doubted = part  # it is sent once more before the server is believed
+                elif quarantine is None:
+                    raise
+                elif quarantine.is_full:
+                    yield from _not_narrowed(waiting, refusal, quarantine)
+                    raise error.reworded(
+                        f"more than {quarantine.most:,} lines are refused: that is not a few bad lines, it is the "
+                        f"setup; nothing later was tried, correct it first: {error}"
+                    ) from error
+                else:
+                    yield _put_aside([part], error, error.cause, quarantine)
+                    waiting = later
+            except InfluxError:
+                yield from _not_narrowed(waiting, refusal, quarantine)
+                raise
+
     def _write(self, body: Body, database: str, policy: str) -> Written:
         what = f"write {body.points} points to {database}.{policy}"
         expired = self._server.attempts(what, lambda: self._server.write(body.text, database, policy))
         # which values the expired points had is not told; all points of a body are alike enough
         share = (body.points - expired) / body.points if expired else 1
         return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)
+
+
+def _narrower(body: Body, refusal: WriteRefused) -> tuple[Body, ...]:
+    """What to send instead of a refused body; nothing when all of it is what the server refuses."""
+    if isinstance(refusal, FieldTypeConflict) and refusal.field in body.fields:
+        return line_protocol.apart(body, refusal.field)  # all values of the field conflict, and nothing else
+    return line_protocol.halves(body)
+
+
+def _not_narrowed(
+    bodies: Sequence[Body], refusal: WriteRefused | None, quarantine: Quarantine | None
+) -> Iterator[Written]:
+    """Put aside as a whole what is left of a refused body, when there is no going on.
+
+    The server may have stored some of it, with the newest points of it, and the next run would begin there.
+    """
+    if refusal and quarantine:
+        answer = (
+            f"{refusal.cause} (narrowing this down was given up, so some of these lines may be written already)"
+        )
+        yield _put_aside(bodies, refusal, answer, quarantine)
+
+
+def _put_aside(bodies: Sequence[Body], refusal: WriteRefused, answer: str, quarantine: Quarantine) -> Written:
+    lines = [line for body in bodies for line in body.lines()]
+    try:
+        quarantine.put(lines, answer)
+    except OSError as problem:
+        raise refusal.reworded(
+            f"{refusal}; and {quarantine.file} cannot be written to put it aside: {problem.strerror}"
+        ) from problem
+    return Written(put_aside=(PutAside(str(quarantine.file), answer, len(lines)),))
 
 
 def page_rows(columns: int) -> int:

@@ -12,8 +12,8 @@ the plain one, and `encode_frame`, which does the same to whole columns at once;
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -39,11 +39,26 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Encoded points: `text` holds `points` lines with `values` field values in all."""
+    """Encoded points: `text` holds `points` lines with `values` field values in all.
+
+    `rows` are what it was made of, so that it can be taken apart when the server refuses it; single points
+    that were encoded one by one have none.
+    """
 
     text: bytes
     points: int
     values: int
+    rows: "_Rows | None" = field(default=None, compare=False, repr=False)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names of the fields that have a value."""
+        columns = self.rows.fields if self.rows else ()
+        return frozenset(name for name, column in columns if column.null_count() < len(column))
+
+    def lines(self) -> list[bytes]:
+        """The lines one by one. A string may hold newlines, so the text cannot tell where they end."""
+        return [self.text] if self.points == 1 or self.rows is None else _encode_lines(self.rows)
 
 
 # ---------------------------------------------------------------- names that InfluxDB cannot keep
@@ -213,6 +228,19 @@ class _Rows:
             tuple((name, column.slice(start, length)) for name, column in self.fields),
         )
 
+    def select(self, names: Collection[str]) -> "_Rows":
+        """Only these fields, and only the rows that have one of them."""
+        kept = [column for name, column in self.fields if name in names]
+        present = pl.Series("", [False] * len(self.time), dtype=pl.Boolean)
+        for column in kept:
+            present = present | column.is_not_null()
+        return _Rows(
+            self.measurement,
+            self.time.filter(present),
+            tuple((name, column.filter(present)) for name, column in self.tags),
+            tuple((name, column.filter(present)) for name, column in self.fields if name in names),
+        )
+
     @property
     def values(self) -> int:
         return sum(len(column) - column.null_count() for _, column in self.fields)
@@ -314,13 +342,45 @@ def _bodies(rows: _Rows) -> Iterator[Body]:
         yield from _bodies(rows.slice(0, count // 2))
         yield from _bodies(rows.slice(count // 2, count))
     else:
-        yield Body(text, count, rows.values)
+        yield Body(text, count, rows.values, rows)
+
+
+def halves(body: Body) -> tuple[Body, ...]:
+    """The older and the newer half of the lines, in two bodies or more; none for a line that stands alone."""
+    if body.rows is None or body.points < 2:
+        return ()
+    middle = body.points // 2
+    return (*_bodies(body.rows.slice(0, middle)), *_bodies(body.rows.slice(middle, body.points)))
+
+
+def apart(body: Body, name: str) -> tuple[Body, ...]:
+    """The lines without this field, then lines of nothing but it; none where it is not one of several fields."""
+    others = body.fields - {name}
+    if body.rows is None or not others or len(others) == len(body.fields):
+        return ()
+    return (*_bodies(body.rows.select(others)), *_bodies(body.rows.select({name})))
 
 
 def _encode_rows(rows: _Rows) -> bytes:
+    if not _has_stray_bytes(rows):
+        text: str = _lines(rows).str.join("\n").item()
+        return text.encode()
+    return b"\n".join(_encode_lines(rows))
+
+
+def _encode_lines(rows: _Rows) -> list[bytes]:
+    if not _has_stray_bytes(rows):
+        return [line.encode() for line in _lines(rows)]
+    return [encode_point(point) for point in _points(rows)]  # polars would replace stray bytes
+
+
+def _has_stray_bytes(rows: _Rows) -> bool:
     columns = (*rows.tags, *rows.fields)
-    if any(column.dtype == pl.Binary or not _is_utf8(name) for name, column in columns):
-        return b"\n".join(encode_point(point) for point in _points(rows))  # polars would replace stray bytes
+    return any(column.dtype == pl.Binary or not _is_utf8(name) for name, column in columns)
+
+
+def _lines(rows: _Rows) -> pl.Series:
+    """One text for each row."""
     named: dict[str, pl.Series] = {"time": rows.time}
     named |= {f"t{i}": column for i, (_, column) in enumerate(rows.tags)}
     named |= {f"f{i}": column for i, (_, column) in enumerate(rows.fields)}
@@ -333,8 +393,7 @@ def _encode_rows(rows: _Rows) -> bytes:
         pl.col("time").cast(pl.String),
         separator=" ",
     )
-    text: str = pl.DataFrame(named).select(line.str.join("\n")).item()
-    return text.encode()
+    return pl.DataFrame(named).select(line).to_series()
 
 
 def _tag_text(key: str, value: pl.Expr) -> pl.Expr:

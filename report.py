@@ -1,7 +1,7 @@
 """Results of a run as small frozen values, and the summary table that is printed from them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from influxql import printable
 
@@ -16,10 +16,20 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class PutAside:
+    """Lines that the destination refused, and that are in the quarantine file instead, with its (first) answer."""
+
+    file: str
+    answer: str
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What a write brought about: acknowledged points, field values and line protocol bytes.
 
-    `expired` points were older than the retention policy allows; `refusals` were never sent.
+    `expired` points were older than the retention policy allows; `refusals` were never sent; what was `put_aside`
+    was refused.
     """
 
     points: int = 0
@@ -27,6 +37,7 @@ class Written:
     bytes: int = 0
     expired: int = 0
     refusals: tuple[Refusal, ...] = ()
+    put_aside: tuple[PutAside, ...] = ()
 
     def __add__(self, other: "Written") -> "Written":
         return Written(
@@ -35,7 +46,21 @@ class Written:
             self.bytes + other.bytes,
             self.expired + other.expired,
             (*self.refusals, *other.refusals),
+            _by_file((*self.put_aside, *other.put_aside)),
         )
+
+    @property
+    def quarantined(self) -> int:
+        """How many lines the destination refused."""
+        return sum(part.lines for part in self.put_aside)
+
+
+def _by_file(parts: Iterable[PutAside]) -> tuple[PutAside, ...]:
+    totals: dict[str, PutAside] = {}
+    for part in parts:
+        first = totals.get(part.file)
+        totals[part.file] = replace(first, lines=first.lines + part.lines) if first else part
+    return tuple(totals.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,26 +153,28 @@ class JobResult:
         )
 
 
-_HEADINGS = ("job", "databases", "measurements", "points", "values", "bytes", "seconds", "result")
-
-
 def summary(results: Sequence[JobResult]) -> str:
     """The table of all jobs, then one line for each failure.
 
-    Points are lines written, values are field values, bytes are line protocol before compression.
+    Points are lines written, values are field values, bytes are line protocol before compression. What was
+    quarantined or had expired has columns only where there is any.
     """
-    rows = [_HEADINGS, *(_row(r) for r in results)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
+    lost = any(r.written.quarantined or r.written.expired for r in results)
+    losses = ("quarantined", "expired") if lost else ()
+    headings = ("job", "databases", "measurements", "points", "values", *losses, "bytes", "seconds", "result")
+    rows = [headings, *(_row(r, losses=lost) for r in results)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(headings))]
     lines = [_aligned(row, widths) for row in rows]
     lines.insert(1, "  ".join("-" * w for w in widths))
     lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
     return "\n".join(lines)
 
 
-def _row(result: JobResult) -> tuple[str, ...]:
+def _row(result: JobResult, *, losses: bool) -> tuple[str, ...]:
     written = result.written
     measurements = sum(len(d.measurements) for d in result.databases)
-    numbers = (len(result.databases), measurements, written.points, written.values)
+    lost = (written.quarantined, written.expired) if losses else ()
+    numbers = (len(result.databases), measurements, written.points, written.values, *lost)
     return (
         printable(result.job),
         *(f"{n:,}" for n in numbers),

@@ -104,7 +104,7 @@ class Transport:
         except InfluxError as error:
             tries = retrying.statistics["attempt_number"]
             suffix = f" (tried {tries} times)" if tries > 1 else ""
-            raise type(error)(f"{doing}: {error}{suffix}") from error
+            raise error.reworded(f"{doing}: {error}{suffix}") from error
 
     def ping(self) -> str:
         """The server's version, in one attempt."""
@@ -183,9 +183,10 @@ class Transport:
         params = {"db": database, "rp": policy, "precision": "ns"}
         # the checksum of gzip turns a request that was cut on its way into an error
         response = self._send("write", params, gzip.compress(body, 1), {"Content-Encoding": "gzip"})
-        if response.status_code == 204:
-            return 0
-        return answers.expired(response.status_code, self._body(response))
+        text = self._body(response)
+        has_version = "X-Influxdb-Version" in response.headers
+        has_message = response.status_code == 204 or answers.influxdb_message(response.content) is not None
+        return answers.expired(response.status_code, text, is_influxdb=has_version and has_message)
 
     def _send(
         self,
@@ -218,7 +219,9 @@ class Transport:
             raise _lost(error, timed_out) from error
         if 300 <= response.status_code < 400:
             target = response.headers.get("Location", "elsewhere")
-            raise QueryRefused(f"the server redirects to {target}; put the final address into url")
+            # a server that has answered to its ping once does not redirect: that is a proxy, for now
+            kind = QueryRefused if endpoint == "ping" else IncompleteAnswer
+            raise kind(f"the server redirects to {target}; put the final address into url")
         return response
 
     def _body(self, response: requests.Response) -> str:

@@ -350,7 +350,7 @@ def test_the_status_of_a_query_wins_over_its_text_unless_it_is_a_plain_refusal(
 )
 def test_points_beyond_retention_are_counted(text: str, count: int) -> None:
     """All others of that request are stored."""
-    assert answers.expired(400, text) == count
+    assert answers.expired(400, text, is_influxdb=True) == count
 
 
 CONFLICT = (
@@ -366,8 +366,10 @@ CONFLICT = (
 def test_a_type_conflict_is_named_with_field_measurement_and_both_types(name: str, measurement: str) -> None:
     """Whatever quotes or newlines the names hold."""
     with pytest.raises(FieldTypeConflict) as caught:
-        answers.expired(400, CONFLICT.format(name, measurement, "integer", "float"))
+        answers.expired(400, CONFLICT.format(name, measurement, "integer", "float"), is_influxdb=True)
     message = str(caught.value)
+    assert caught.value.field == name
+    assert CONFLICT.format(name, measurement, "integer", "float") in message
     assert message.startswith(
         f"field {name!r} of measurement {measurement!r} is integer in the source and float in the "
     )
@@ -380,6 +382,17 @@ def test_a_type_conflict_is_named_with_field_measurement_and_both_types(name: st
         (400, "unable to parse 'm f=': missing field value", WriteRefused),
         (400, "partial write: max-series-per-database limit exceeded: (1000000) dropped=3", WriteRefused),
         (400, "partial write: max-values-per-tag limit exceeded (1/1) dropped=3", WriteRefused),
+        (
+            400,
+            'partial write: max-values-per-tag limit exceeded: value="database not found" dropped=1',
+            WriteRefused,
+        ),
+        (400, "field type conflict", WriteRefused),
+        (400, "unexpected EOF", IncompleteAnswer),
+        (400, "EOF", IncompleteAnswer),
+        (400, "gzip: invalid header", IncompleteAnswer),
+        (400, "gzip: invalid checksum", IncompleteAnswer),
+        (400, "flate: corrupt input before offset 5", IncompleteAnswer),
         (413, "Request Entity Too Large", WriteRefused),
         (404, 'database not found: "d"', NotFound),
         (500, "retention policy not found", NotFound),
@@ -388,15 +401,51 @@ def test_a_type_conflict_is_named_with_field_measurement_and_both_types(name: st
         (500, "partial write: points beyond retention policy dropped=3", Overloaded),
         (401, "authorization failed", AccessDenied),
         (403, "not authorized", AccessDenied),
-        (200, "", WriteRefused),
-        (302, "", WriteRefused),
+        (200, "", IncompleteAnswer),
+        (302, "", IncompleteAnswer),
+        (404, "404 page not found", IncompleteAnswer),
     ],
 )
 def test_every_other_refusal_of_a_write_is_an_error(status: int, text: str, error: type[InfluxError]) -> None:
     """Nothing but 204 and points beyond retention counts as written."""
     with pytest.raises(error) as caught:
-        answers.expired(status, text)
+        answers.expired(status, text, is_influxdb=True)
     assert type(caught.value) is error
+
+
+def test_an_acknowledged_write_has_lost_nothing() -> None:
+    """204, from InfluxDB."""
+    assert answers.expired(204, "", is_influxdb=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "error"),
+    [
+        (204, "", IncompleteAnswer),
+        (200, "<html>Please log in</html>", IncompleteAnswer),
+        (400, "<html>Bad Request</html>", IncompleteAnswer),
+        (400, "partial write: points beyond retention policy dropped=3", IncompleteAnswer),
+        (405, "", IncompleteAnswer),
+        (413, "<html>Request Entity Too Large</html>", WriteRefused),
+        (401, "", AccessDenied),
+        (403, "", AccessDenied),
+        (502, "<html>Bad Gateway</html>", Overloaded),
+    ],
+)
+def test_what_stands_between_refuses_no_points(status: int, text: str, error: type[InfluxError]) -> None:
+    """A proxy's opinion is asked for again; only its limit on the size of a request is met with a smaller one."""
+    with pytest.raises(error) as caught:
+        answers.expired(status, text, is_influxdb=False)
+    assert type(caught.value) is error
+
+
+def test_an_error_keeps_its_kind_and_its_first_words_whatever_is_added() -> None:
+    """What was being done stands in front; the cause and the field stay."""
+    first = FieldTypeConflict("refused", "v")
+    error = first.during("write").during("copy")
+    assert str(error) == "copy: write: refused"
+    assert (type(error), error.cause, error.field) == (FieldTypeConflict, "refused", "v")
+    assert str(first) == "refused"
 
 
 @pytest.mark.parametrize(
@@ -410,7 +459,7 @@ def test_every_other_refusal_of_a_write_is_an_error(status: int, text: str, erro
 def test_a_name_or_value_cannot_pass_for_points_beyond_retention(text: str) -> None:
     """The server quotes names and lines in its errors; a loss must not hide behind one."""
     with pytest.raises(WriteRefused):
-        answers.expired(400, text)
+        answers.expired(400, text, is_influxdb=True)
 
 
 # ---------------------------------------------------------------- texts
@@ -497,17 +546,15 @@ def test_an_error_that_is_its_own_cause_has_a_reason() -> None:
     assert answers.reason(one) == "two"
 
 
-def test_a_conflict_found_before_writing_reads_like_one_of_the_server() -> None:
-    """It says what to do."""
-    message = str(answers.type_conflict("m", "f", "float", "string"))
-    assert message.startswith(
-        "field 'f' of measurement 'm' is float in the source and string in the destination; "
-    )
-    assert "rename or drop" in message
-
-
 def test_a_json_error_of_influxdb_reaches_the_exception_unchanged() -> None:
     """From the body to the class, as a failed write goes."""
     body = json.dumps({"error": CONFLICT.format("f", "m", "string", "float")}).encode()
     with pytest.raises(FieldTypeConflict, match="field 'f' of measurement 'm' is string in the source and float"):
-        answers.expired(400, answers.error_text(body))
+        answers.expired(400, answers.error_text(body), is_influxdb=True)
+
+
+def test_stray_bytes_in_an_answer_do_not_hide_whose_it_is() -> None:
+    """InfluxDB quotes tag values in its errors as they are."""
+    message = answers.influxdb_message(b'\x81\xa5error\xa8value="\xff')
+    assert message == 'value="\\xff'
+    assert answers.influxdb_message(b"<html></html>") is None

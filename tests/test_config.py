@@ -955,6 +955,7 @@ KEYS = [
     "options.log_level",
     "options.log_directory",
     *(f"options.log_rotation.{key}" for key in ("enabled", "when", "interval", "backup_count")),
+    "options.quarantine_directory",
     *(f"options.loki.{key}" for key in ("enabled", "url", "port", "tags")),
     "global.network",
 ]

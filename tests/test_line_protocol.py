@@ -6,7 +6,6 @@ after it), `parse_line` takes a line apart as it does (a backslash before a sepa
 
 from __future__ import annotations
 
-import itertools
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -139,8 +138,9 @@ def expected(point: Point) -> Read:
 
 
 def is_risky(name: str) -> bool:
-    """Whether a backslash stands before something that the server's scanner looks at."""
-    return any(first == "\\" and second in '\\, =\n"' for first, second in itertools.pairwise(name))
+    """Whether a backslash that has no partner stands before something that the server's scanner looks at."""
+    runs = re.finditer(r'(\\+)[, =\n"]', name)
+    return any(len(run[1]) % 2 for run in runs)
 
 
 # ---------------------------------------------------------------- one point

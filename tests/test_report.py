@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from report import DatabaseResult, JobResult, MeasurementResult, Refusal, Written, format_bytes, summary
+from report import DatabaseResult, JobResult, MeasurementResult, PutAside, Refusal, Written, format_bytes, summary
 
 
 def job(name: str, *measurements: MeasurementResult, seconds: float = 0.0, stopped: bool = False) -> JobResult:
@@ -40,6 +40,35 @@ def test_the_table_shows_every_job_with_its_totals() -> None:
         "prod                          2             3  1,234,567  5,345,678  42.3 MB     61.2  ok",
         "a-very-long-job-name          0             0          0          0      0 B      0.0  stopped",
     ]
+
+
+def test_what_was_lost_has_columns_only_where_there_is_any() -> None:
+    """Refused lines and expired points apart; a job without any shows zeros beside one that has some."""
+    lost = Written(10, 20, 30, 1_234, put_aside=(PutAside("a.lp", "no", 2), PutAside("b.lp", "no", 3)))
+    expired = Written(1, 1, 1, 7)
+    headings = [
+        summary([job("fine", MeasurementResult("m", written)) for written in jobs]).splitlines()[0].split()
+        for jobs in ([Written(1, 1, 1)], [Written(1, 1, 1), lost], [expired])
+    ]
+    assert [h[5:7] for h in headings] == [
+        ["bytes", "seconds"],
+        ["quarantined", "expired"],
+        ["quarantined", "expired"],
+    ]
+    rows = summary([job("fine", MeasurementResult("m", w)) for w in (Written(1, 1, 1), lost)]).splitlines()[2:]
+    assert [row.split()[5:7] for row in rows] == [["0", "0"], ["5", "1,234"]]
+
+
+def test_lines_put_aside_add_up_by_their_file() -> None:
+    """The first answer stands for all."""
+    parts = [
+        Written(put_aside=(PutAside("a.lp", "first", 1),)),
+        Written(put_aside=(PutAside("b.lp", "other", 5),)),
+        Written(put_aside=(PutAside("a.lp", "second", 2),)),
+    ]
+    total = sum(parts, Written())
+    assert total.put_aside == (PutAside("a.lp", "first", 3), PutAside("b.lp", "other", 5))
+    assert total.quarantined == 8
 
 
 def test_without_jobs_the_table_is_its_heading() -> None:

@@ -72,8 +72,11 @@ class Pair:
         self.source.write(lines, self.database, policy)
 
     def config(self, sections: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The job's configuration."""
-        return job_config(self.source, self.destination, [self.database], sections)
+        """The job's configuration; its quarantine is in the test's directory."""
+        config = job_config(self.source, self.destination, [self.database])
+        config["options"]["quarantine_directory"] = str(self.directory / "quarantine")
+        _merge(config, sections or {})
+        return config
 
     def backup(self, sections: Mapping[str, Any] | None = None) -> JobResult:
         """Run the job in this process."""
