@@ -355,8 +355,8 @@ def _losses(copy: Copy, written: Written) -> Iterator[str]:
         yield f"{refusal.name} {refusal.reason}: {refusal.points:,} not sent; rename it at the source"
     for part in written.put_aside:
         yield (
-            f"{part.lines:,} lines were refused and put aside in {part.file}; remove the cause, then write that "
-            f"file as its head says: {part.answer}"
+            f"{part.lines:,} line{'s' if part.lines > 1 else ''} refused and put aside in {part.file}; remove the "
+            f"cause, then write that file as its head says: {part.answer}"
         )
     source, destination = copy.target.source, copy.target.destination
     if written.expired and destination.keeps_less_than(source):
