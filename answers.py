@@ -200,6 +200,9 @@ def query_error(status: int, text: str) -> InfluxError:
     return _statement_error(text) if isinstance(error, QueryRefused) and text else error
 
 
+_LONGEST_ANSWER = 2000
+"""Characters of a refusal that are shown: InfluxDB may quote a line of megabytes."""
+
 _DAMAGED = r"(unexpected )?EOF|(gzip|flate): .*"
 """What InfluxDB says of a compressed request that did not arrive as it was sent."""
 
@@ -240,12 +243,13 @@ def _refused_write(text: str) -> int:
     )
     if conflict:
         name, measurement, ours, theirs = conflict.groups()
+        text = text[:_LONGEST_ANSWER]
         raise FieldTypeConflict(
             f"field {name!r} of measurement {measurement!r} is {ours} in the source and {theirs} in the "
             f"destination; rename or drop one of them, or copy into another database ({text})",
             name,
         )
-    raise WriteRefused(f"HTTP 400: {text}")  # whatever names of the user's stand in it
+    raise WriteRefused(f"HTTP 400: {text[:_LONGEST_ANSWER]}")  # whatever names of the user's stand in it
 
 
 def error_text(content: bytes) -> str:

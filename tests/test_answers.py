@@ -553,6 +553,13 @@ def test_a_json_error_of_influxdb_reaches_the_exception_unchanged() -> None:
         answers.expired(400, answers.error_text(body), is_influxdb=True)
 
 
+def test_a_refusal_that_quotes_a_long_line_is_shown_shortened() -> None:
+    """A message of megabytes helps nobody."""
+    with pytest.raises(WriteRefused) as caught:
+        answers.expired(400, "unable to parse 'm s=\"" + "x" * 1_000_000, is_influxdb=True)
+    assert len(str(caught.value)) < 3000
+
+
 def test_stray_bytes_in_an_answer_do_not_hide_whose_it_is() -> None:
     """InfluxDB quotes tag values in its errors as they are."""
     message = answers.influxdb_message(b'\x81\xa5error\xa8value="\xff')

@@ -686,6 +686,53 @@ def test_a_frame_is_encoded_like_its_points_one_by_one(table: Table, limit: int)
 
 @given(tables())
 @REPRODUCIBLE
+def test_a_body_can_be_taken_apart_without_a_change_to_a_line(table: Table) -> None:
+    """Line by line, and into halves, the older one first, down to single lines."""
+    waiting = list(lp.encode_frame(table.frame(), table.measurement).bodies)
+    for body in list(waiting):
+        assert b"\n".join(body.lines()) == body.text
+        assert len(body.lines()) == body.points
+    whole = [line for body in waiting for line in body.lines()]
+    found: list[bytes] = []
+    while waiting:
+        body = waiting.pop(0)
+        smaller = lp.halves(body)
+        found += [] if smaller else body.lines()
+        assert smaller or body.points == 1
+        assert sum(half.points for half in smaller) == (body.points if smaller else 0)
+        assert sum(half.values for half in smaller) == (body.values if smaller else 0)
+        waiting = [*smaller, *waiting]
+    assert found == whole
+
+
+@given(tables())
+@REPRODUCIBLE
+def test_a_field_can_be_taken_out_of_a_body(table: Table) -> None:
+    """What is left and what is taken out are the same values as before; a field that stands alone stays."""
+    for body in lp.encode_frame(table.frame(), table.measurement).bodies:
+        for name in (*body.fields, "not there"):
+            parts = lp.apart(body, name)
+            if len(body.fields) == 1 or name == "not there":
+                assert parts == ()
+                continue
+            assert {name} in [part.fields for part in parts]
+            assert sorted(_values(parts)) == sorted(_values([body]))
+            assert all(part.fields == {name} or name not in part.fields for part in parts)
+
+
+def _values(bodies: Sequence[Body]) -> list[str]:
+    points = [parse_line(line) for body in bodies for line in body.lines()]
+    return [repr((p.measurement, p.tags, value, p.time)) for p in points for value in p.fields]
+
+
+def test_single_points_cannot_be_taken_apart() -> None:
+    """They are few, and each error names them."""
+    (body,) = lp.encode_points([Point("m", {}, {"v": 1, "w": 2}, 1), Point("m", {}, {"v": 2}, 2)])
+    assert lp.halves(body) == lp.apart(body, "v") == ()
+
+
+@given(tables())
+@REPRODUCIBLE
 def test_no_body_of_several_points_holds_a_risky_name(table: Table) -> None:
     """Neither from a frame nor from single points."""
     kept = [point for point in table.points() if can_be_kept(point)]

@@ -41,7 +41,7 @@ def test_a_failed_job_is_named_below_the_table(pair: Pair) -> None:
     done = run_main("--config", write_job(pair.directory, pair.config(), "nightly"))
     assert done.returncode == 1
     (failure,) = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    assert failure.startswith(f"FAILED nightly: copy {pair.database}.autogen.m [")
+    assert failure.startswith(f"FAILED nightly: copy {pair.database}.autogen.m: 1 line refused")
     row = next(line for line in done.stdout.splitlines() if line.startswith("nightly"))
     assert row.endswith("FAILED")
 

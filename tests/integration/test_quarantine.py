@@ -519,7 +519,7 @@ def test_an_answer_that_is_not_influxdbs_refuses_no_points(fault: str, pair: Pai
 
 @pytest.mark.parametrize("fault", ["refused", "large"])
 def test_a_refusal_that_is_not_repeated_puts_nothing_aside(fault: str, pair: Pair) -> None:
-    """A single line is sent once more before the server is believed; a proxy's 413 is met with smaller requests."""
+    """A single line is sent once more before that is believed; a proxy's 413 is met with smaller requests."""
     pair.write(f"m v=1i {MONDAY}")
     assert through(pair, [fault]).failures == ()
     pair.assert_equal(points=1)
