@@ -5,9 +5,10 @@ to the destination. Where to resume is asked of the destination at the start of 
 """
 
 import logging
+import operator
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -20,19 +21,20 @@ import line_protocol
 import quarantine
 import timeline
 from answers import InfluxError, QueryRefused, QueryTooLarge
-from compare import Comparer, Window
+from compare import Comparer, Question, Window
 from config import Config
 from influx_client import InfluxClient, Page, page_rows
 from influxql import Location
 from plan import Copy, Planner, allowed_types, comparable_since, kept, split_for_downsampling
 from quarantine import Quarantine
-from report import DatabaseResult, JobResult, MeasurementResult, Written, add_up
+from report import DatabaseResult, JobResult, MeasurementResult, Written
 from stopping import StopRequest
 from timeline import DAY, END_OF_TIME, MIN_TIME, Pace, Segment, Span
 from values import format_time
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Stopped(Exception):
@@ -111,16 +113,24 @@ class BackupManager:
         try:
             policies = self._planner.prepare(name, self._job.source.destination_name(name))
             tags = self._source.get_tag_keys(name)
-            with ThreadPoolExecutor(self._options.parallel_workers) as pool:
-                for policy in policies:
-                    copies = self._planner.plan(name, policy, tags)
-                    copied = list(pool.map(self._process_measurement, copies))
-                    results += copied
-                    whole = [copy for copy, result in zip(copies, copied, strict=True) if result.is_whole]
-                    results += pool.map(self._heal, self._find_late(name, whole))
+            for policy in policies:
+                copies = self._planner.plan(name, policy, tags)
+                copied = list(self._in_parallel(self._process_measurement, copies))
+                late_ones: list[MeasurementResult] = []
+                try:
+                    late_ones = self._look_back(name, copies, copied)
+                except InfluxError as error:
+                    problems += self._unless_stopping(f"database {name}: looking for late data: {error}")
+                totals = map(operator.add, copied, late_ones) if late_ones else copied
+                results += map(self.with_losses, copies, totals)
         except InfluxError as error:
             problems += self._unless_stopping(f"database {name}: {error}")
-        return DatabaseResult(name, add_up(results), tuple(problems))
+        return DatabaseResult(name, tuple(results), tuple(problems))
+
+    def _in_parallel(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """The results in the order of the items."""
+        with ThreadPoolExecutor(self._options.parallel_workers) as pool:
+            yield from pool.map(work, items)
 
     def _unless_stopping(self, problem: str) -> list[str]:
         """The problem, but for one that comes from a request given up in order to stop."""
@@ -151,22 +161,34 @@ class BackupManager:
             logger.debug("%s: stopped", copy.source)
         except InfluxError as error:
             problems += self._unless_stopping(f"copy {copy.source} {error}")
-        for loss in _losses(copy, written):
-            logger.error("copy %s: %s", copy.source, loss)
-            problems.append(f"copy {copy.source}: {loss}")
         seconds = time.monotonic() - begun
         if not problems and written.points:
             logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)
         return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole)
 
+    def with_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
+        """The result with what was written off as problems of it."""
+        losses = [f"copy {copy.source}: {loss}" for loss in _losses(copy, result.written)]
+        for loss in losses:
+            logger.error("%s", loss)
+        return replace(result, problems=(*result.problems, *losses))
+
     # ------------------------------------------------------------ late data
 
-    def _find_late(self, database: str, copies: Sequence[Copy]) -> list[list[Window]]:
-        """For each measurement that lacks values at the destination, the windows that do, oldest first."""
+    def _look_back(
+        self, database: str, copies: Sequence[Copy], copied: Sequence[MeasurementResult]
+    ) -> list[MeasurementResult]:
+        """For each copy, what the look-back brought; empty when there is none. One that failed is left alone."""
         lookback = self._options.incremental.lookback
         compared = self._options.range is None and self._job.source.group_by is None and lookback > 0
         if not compared or not copies or self._stopping.is_set():
             return []
+        whole = [copy for copy, result in zip(copies, copied, strict=True) if result.is_whole]
+        found = self._find_late(database, whole, lookback) if whole else {}
+        return list(self._in_parallel(lambda copy: self._heal(copy, found.get(copy.source, [])), copies))
+
+    def _find_late(self, database: str, copies: Sequence[Copy], lookback: int) -> dict[Location, list[Window]]:
+        """For each measurement the windows in which the destination lacks values, oldest first."""
         target = self._planner.after_copying(database, copies[0].target)
         copies = [replace(copy, target=target, refusals=()) for copy in copies]
         earliest = max(comparable_since(target, self._now), self._planner.fallback or MIN_TIME)
@@ -178,18 +200,23 @@ class BackupManager:
         found: dict[Location, list[Window]] = {}
         for window in late.find_late(self._comparer, walks):
             found.setdefault(window.copy.source, []).append(window)
-        return list(found.values())
+        return found
 
-    def _heal(self, windows: Sequence[Window]) -> MeasurementResult:
+    def _heal(self, copy: Copy, windows: Sequence[Window]) -> MeasurementResult:
         """Copy the windows of one measurement again in which the destination lacks values."""
+        if not windows:
+            return MeasurementResult(str(copy.source))
         copy, missing = windows[0].copy, sum(window.missing for window in windows)
-        first, last = windows[0].span, windows[-1].span
+        span = Span(windows[0].span.start, windows[-1].span.end)
         logger.info(
-            "%s: %s late values in %s, copying them", copy.source, f"{missing:,}",
-            describe(Span(first.start, last.end)),
-        )  # fmt: skip
+            "%s: the destination lacks %s values in %s; copying them", copy.source, f"{missing:,}", describe(span)
+        )
         result = self.copy_segments(copy, late.segments(windows))
-        return replace(result, late=missing if result.is_whole else 0)
+        if not result.is_whole:
+            return result
+        again = self._comparer.count([Question(copy, w.span, by_series=w.by_series) for w in windows])
+        left = sum(window.missing for found in again for window in found)
+        return replace(result, late=max(0, missing - left))
 
     # ------------------------------------------------------------ one range
 

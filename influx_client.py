@@ -540,12 +540,12 @@ def _not_narrowed(
 def _put_aside(bodies: Sequence[Body], refusal: WriteRefused, answer: str, quarantine: Quarantine) -> Written:
     lines = [line for body in bodies for line in body.lines()]
     try:
-        quarantine.put(lines, answer)
+        count = quarantine.put(lines, answer)
     except OSError as problem:
         raise refusal.reworded(
             f"{refusal}; and {quarantine.file} cannot be written to put it aside: {problem.strerror}"
         ) from problem
-    return Written(put_aside=(PutAside(str(quarantine.file), answer, len(lines)),))
+    return Written(put_aside=(PutAside(str(quarantine.file), answer, count),) if count else ())
 
 
 def page_rows(columns: int) -> int:

@@ -8,7 +8,7 @@ from compare import Comparer, Question, Window
 from plan import Copy
 from timeline import DAY, HOUR, Segment, Span
 
-SMALL = 50_000
+SMALL = 10_000
 """So many values are copied again without looking closer: asking would take as long."""
 
 

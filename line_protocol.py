@@ -435,7 +435,7 @@ def frame_points(frame: pd.DataFrame, measurement: str) -> list[Point]:
 
 def frame_lines(frame: pd.DataFrame, measurement: str) -> list[bytes]:
     """The lines of a frame, whatever its names: two points are equal exactly when their lines are."""
-    return _encode_lines(_take_apart(frame, measurement))
+    return _encode_lines(_take_apart(frame, measurement)) if len(frame) else []
 
 
 def encode_value(value: Value) -> bytes:

@@ -101,7 +101,7 @@ class Quarantine:
         self._time = time
         self._known: set[bytes] | None = None
         self._answer = ""
-        self._lines = 0
+        self._put: set[bytes] = set()
 
     @property
     def most(self) -> int:
@@ -111,12 +111,13 @@ class Quarantine:
     @property
     def is_full(self) -> bool:
         """Whether so much was put aside in this run that nothing more should follow."""
-        return self._lines >= self.most
+        return len(self._put) >= self.most
 
-    def put(self, lines: Sequence[bytes], answer: str) -> None:
+    def put(self, lines: Sequence[bytes], answer: str) -> int:
         """Add the lines below the server's answer to them, but for those that are there already.
 
-        When this returns, they are on the disk. Raises OSError when they cannot be.
+        When this returns, they are on the disk. Raises OSError when they cannot be. Returns how many were not put
+        aside before in this run: the look-back meets them a second time.
         """
         known = self._read_known()
         new = [line for line in dict.fromkeys(lines) if _digest(line) not in known]
@@ -124,7 +125,9 @@ class Quarantine:
             self._append(b"".join(line + b"\n" for line in (*self._comments(answer), *_marked(new))))
             known.update(map(_digest, new))
             self._answer = answer
-        self._lines += len(lines)
+        before = len(self._put)
+        self._put.update(map(_digest, lines))
+        return len(self._put) - before
 
     def _comments(self, answer: str) -> Iterable[bytes]:
         about = [] if self.file.exists() else self._heading

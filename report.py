@@ -85,14 +85,6 @@ class MeasurementResult:
         )
 
 
-def add_up(results: Iterable[MeasurementResult]) -> tuple[MeasurementResult, ...]:
-    """One result for each measurement."""
-    totals: dict[str, MeasurementResult] = {}
-    for result in results:
-        totals[result.name] = totals[result.name] + result if result.name in totals else result
-    return tuple(totals.values())
-
-
 @dataclass(frozen=True, slots=True)
 class DatabaseResult:
     """What became of one database; `problems` are those that concern it as a whole."""

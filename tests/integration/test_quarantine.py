@@ -80,6 +80,22 @@ def fill_tag(pair: Pair, count: int = 10) -> None:
 # ---------------------------------------------------------------- narrowing down
 
 
+def test_the_look_back_brings_refused_lines_once_the_cause_is_gone(
+    limited: Callable[[dict[str, int]], Pair],
+) -> None:
+    """Nobody has to write the file by hand while the look-back reaches the points."""
+    pair = limited(VALUES_PER_TAG)
+    fill_tag(pair)
+    pair.write("\n".join(f'm,host=new{i} s="x",v={i}i {MONDAY + HOUR + i}' for i in range(20)))
+    pair.write(f'm,host=h1 s="x",v=1i {MONDAY + 2 * HOUR}')
+    assert pair.backup().written.quarantined == 20
+    pair.destination.restart({})
+    result = pair.backup()
+    assert result.failures == ()
+    assert result.late > 0
+    pair.assert_equal()
+
+
 @pytest.mark.parametrize(
     "bad",
     [[2500], [0], [4999], [0, 1, 2, 4998, 4999], list(range(7, 5000, 97)), [1234, 1235]],
@@ -95,7 +111,7 @@ def test_bad_lines_in_a_big_batch_are_put_aside_and_all_others_arrive(
         f'm,host={"bad" if i in bad else "h"}{i % 10} s="x{i}",v={i}i {MONDAY + HOUR + i}' for i in range(5000)
     ]
     pair.write("\n".join(lines))
-    result = pair.backup()
+    result = pair.backup({"options": {"incremental": {"lookback": "0"}}})
     (failure,) = result.failures
     assert f"{len(bad):,} line" in failure
     assert 'max-values-per-tag limit exceeded (10/10): measurement="m" tag="host"' in failure
@@ -106,6 +122,9 @@ def test_bad_lines_in_a_big_batch_are_put_aside_and_all_others_arrive(
     assert lines_of(pair) == [lines[i].encode() for i in bad]
     missing = len(pair.snapshots()[0]) - len(pair.found())
     assert missing == 2 * len(bad)
+    again = pair.backup()  # the look-back meets the same lines again
+    assert (again.written.quarantined, again.late, len(again.failures)) == (len(bad), 0, 1)
+    assert lines_of(pair) == [lines[i].encode() for i in bad]
     pair.destination.restart({})
     write_by_hand(pair)
     pair.assert_equal(points=10 + 2 * 5000)
