@@ -194,9 +194,11 @@ def http_error(status: int, text: str) -> InfluxError:
     return QueryRefused(message)
 
 
-def query_error(status: int, text: str) -> InfluxError:
-    """The error of a query's status other than 200."""
+def query_error(status: int, text: str, *, is_influxdb: bool = True) -> InfluxError:
+    """The error of a query's status other than 200. What a proxy says tells nothing about the query."""
     error = http_error(status, text)
+    if isinstance(error, QueryRefused) and not is_influxdb:
+        return IncompleteAnswer(f"{error}; that is not InfluxDB's answer, is a proxy in the way?")
     return _statement_error(text) if isinstance(error, QueryRefused) and text else error
 
 

@@ -146,7 +146,9 @@ class Transport:
         response = self._send("query", params, {"q": f"{query}; {proof}"}, stream=True, timed_out=timed_out)
         with response:
             if response.status_code != 200:
-                raise answers.query_error(response.status_code, self._body(response))
+                text = self._body(response)
+                is_own = answers.influxdb_message(response.content) is not None
+                raise answers.query_error(response.status_code, text, is_influxdb=is_own)
             if response.headers.get("Content-Type") != "application/x-msgpack":
                 kind = response.headers.get("Content-Type")
                 raise IncompleteAnswer(f"the answer is {kind}, not InfluxDB's; is a proxy in the way?")
