@@ -24,7 +24,7 @@ from answers import InfluxError, QueryRefused, QueryTooLarge
 from compare import Comparer, Question, Window
 from config import Config
 from influx_client import InfluxClient, Page, page_rows
-from influxql import Location
+from influxql import Location, printable
 from plan import Copy, Planner, allowed_types, comparable_since, kept, split_for_downsampling
 from quarantine import Quarantine
 from report import DatabaseResult, JobResult, MeasurementResult, Written
@@ -146,21 +146,30 @@ class BackupManager:
         segments = timeline.plan_segments(self._planner.starts(copy), self._planner.end())
         return self.copy_segments(copy, segments)
 
-    def copy_segments(self, copy: Copy, segments: Sequence[Segment]) -> MeasurementResult:
-        """Copy ranges, oldest first. The first failure ends it: what is later must not come before."""
+    def copy_segments(
+        self, copy: Copy, segments: Sequence[Segment], *, independent: bool = False
+    ) -> MeasurementResult:
+        """Copy ranges, oldest first. The first failure ends it: what is later must not come before.
+
+        `independent` ranges are all older than the newest points at the destination: there the others go on.
+        """
         begun = time.monotonic()
         written = Written(refusals=copy.refusals)
         problems: list[str] = []
-        is_whole = False
-        try:
-            for segment in segments:
+        is_whole = True
+        for segment in segments:
+            try:
                 for part in self.transfer_data(copy, segment):
                     written += part
-            is_whole = True
-        except Stopped:
-            logger.debug("%s: stopped", copy.source)
-        except InfluxError as error:
-            problems += self._unless_stopping(f"copy {copy.source} {error}")
+            except Stopped:
+                logger.debug("%s: stopped", copy.source)
+                is_whole = False
+                break
+            except InfluxError as error:
+                problems += self._unless_stopping(f"copy {copy.source} {error}")
+                is_whole = False
+                if error.retryable or not independent:
+                    break
         seconds = time.monotonic() - begun
         if not problems and written.points:
             logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)
@@ -183,20 +192,49 @@ class BackupManager:
         compared = self._options.range is None and self._job.source.group_by is None and lookback > 0
         if not compared or not copies or self._stopping.is_set():
             return []
-        whole = [copy for copy, result in zip(copies, copied, strict=True) if result.is_whole]
-        found = self._find_late(database, whole, lookback) if whole else {}
+        ahead = {
+            copy.source: max(0, result.written.newest - self._now)
+            for copy, result in zip(copies, copied, strict=True)
+            if result.is_whole
+        }
+        whole = [copy for copy in copies if copy.source in ahead]
+        found = self._find_late(database, whole, ahead) if whole else {}
         return list(self._in_parallel(lambda copy: self._heal(copy, found.get(copy.source, [])), copies))
 
-    def _find_late(self, database: str, copies: Sequence[Copy], lookback: int) -> dict[Location, list[Window]]:
+    def _find_late(
+        self, database: str, copies: Sequence[Copy], ahead: Mapping[Location, int]
+    ) -> dict[Location, list[Window]]:
         """For each measurement the windows in which the destination lacks values, oldest first."""
         target = self._planner.after_copying(database, copies[0].target)
         copies = [replace(copy, target=target, refusals=()) for copy in copies]
-        earliest = max(comparable_since(target, self._now), self._planner.fallback or MIN_TIME)
-        groups = self._comparer.shard_groups(copies, self._now)
-        walks = [
-            late.plan_walk(copy, spans, self._now, lookback, earliest)
-            for copy, spans in zip(copies, groups, strict=True)
-        ]
+        found = self._lacking(copies, ahead)
+        # points that are never sent are not late
+        lacking = [copy for copy in copies if copy.source in found]
+        tags = self._comparer.unkeepable_tags(lacking)
+        refused = [replace(copy, unkeepable=t) for copy, t in zip(lacking, tags, strict=True) if t]
+        again = self._lacking(refused, ahead) if refused else {}
+        for copy in refused:
+            never_sent = sum(w.missing for w in found[copy.source])
+            found[copy.source] = again.get(copy.source, [])
+            never_sent -= sum(w.missing for w in found[copy.source])
+            logger.warning(
+                "%s: values of tag %s cannot be kept by InfluxDB; %s field values are not at the destination",
+                copy.source,
+                ", ".join(map(printable, copy.unkeepable)),
+                f"{never_sent:,}",
+            )
+        return found
+
+    def _lacking(self, copies: Sequence[Copy], ahead: Mapping[Location, int]) -> dict[Location, list[Window]]:
+        lookback = self._options.incremental.lookback
+        kept_since = comparable_since(copies[0].target, self._now)
+        has_fallback = self._options.incremental.fallback_days is not None
+        first = self._comparer.first_copied(copies) if has_fallback else [{}] * len(copies)
+        walks = []
+        for copy, groups, since in zip(copies, self._comparer.shard_groups(copies, self._now), first, strict=True):
+            earliest = max(kept_since, min(since.values(), default=MIN_TIME))
+            reach = late.Reach(self._now, lookback, earliest, ahead[copy.source])
+            walks.append(late.plan_walk(copy, groups, reach, since))
         found: dict[Location, list[Window]] = {}
         for window in late.find_late(self._comparer, walks):
             found.setdefault(window.copy.source, []).append(window)
@@ -211,8 +249,8 @@ class BackupManager:
         logger.info(
             "%s: the destination lacks %s values in %s; copying them", copy.source, f"{missing:,}", describe(span)
         )
-        result = self.copy_segments(copy, late.segments(windows))
-        if not result.is_whole:
+        result = self.copy_segments(copy, late.segments(windows), independent=True)
+        if self._stopping.is_set() or any(problem for problem in result.problems):
             return result
         again = self._comparer.count([Question(copy, w.span, by_series=w.by_series) for w in windows])
         left = sum(window.missing for found in again for window in found)
@@ -225,6 +263,8 @@ class BackupManager:
         for page in read_ahead(self._pages(copy, segment)):
             try:
                 yield from self._write_page(copy, page)
+                if page.frames:
+                    yield Written(newest=int(frames.times(page.frames[-1])[-1]))
             except InfluxError as error:
                 raise error.during(describe(page.span)) from error
 
@@ -300,7 +340,7 @@ class BackupManager:
         """
         if copy.is_mixed and copy.rules.types:
             frame = frames.only_types(frame, allowed_types(copy.rules))
-        groups, duration = copy.target.written_groups, copy.target.destination.shard_duration
+        groups, duration = copy.target.written_groups or (), copy.target.destination.shard_duration
         for part in frames.split_at(frame, timeline.shard_cuts(frames.times(frame), duration, groups)):
             fields = frames.field_types(part)
             conflicts = self._check_types(copy, part, fields)
@@ -317,7 +357,7 @@ class BackupManager:
             if not copy.is_mixed and all(theirs == ours for theirs in copy.written_types.get(name, ())):
                 continue
             span = timeline.group_around(
-                moment, copy.target.destination.shard_duration, copy.target.written_groups
+                moment, copy.target.destination.shard_duration, copy.target.written_groups or ()
             )
             key = (copy.destination, name, span)
             if key not in self._types_there:

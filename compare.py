@@ -4,6 +4,7 @@ The look-back and `main.py verify` rest on it.
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -40,33 +41,50 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How many values there are in `span` on both sides, for each field, or each field and series."""
+    """How many values of each field there are in `span` on both sides; what has none is left out.
+
+    `lacks` and `exceeds` say of how many values the destination has fewer or more. Both can hold of one field
+    where each series was counted by itself.
+    """
 
     copy: Copy
     span: Span
-    source: Mapping[Key, int] = field(default_factory=dict)
-    destination: Mapping[Key, int] = field(default_factory=dict)
+    source: Mapping[str, int] = field(default_factory=dict)
+    destination: Mapping[str, int] = field(default_factory=dict)
+    lacks: Mapping[str, int] = field(default_factory=dict)
+    exceeds: Mapping[str, int] = field(default_factory=dict)
     by_series: bool = False
 
     @property
     def lacking(self) -> tuple[str, ...]:
         """The fields of which the destination lacks values."""
-        return tuple(sorted({key[0] for key, n in self.source.items() if n > self.destination.get(key, 0)}))
+        return tuple(sorted(self.lacks))
 
     @property
     def missing(self) -> int:
         """How many values the destination lacks."""
-        return sum(max(0, n - self.destination.get(key, 0)) for key, n in self.source.items())
+        return sum(self.lacks.values())
 
     @property
     def extra(self) -> int:
         """How many values only the destination has."""
-        return sum(max(0, n - self.source.get(key, 0)) for key, n in self.destination.items())
+        return sum(self.exceeds.values())
 
     @property
     def values(self) -> int:
         """How many values the fuller side has."""
         return max(sum(self.source.values()), sum(self.destination.values()))
+
+
+def weighed(question: Question, span: Span, source: Mapping[Key, int], destination: Mapping[Key, int]) -> Window:
+    """What was counted in a window, for each field."""
+    totals: tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, int]] = ({}, {}, {}, {})
+    for key in source.keys() | destination.keys():
+        there, here = source.get(key, 0), destination.get(key, 0)
+        for total, count in zip(totals, (there, here, there - here, here - there), strict=True):
+            if count > 0:
+                total[key[0]] = total.get(key[0], 0) + count
+    return Window(question.copy, span, *totals, question.by_series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +130,37 @@ class Comparer:
     def count(self, questions: Sequence[Question]) -> list[list[Window]]:
         """The windows of each question that hold a value on either side, oldest first. Raises InfluxError.
 
-        Where the destination has more, that may hide that it also lacks some: such windows are counted again,
-        series by series.
+        Where the destination has more, that may hide that it also lacks some: there each series is counted by
+        itself, windows that follow one another together. Within one series, what was deleted at the source can
+        still hide what is missing.
         """
-        answers = self._count(questions)
-        doubtful = [w for windows in answers for w in windows if w.extra and w.source and not w.by_series]
-        closer = self._count([Question(w.copy, w.span, by_series=True) for w in doubtful])
-        replaced = {id(w): counted[0] for w, counted in zip(doubtful, closer, strict=True) if counted}
-        return [[replaced.get(id(window), window) for window in windows] for windows in answers]
+        return [self._closer(windows) for windows in self._count(questions)]
+
+    def _closer(self, windows: list[Window]) -> list[Window]:
+        doubtful = [w for w in windows if w.exceeds and w.source and not w.by_series]
+        if not doubtful:
+            return windows
+        first, last = doubtful[0].span.start, doubtful[-1].span.end
+        older = [w for w in windows if w.span.end <= first]
+        newer = [w for w in windows if w.span.start >= last]
+        (between,) = self._count([Question(windows[0].copy, Span(first, last), by_series=True)])
+        return [*older, *between, *newer]
 
     def _count(self, questions: Sequence[Question]) -> list[list[Window]]:
-        types = [comparable_types(q.copy) for q in questions]
-        pairs = list(zip(questions, types, strict=True))
-        there = [Count(q.copy.source, t, q.span, q.step, q.by_series) for q, t in pairs]
-        here = [Count(q.copy.destination, t, q.span, q.step, q.by_series) for q, t in pairs]
-        exists = [not q.copy.target.is_new for q in questions]
+        counts = [
+            Count(q.copy.source, comparable_types(q.copy), q.span, q.step, q.by_series, q.copy.unkeepable)
+            for q in questions
+        ]
+        there = [not q.copy.target.is_foreign for q in questions]
+        here = [not q.copy.target.is_new for q in questions]
+        others = [
+            replace(c, location=q.copy.destination, without=()) for q, c in zip(questions, counts, strict=True)
+        ]
         with ThreadPoolExecutor(2) as pool:
-            source = pool.submit(self._source.count_windows, there)
-            destination = pool.submit(self._destination.count_windows, list(compress(here, exists)))
-            found = iter(destination.result())
-            counted = [next(found) if is_there else {} for is_there in exists]
-            answers = zip(questions, source.result(), counted, strict=True)
-            return [list(_windows(*answer)) for answer in answers]
+            source = pool.submit(self._source.count_windows, list(compress(counts, there)))
+            destination = pool.submit(self._destination.count_windows, list(compress(others, here)))
+            sides = _spread(source.result(), there), _spread(destination.result(), here)
+            return [list(_windows(*answer)) for answer in zip(questions, *sides, strict=True)]
 
     def narrow(
         self, windows: Iterable[Window], differs: Callable[[Window], bool], is_small: Callable[[Window], bool]
@@ -141,31 +168,34 @@ class Comparer:
         """The windows inside these that still differ, cut until they are small enough, or a second."""
         pending = list(windows)
         while pending:
-            large = []
+            large: list[Question] = []
             for window in pending:
                 step = None if is_small(window) else next_step(window.span.length)
                 if step is None:
                     yield window
+                elif window.by_series:
+                    parts = timeline.cut(window.span, step)
+                    large.extend(Question(window.copy, part, by_series=True) for part in parts)
                 else:
-                    large.append(Question(window.copy, window.span, step, window.by_series))
+                    large.append(Question(window.copy, window.span, step))
             pending = [part for parts in self.count(large) for part in parts if differs(part)]
 
-    def compare_values(self, copy: Copy, span: Span) -> Iterator[Mismatch]:
+    def compare_values(self, copy: Copy, span: Span, read: Counter[str] | None = None) -> Iterator[Mismatch]:
         """Every value in the range that is not the same on both sides, oldest first.
 
         The range must lie inside one shard group on each side where a field has several types. Memory is bounded
-        by a page of each side.
+        by a page of each side. How many values each side had is added to `read`.
         """
-        places = [(self._source, copy.source)]
+        places = [] if copy.target.is_foreign else [("source", self._source, copy.source)]
         if not copy.target.is_new:
-            places.append((self._destination, copy.destination))
+            places.append(("destination", self._destination, copy.destination))
         fields, position, last, follows = tuple(copy.types), span.start, span.start, False
         pace = Pace(span.length, page_rows(len(fields) + len(copy.tags)))
         with ThreadPoolExecutor(2) as pool:
             while position < span.end:
                 window = pace.window(position, span.end)
                 reads = [
-                    pool.submit(c.read_page, where, fields, copy.tags, window, pace.rows) for c, where in places
+                    pool.submit(c.read_page, where, fields, copy.tags, window, pace.rows) for _, c, where in places
                 ]
                 try:
                     pages = [read.result() for read in reads]
@@ -177,13 +207,41 @@ class Comparer:
                     continue
                 position = min(page.span.end for page in pages)
                 pace = pace.after(window, Span(window.start, position), max(page.rows for page in pages))
-                sides = [[_cut(copy, part, position) for part in page.frames] for page in pages]
-                found, equal = mismatches(sides[0], sides[1] if len(sides) > 1 else [], copy.source.measurement)
+                sides: dict[str, list[pd.DataFrame]] = {"source": [], "destination": []}
+                for (side, _, _), page in zip(places, pages, strict=True):
+                    sides[side] = [_cut(copy, part, position) for part in page.frames]
+                    if read is not None:
+                        read[side] += sum(map(frames.count_values, sides[side]))
+                found, equal = mismatches(sides["source"], sides["destination"], copy.source.measurement)
                 for mismatch in found:
                     between = bisect_right(equal, last) < bisect_left(equal, mismatch.time)
                     yield replace(mismatch, is_next=follows and not between)
                     last, follows = mismatch.time, True
                 follows = follows and bisect_right(equal, last) == len(equal)
+
+    def first_copied(self, copies: Sequence[Copy]) -> list[dict[str, int]]:
+        """Field -> its oldest time at the destination, for each copy."""
+        asked = [(i, f) for i, copy in enumerate(copies) for f in copy.types if f in copy.written_types]
+        edges = self._destination.get_edges(
+            "first",
+            [(copies[i].destination, f, copies[i].written_types[f]) for i, f in asked],
+            unknowable=MIN_TIME,
+        )
+        found: list[dict[str, int]] = [{} for _ in copies]
+        for (index, name), edge in zip(asked, edges, strict=True):
+            if edge is not None:
+                found[index][name] = edge
+        return found
+
+    def unkeepable_tags(self, copies: Sequence[Copy]) -> list[tuple[str, ...]]:
+        """The tags of each copy with values that InfluxDB cannot keep, which are therefore never sent."""
+        asked = [(i, tag) for i, copy in enumerate(copies) for tag in copy.tags if influxql.is_quotable(tag)]
+        answers = self._source.get_unkeepable_tags([(copies[i].source, tag) for i, tag in asked])
+        found: list[tuple[str, ...]] = [() for _ in copies]
+        for (index, tag), is_there in zip(asked, answers, strict=True):
+            if is_there:
+                found[index] = (*found[index], tag)
+        return found
 
     def shard_groups(self, copies: Sequence[Copy], now: int) -> list[tuple[Span, ...]]:
         """The source's shard groups of each copy; for a user who may not see them, those there should be."""
@@ -254,9 +312,14 @@ def _unequal_values(time: int, there: Mapping[str, Value], here: Mapping[str, Va
             yield Mismatch(time, name, "different")
 
 
+def _spread(counted: Iterable[Counts], asked: Iterable[bool]) -> list[Counts]:
+    """The answers at the places of the questions that were asked, nothing at the others."""
+    answers = iter(counted)
+    return [next(answers) if is_asked else {} for is_asked in asked]
+
+
 def _windows(question: Question, source: Counts, destination: Counts) -> Iterator[Window]:
     span, step = question.span, question.step
     for start in sorted(source.keys() | destination.keys()):
         window = Span(start, start + step).clip(span.start, span.end) if step else span
-        counts = source.get(start, {}), destination.get(start, {})
-        yield Window(question.copy, window, *counts, by_series=question.by_series)
+        yield weighed(question, window, source.get(start, {}), destination.get(start, {}))

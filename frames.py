@@ -83,6 +83,12 @@ def field_types(frame: pd.DataFrame) -> Mapping[str, str]:
     return {name: FIELD_TYPES[type_] for name, type_ in types.items() if type_ in FIELD_TYPES}
 
 
+def count_values(frame: pd.DataFrame) -> int:
+    """How many field values the frame holds."""
+    fields = [i for i, (kind, _) in enumerate(labels(frame)) if kind == "field"]
+    return int(frame.iloc[:, fields].count().sum())
+
+
 def times(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
     """The time column, nanoseconds."""
     return frame.iloc[:, 0].to_numpy(np.int64)

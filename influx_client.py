@@ -78,6 +78,8 @@ class Count:
     span: Span
     step: int = 0
     by_series: bool = False
+    without: tuple[str, ...] = ()
+    """Tags whose values InfluxDB cannot always keep: series with such values are not counted."""
 
     @property
     def cells(self) -> int:
@@ -280,6 +282,14 @@ class InfluxClient:
         found: list[Counts] = []
         for batch in _batches(counts):
             found.extend(self._count(batch))
+        return found
+
+    def get_unkeepable_tags(self, asked: Sequence[tuple[Location, str]]) -> list[bool]:
+        """Whether each (location, tag) has values that InfluxDB cannot keep (line_protocol says which)."""
+        found: list[bool] = []
+        for begin in range(0, len(asked), STATEMENTS):
+            statements = [influxql.show_unkeepable(*what) for what in asked[begin : begin + STATEMENTS]]
+            found += map(bool, self.query_data("; ".join(statements), statements=len(statements)))
         return found
 
     def _count(self, counts: Sequence[Count]) -> list[Counts]:
@@ -582,7 +592,13 @@ def _count_statement(count: Count, fields: Sequence[str]) -> str:
     span = count.span
     columns = _columns(count, fields)
     return influxql.select_counts(
-        count.location, columns, span.start, span.end, count.step, by_series=count.by_series
+        count.location,
+        columns,
+        span.start,
+        span.end,
+        count.step,
+        by_series=count.by_series,
+        without=count.without,
     )
 
 

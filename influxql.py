@@ -135,10 +135,11 @@ def select_counts(
     step: int = 0,
     *,
     by_series: bool = False,
+    without: Iterable[str] = (),
 ) -> str:
     """How many values each (field, type) has in the range, or in each window of `step` ns since 1970 in it.
 
-    `by_series`: for each series.
+    `by_series`: for each series. `without`: not those series whose values of these tags cannot be kept.
 
     Counting as any number type counts all numbers, counting as string or boolean counts those alone, whatever
     types the shards of the range have; without a value, a column is null and a window has no row.
@@ -147,7 +148,20 @@ def select_counts(
     groups = [f"time({step}ns)"] * bool(step) + ["*"] * by_series
     grouped = f" GROUP BY {', '.join(groups)}" if groups else ""
     filled = " fill(none)" if step else ""
-    return f"SELECT {', '.join(counts)} FROM {_from(location)} WHERE {_where(start, end)}{grouped}{filled}"
+    series = "".join(f" AND {quote(tag)}::tag !~ /{UNKEEPABLE_VALUE}/" for tag in without)
+    return f"SELECT {', '.join(counts)} FROM {_from(location)} WHERE {_where(start, end)}{series}{grouped}{filled}"
+
+
+UNKEEPABLE_VALUE = r"\\$|(^|[^\\])\n|\\\\\n|#!~#"
+"""What line_protocol.tag_value_problem finds, as a regex of InfluxQL's: it has no look-behind."""
+
+
+def show_unkeepable(location: Location, tag: str) -> str:
+    """One value of the tag that InfluxDB cannot keep, if there is any."""
+    return (
+        f"SHOW TAG VALUES ON {quote(location.database)} FROM {_table(location.measurement)} "
+        f"WITH KEY = {quote(tag)} WHERE {quote(tag)}::tag =~ /{UNKEEPABLE_VALUE}/ LIMIT 1"
+    )
 
 
 def kinds(types: Iterable[str]) -> tuple[str, ...]:
@@ -158,9 +172,11 @@ def kinds(types: Iterable[str]) -> tuple[str, ...]:
 
 def show_tag_keys(location: Location) -> str:
     """All tag keys of the measurement, whatever the policy."""
-    name = location.measurement
-    table = quote(name) if is_quotable(name) else exact_regex(name)
-    return f"SHOW TAG KEYS ON {quote(location.database)} FROM {table}"
+    return f"SHOW TAG KEYS ON {quote(location.database)} FROM {_table(location.measurement)}"
+
+
+def _table(measurement: str) -> str:
+    return quote(measurement) if is_quotable(measurement) else exact_regex(measurement)
 
 
 def show_retention_policies(database: str) -> str:

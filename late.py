@@ -1,12 +1,12 @@
 """Late data: which stretches of time the look-back compares, and which of them lack values at the destination."""
 
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from compare import Comparer, Question, Window
 from plan import Copy
-from timeline import DAY, HOUR, Segment, Span
+from timeline import DAY, HOUR, MIN_TIME, Segment, Span
 
 SMALL = 10_000
 """So many values are copied again without looking closer: asking would take as long."""
@@ -26,7 +26,9 @@ class Walk:
     groups: list[Span]
     """Not compared yet, newest first, clipped to what is older than the hours."""
     partial: frozenset[Span] = frozenset()
-    """Those of them whose newer part belongs to the hours."""
+    """Those of them whose newer part is not compared with them."""
+    since: Mapping[str, int] = field(default_factory=dict)
+    """Field -> what is older than this is not wanted at the destination."""
     settled: bool = False
     ahead: int = 2
     lacking: list[Window] = field(default_factory=list)
@@ -42,22 +44,48 @@ class Walk:
 
     def see(self, windows: Sequence[Window]) -> None:
         """Take in what was counted in groups, newest first."""
-        for window in windows:
+        for window in map(self.wanted, windows):
             if window.missing:
                 self.lacking.append(window)
             is_whole = window.span not in self.partial and window.span.end <= self.floor
             if is_whole and window.source and not window.missing:
                 self.settled = True
 
+    def wanted(self, window: Window) -> Window:
+        """The window without the fields that begin later."""
+        lacks = {f: n for f, n in window.lacks.items() if window.span.start >= self.since.get(f, MIN_TIME)}
+        return window if lacks == window.lacks else replace(window, lacks=lacks)
 
-def plan_walk(copy: Copy, groups: Iterable[Span], now: int, lookback: int, earliest: int) -> Walk:
-    """The look-back of a copy whose source has these shard groups; nothing older than `earliest` is compared."""
-    hours = Span(max(now - DAY - (now - DAY) % HOUR, earliest), now + 1)
-    older = [(group, group.clip(earliest, hours.start)) for group in sorted(groups, reverse=True)]
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the look-back goes: at least `lookback`, never before `earliest`, all in nanoseconds.
+
+    `now` is the time of the run; `ahead` is how far the source's newest points lie beyond it.
+    """
+
+    now: int
+    lookback: int
+    earliest: int
+    ahead: int = 0
+
+
+def plan_walk(copy: Copy, groups: Iterable[Span], reach: Reach, since: Mapping[str, int] | None = None) -> Walk:
+    """The look-back of a copy whose source has these shard groups.
+
+    What is newer than the points that were there has just been read as a whole, so only the hours of the last day
+    are compared there. Forecasts that were copied may have hidden points up to as long ago as they reached ahead
+    of their time; today's tell how far that may be, and the look-back goes twice as far.
+    """
+    day = reach.now - DAY
+    hours = Span(max(day - day % HOUR, reach.earliest), reach.now + 1)
+    newest = max((min(start, reach.now) for start in copy.resumed.values()), default=reach.now)
+    until = min(hours.start, newest + 1)
+    older = [(group, group.clip(reach.earliest, until)) for group in sorted(groups, reverse=True)]
     kept = [(whole, part) for whole, part in older if part.length > 0]
     partial = frozenset(part for whole, part in kept if part.end < whole.end)
-    newest = max((min(start, now) for start in copy.resumed.values()), default=now)
-    return Walk(copy, hours, newest - lookback, [part for _, part in kept], partial)
+    floor = newest - reach.lookback - 2 * reach.ahead
+    return Walk(copy, hours, floor, [part for _, part in kept], partial, since or {})
 
 
 def find_late(comparer: Comparer, walks: Sequence[Walk]) -> list[Window]:
@@ -68,16 +96,17 @@ def find_late(comparer: Comparer, walks: Sequence[Walk]) -> list[Window]:
     asked = [(walk, Question(walk.copy, walk.hours, HOUR)) for walk in walks]
     answers = comparer.count([question for _, question in asked])
     for (walk, _), windows in zip(asked, answers, strict=True):
-        walk.lacking.extend(window for window in windows if window.missing)
+        walk.lacking.extend(w for w in map(walk.wanted, windows) if w.missing)
     active = list(walks)
     while active:
         batch = [(walk, group) for walk in active for group in walk.next_groups()]
         _count_groups(comparer, batch)
         active = [walk for walk in active if walk.groups and not walk.settled]
     _count_groups(comparer, [(walk, random.choice(walk.groups)) for walk in walks if walk.groups])  # noqa: S311
+    wanted = {walk.copy.source: walk.wanted for walk in walks}
     lacking = [window for walk in walks for window in walk.lacking]
-    narrowed = comparer.narrow(lacking, lambda window: window.missing > 0, _is_small)
-    return sorted(narrowed, key=lambda window: window.span)
+    narrowed = comparer.narrow(lacking, lambda w: wanted[w.copy.source](w).missing > 0, _is_small)
+    return sorted((wanted[w.copy.source](w) for w in narrowed), key=lambda window: window.span)
 
 
 def _is_small(window: Window) -> bool:

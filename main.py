@@ -144,8 +144,8 @@ def verify(arguments: argparse.Namespace) -> int:
 
     Returns 0 when all is equal, 1 when something differs, 2 when something could not be checked.
     """
-    from verdict import as_json, exit_code, unchecked  # noqa: PLC0415 -- they need the heavy libraries
-    from verify import verify_jobs  # noqa: PLC0415
+    from repair import verify_jobs  # noqa: PLC0415 -- it needs the heavy libraries
+    from verdict import as_json, exit_code, unchecked  # noqa: PLC0415
 
     scope, ask = _scope(arguments), None
     if arguments.command == "repair":
@@ -285,16 +285,26 @@ def _command(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns 0 for success, 1 for a failed job or an invalid file, 2 for wrong usage."""
+    """Run the command line; returns 0 for success, 1 for a failed job or an invalid file, 2 for wrong usage.
+
+    `verify` and `repair` return 2 for whatever keeps them from comparing: it must not look like a difference.
+    """
     setup_logging("main")
     arguments = parse_arguments(argv, os.environ)
-    with error_boundary():
+    with error_boundary() as outcome:
         try:
             return _command(arguments, os.environ)
         except UsageError as error:
             logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
+            _print_unchecked(arguments, str(error))
             return USAGE
-    return FAILURE
+    _print_unchecked(arguments, outcome.problem)
+    return USAGE if arguments.command in ("verify", "repair") else FAILURE
+
+
+def _print_unchecked(arguments: argparse.Namespace, problem: str) -> None:
+    if arguments.json:
+        sys.stdout.write(json.dumps({"result": "not checked", "problem": problem, "jobs": []}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -28,12 +28,14 @@ class Target:
     destination: Policy
     groups: tuple[Span, ...] | None
     """Shard groups of the source; None when the user may not see them."""
-    written_groups: tuple[Span, ...]
-    """Shard groups of the destination, as far as the user may see them."""
+    written_groups: tuple[Span, ...] | None
+    """Shard groups of the destination; None when the user may not see them."""
     written_types: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Measurement -> field -> its types at the destination."""
     is_new: bool = False
     """Whether the destination lacked it."""
+    is_foreign: bool = False
+    """Whether the source lacks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Copy:
     resumed: Mapping[str, int] = field(default_factory=dict)
     """Field -> its newest time at the destination, of the fields that are there, not counting forecasts."""
     refusals: tuple[Refusal, ...] = ()
+    unkeepable: tuple[str, ...] = ()
+    """Tags with values that InfluxDB cannot keep; series that have them are not looked for at the destination."""
 
     @property
     def destination(self) -> Location:
@@ -217,7 +221,7 @@ class Planner:
             policy,
             there,
             None,
-            self._groups(self._destination, target, policy) or (),
+            self._groups(self._destination, target, policy),
             self._destination.get_field_keys(target, policy.name),
         )
 
@@ -232,7 +236,10 @@ class Planner:
 
     def plan(self, database: str, target: Target, tags: Mapping[str, tuple[str, ...]]) -> list[Copy]:
         """Every measurement that has something to copy in this policy."""
-        copies = self._selected(database, target, self._source.get_field_keys(database, target.source.name), tags)
+        found = self._source.get_field_keys(database, target.source.name)
+        limits = self._options.range
+        span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
+        copies = self._selected(database, target, found, tags, span)
         if self._options.range is not None:
             copies = [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
         else:
@@ -247,18 +254,22 @@ class Planner:
         target: Target,
         found: Mapping[str, Mapping[str, tuple[str, ...]]],
         tags: Mapping[str, tuple[str, ...]],
+        span: Span,
     ) -> list[Copy]:
-        """The wanted ones among these measurements and fields, without those that InfluxDB cannot keep."""
+        """The wanted ones among these measurements and fields, without those that InfluxDB cannot keep.
+
+        Of these the values in `span` are counted.
+        """
         copies = [
             self._select(Location(database, target.source.name, m), target, found[m], tags.get(m, ()))
             for m in sorted(found)
             if self._is_wanted(m)
         ]
-        return [self._without_unkeepable(c) for c in copies if c.types]
+        return [self._without_unkeepable(c, span) for c in copies if c.types]
 
-    def compared(self, database: str, target: Target) -> list[Copy]:
+    def compared(self, database: str, target: Target, span: Span) -> list[Copy]:
         """Every measurement that one of the sides has in this policy, with the fields and tags of both."""
-        there = self._source.get_field_keys(database, target.source.name)
+        there = {} if target.is_foreign else self._source.get_field_keys(database, target.source.name)
         tags = self._source.get_tag_keys(database)
         more = {} if target.is_new else self._destination.get_tag_keys(target.database)
         copies = self._selected(
@@ -269,9 +280,16 @@ class Planner:
                 for m in there.keys() | target.written_types.keys()
             },
             _united(tags, more),
+            span,
         )
-        target = replace(target, groups=self._groups(self._source, database, target.source))
-        return [replace(copy, target=target) for copy in copies]
+        groups = () if target.is_foreign else self._groups(self._source, database, target.source)
+        return [replace(copy, target=replace(target, groups=groups)) for copy in copies]
+
+    def foreign(self, name: str, target: str) -> list[Target]:
+        """The retention policies that only the destination has."""
+        known = {policy.name for policy in self._policies(name)}
+        others = [policy for policy in self._there(target).values() if policy.name not in known]
+        return [replace(self._target(target, p, p), groups=(), is_foreign=True) for p in others]
 
     def after_copying(self, database: str, target: Target) -> Target:
         """The policy as both servers show it now."""
@@ -291,25 +309,27 @@ class Planner:
         rules = specific.fields if specific else FieldRules()
         return Copy(source, target, get_fields_to_backup(types, rules), tags, rules)
 
-    def _without_unkeepable(self, copy: Copy) -> Copy:
+    def _without_unkeepable(self, copy: Copy, span: Span) -> Copy:
         """The copy without the names that InfluxDB cannot keep; they are counted instead of sent."""
         reason = line_protocol.measurement_problem(copy.source.measurement)
         if reason:
-            return replace(copy, types={}, refusals=(self._refusal(copy, "measurement", copy.types, reason),))
+            return replace(
+                copy, types={}, refusals=(self._refusal(copy, "measurement", copy.types, reason, span),)
+            )
         reasons = {name: line_protocol.field_problem(name) for name in copy.types}
         return replace(
             copy,
             types={name: types for name, types in copy.types.items() if not reasons[name]},
             refusals=tuple(
-                self._refusal(copy, f"field {influxql.printable(name)!r}", {name: copy.types[name]}, why)
+                self._refusal(copy, f"field {influxql.printable(name)!r}", {name: copy.types[name]}, why, span)
                 for name, why in reasons.items()
                 if why
             ),
         )
 
-    def _refusal(self, copy: Copy, what: str, types: Mapping[str, tuple[str, ...]], reason: str) -> Refusal:
-        limits = self._options.range
-        span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
+    def _refusal(
+        self, copy: Copy, what: str, types: Mapping[str, tuple[str, ...]], reason: str, span: Span
+    ) -> Refusal:
         return Refusal(what, reason, sum(self._source.count_values(copy.source, types, span).values()))
 
     def _resume(self, copies: Sequence[Copy]) -> list[Copy]:

@@ -45,6 +45,12 @@ def halves(span: Span) -> tuple[Span, Span]:
     return Span(span.start, middle), Span(middle, span.end)
 
 
+def cut(span: Span, step: int) -> tuple[Span, ...]:
+    """The windows of `step` nanoseconds since 1970 that make up a stretch."""
+    first = span.start - span.start % step
+    return tuple(Span(s, s + step).clip(span.start, span.end) for s in range(first, span.end, step))
+
+
 def shard_grid(first: int, last: int, duration: int) -> tuple[Span, ...]:
     """The shard groups that a policy's shard duration makes between two points, both included."""
     start = first - (first - _YEAR_ONE) % duration

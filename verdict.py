@@ -28,6 +28,11 @@ class Scope:
     seconds: float | None = None
     """For how long at most; windows are taken in random order then."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is compared, from the beginning."""
+        return self.start is None and self.share == 1 and self.seconds is None
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -79,7 +84,9 @@ class Verdict:
         """The result in a word."""
         if self.differences:
             return "DIFFERENT"
-        return "NOT CHECKED" if self.problems or (self.of and not self.windows) else "equal"
+        if self.problems:
+            return "NOT CHECKED"
+        return "left out" if self.of and not self.windows else "equal"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,24 @@
-"""`main.py verify` and `repair`: whether both sides of a job hold the same, and copying again what differs."""
+"""Whether both sides of a job hold the same: counted, or value by value."""
 
 import logging
 import random
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from itertools import chain
-from types import FrameType
+from dataclasses import dataclass, field
 
 import timeline
-from answers import InfluxError
-from backup import BackupManager
+from answers import AccessDenied, InfluxError
+from backup import describe
 from compare import Comparer, Mismatch, Question, Window, comparable_types
 from config import Config
 from influx_client import COUNT_CELLS, InfluxClient
 from influxql import printable
 from plan import Copy, Planner, Target, comparable_since
-from report import MeasurementResult
 from stopping import StopRequest
-from timeline import END_OF_TIME, MIN_TIME, MINUTE, Segment, Span
-from verdict import Difference, JobVerdict, Scope, Verdict, table, unchecked
-from worker import connect
+from timeline import END_OF_TIME, MIN_TIME, MINUTE, Span
+from verdict import Difference, JobVerdict, Scope, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +28,7 @@ LAG = MINUTE
 SETTLE = 3.0
 """Seconds before a difference is looked at again, so that writes on their way can arrive."""
 
-SMALL = 1000
+SMALL = 100
 """A window of so many values is not cut into smaller ones to find where it differs."""
 
 MOST = 1000
@@ -44,7 +39,7 @@ BATCH = 200
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
     """What has been seen of one measurement so far."""
 
     copy: Copy
@@ -57,11 +52,9 @@ class _Tally:
     problems: list[str] = field(default_factory=list)
 
     def verdict(self) -> Verdict:
-        lost = tuple(
-            Difference(Span(MIN_TIME, END_OF_TIME - 1), (r.name,), missing=r.points)
-            for r in self.copy.refusals
-            if r.points
-        )
+        """The same as a value. Names that cannot be kept are missing over the whole time."""
+        span = Span(self.spans[0].start, self.spans[-1].end) if self.spans else Span(MIN_TIME, END_OF_TIME)
+        lost = tuple(Difference(span, (r.name,), missing=r.points) for r in self.copy.refusals if r.points)
         return Verdict(
             str(self.copy.source),
             self.source,
@@ -74,22 +67,21 @@ class _Tally:
 
 
 class Verifier:
-    """Compares the two servers of one job; `repair` copies what the last comparison found."""
+    """Compares the two servers of one job. `tallies` hold what was found of each measurement."""
 
     def __init__(
         self, config: Config, source: InfluxClient, destination: InfluxClient, scope: Scope, stopping: StopRequest
     ) -> None:
-        self._config = config
         self._job = config.job
         self._source = source
         self._destination = destination
-        self._scope = scope
+        self.scope = scope
         self._stopping = stopping
-        self._now = time.time_ns()
-        self._planner = Planner(config.job, source, destination, self._now)
+        self.now = time.time_ns()
+        self._planner = Planner(config.job, source, destination, self.now)
         self._comparer = Comparer(source, destination)
         self._problems: list[str] = []
-        self._tallies: list[_Tally] = []
+        self.tallies: list[Tally] = []
         self._begun = time.monotonic()
 
     # ------------------------------------------------------------ comparing
@@ -100,7 +92,7 @@ class Verifier:
             self._problems.append("source.group_by: means cannot be compared with the points they stand for")
             return self._verdict()
         try:
-            self._tallies = [_Tally(copy, spans) for copy, spans in self._plan()]
+            self.tallies = [Tally(copy, spans) for copy, spans in self._plan()]
             suspects = self._first_look()
             if suspects and not self._stopping.is_set():
                 self._stopping.wait(SETTLE)
@@ -112,17 +104,17 @@ class Verifier:
         return self._verdict()
 
     def _verdict(self) -> JobVerdict:
-        how = "every value" if self._scope.full else "counts"
-        measurements = tuple(tally.verdict() for tally in self._tallies)
+        how = "every value" if self.scope.full else "counts"
+        measurements = tuple(tally.verdict() for tally in self.tallies)
         seconds = time.monotonic() - self._begun
         return JobVerdict(self._job.name, self._span(), how, measurements, tuple(self._problems), seconds)
 
     def _span(self) -> Span:
         """The times to compare, before retention policies are looked at."""
         limits = self._job.options.range
-        start, end = (limits.start, limits.end) if limits else (self._planner.fallback or MIN_TIME, END_OF_TIME)
-        start = start if self._scope.start is None else self._scope.start
-        end = min(end, self._now - LAG) if self._scope.end is None else self._scope.end
+        start, end = (limits.start, limits.end) if limits else (MIN_TIME, END_OF_TIME)
+        start = start if self.scope.start is None else self.scope.start
+        end = min(end, self.now - LAG) if self.scope.end is None else self.scope.end
         return Span(start, max(start, end))
 
     def _plan(self) -> Iterator[tuple[Copy, tuple[Span, ...]]]:
@@ -130,72 +122,96 @@ class Verifier:
         names = [d.name for d in self._job.source.databases] or self._source.get_databases()
         for name in names:
             try:
-                for target in self._planner.foresee(name, self._job.source.destination_name(name)):
-                    yield from self._plan_policy(name, target)
+                target = self._job.source.destination_name(name)
+                policies = [*self._planner.foresee(name, target), *self._planner.foreign(name, target)]
+                self._check_sight(target, policies)
+                for policy in policies:
+                    yield from self._plan_policy(name, policy)
             except InfluxError as error:
                 self._problems.append(f"database {name}: {error}")
 
-    def _plan_policy(self, database: str, target: Target) -> Iterator[tuple[Copy, tuple[Span, ...]]]:
-        copies = self._planner.compared(database, target)
-        span = self._span()
-        if self._scope.start is None:
-            span = span.clip(comparable_since(target, self._now), END_OF_TIME)
-        for copy, groups in zip(copies, self._comparer.shard_groups(copies, self._now), strict=True):
-            spans = timeline.data_spans((*groups, *target.written_groups), self._now, exact=True)
-            if not target.written_groups and not target.is_new:
-                spans = timeline.with_gaps(spans)
-            yield copy, timeline.calculate_date_ranges(span.start, span.end, spans)
+    def _check_sight(self, target: str, policies: Sequence[Target]) -> None:
+        """What the user may not see must not be taken for missing."""
+        if any(policy.is_new for policy in policies) and target not in self._destination.get_databases():
+            try:
+                self._destination.check_admin()
+            except AccessDenied as error:
+                raise AccessDenied(f"{target} is not there, or the user may not see it ({error})") from error
 
-    def _questions(self) -> list[tuple[_Tally, Question]]:
+    def _plan_policy(self, database: str, target: Target) -> Iterator[tuple[Copy, tuple[Span, ...]]]:
+        span = self._span()
+        if self.scope.start is None:
+            span = span.clip(comparable_since(target, self.now), END_OF_TIME)
+        copies = self._planner.compared(database, target, span)
+        known: dict[tuple[int, tuple[Span, ...]], tuple[Span, ...]] = {}
+        for copy, groups, start in zip(
+            copies, self._comparer.shard_groups(copies, self.now), self._starts(copies, span), strict=True
+        ):
+            if (start, groups) not in known:
+                known[start, groups] = self._windows(copy, groups, Span(start, span.end))
+            yield copy, known[start, groups]
+
+    def _windows(self, copy: Copy, groups: Sequence[Span], span: Span) -> tuple[Span, ...]:
+        target = copy.target
+        spans = timeline.data_spans((*groups, *(target.written_groups or ())), self.now, exact=True)
+        if target.groups is None or target.written_groups is None:
+            spans = timeline.with_gaps(spans)
+        return timeline.calculate_date_ranges(span.start, span.end, spans)
+
+    def _starts(self, copies: Sequence[Copy], span: Span) -> list[int]:
+        """From when each copy is compared: with `fallback_days`, from its first point at the destination."""
+        if self.scope.start is not None or self._planner.fallback is None:
+            return [span.start] * len(copies)
+        first = self._comparer.first_copied(copies)
+        return [max(span.start, min(times.values(), default=self._planner.fallback)) for times in first]
+
+    def _questions(self) -> list[tuple[Tally, Span]]:
         """The windows to look at: all, or a random share of them."""
-        asked = []
-        for tally in self._tallies:
+        asked: list[tuple[Tally, Span]] = []
+        for tally in self.tallies:
             problem = self._cannot_compare(tally.copy)
             tally.problems += problem
             tally.of = len(tally.spans)
-            if not problem or not self._scope.full:
-                asked += [(tally, Question(tally.copy, span)) for span in tally.spans]
-        count = max(1, round(len(asked) * self._scope.share))
+            if not problem or not self.scope.full:
+                asked += [(tally, span) for span in tally.spans]
+        count = max(1, round(len(asked) * self.scope.share))
         if count < len(asked):
             asked = random.sample(asked, count)
-        elif self._scope.seconds is not None:
+        elif self.scope.seconds is not None:
             random.shuffle(asked)
         return asked
 
     def _cannot_compare(self, copy: Copy) -> list[str]:
         """Why some fields of this measurement cannot be compared."""
-        if not self._scope.full:
+        if not self.scope.full:
             names = sorted(copy.types.keys() - comparable_types(copy).keys())
             shown = ", ".join(map(printable, names))
             return [f"{copy.source}: counting cannot tell apart the types of {shown}; use --full"] * bool(names)
-        hidden = copy.target.groups is None or (not copy.target.written_groups and not copy.target.is_new)
+        hidden = copy.target.groups is None or (copy.target.written_groups is None and not copy.target.is_new)
         if copy.is_mixed and hidden:
             return [f"{copy.source}: fields of several types, and the user may not see shard groups; use an admin"]
         return []
 
-    def _first_look(self) -> list[tuple[_Tally, Window]]:
+    def _first_look(self) -> list[tuple[Tally, Window]]:
         """Count everything; in full, compare the values. Returns the windows that differ."""
-        suspects: list[tuple[_Tally, Window]] = []
+        suspects: list[tuple[Tally, Window]] = []
         questions = self._questions()
-        width = max((len(question.copy.types) for _, question in questions), default=1)
+        width = max((len(tally.copy.types) for tally, _ in questions), default=1)
         size = max(1, min(BATCH, COUNT_CELLS // width))
         for begin in range(0, len(questions), size):
             if self._is_over():
                 break
             suspects += self._look_at(questions[begin : begin + size])
-        if questions and not any(tally.windows for tally in self._tallies):
-            self._problems.append("there was no time to compare anything")
+        if not any(tally.windows for tally in self.tallies):
+            self._problems.append("there was no time to compare anything" if questions else "nothing to compare")
         return suspects
 
     def _is_over(self) -> bool:
-        limit = self._scope.seconds
+        limit = self.scope.seconds
         return self._stopping.is_set() or (limit is not None and time.monotonic() - self._begun > limit)
 
-    def _look_at(self, batch: Sequence[tuple[_Tally, Question]]) -> Iterator[tuple[_Tally, Window]]:
-        answers = self._comparer.count([question for _, question in batch])
-        windows = [
-            found[0] if found else Window(q.copy, q.span) for (_, q), found in zip(batch, answers, strict=True)
-        ]
+    def _look_at(self, batch: Sequence[tuple[Tally, Span]]) -> Iterator[tuple[Tally, Window]]:
+        windows = self._count([Question(tally.copy, span) for tally, span in batch])
         with ThreadPoolExecutor(self._job.options.parallel_workers) as pool:
             for (tally, _), window, differs in zip(batch, windows, pool.map(self._differs, windows), strict=True):
                 if differs is not None:
@@ -205,75 +221,75 @@ class Verifier:
                 if differs:
                     yield tally, window
 
+    def _count(self, questions: Sequence[Question]) -> list[Window]:
+        """One window for each question, whether it holds values or not."""
+        answers = self._comparer.count(questions)
+        return [found[0] if found else Window(q.copy, q.span) for q, found in zip(questions, answers, strict=True)]
+
     def _differs(self, window: Window) -> bool | None:
         """Whether the two sides differ in it; None when there was no time to look."""
         if _is_unequal(window):
             return True
-        if not self._scope.full or (_is_clear(window.copy) and not window.values):
+        if not self.scope.full or (_is_clear(window.copy) and not window.values):
             return False
         if self._is_over():
             return None
-        return next(self._comparer.compare_values(window.copy, window.span), None) is not None
+        read: Counter[str] = Counter()
+        if next(self._comparer.compare_values(window.copy, window.span, read), None) is not None:
+            return True
+        return not _adds_up(window, read)
 
-    def _second_look(self, suspects: Sequence[tuple[_Tally, Window]]) -> None:
-        """What still differs, as narrow as it can be told."""
+    def _second_look(self, suspects: Sequence[tuple[Tally, Window]]) -> None:
+        """What still differs, as narrow as it can be told. Without time or answers, as it was at first."""
         for tally, windows in _by_tally(suspects):
-            # by series, because more values of one can hide that another lacks some
-            questions = [Question(w.copy, w.span, by_series=True) for w in windows]
-            again = list(chain.from_iterable(self._comparer.count(questions)))
-            found: Iterator[Difference]
-            if self._scope.full:
-                found = chain.from_iterable(map(self._mismatches, again))
-            else:
-                unequal = filter(_is_unequal, again)
-                narrowed = self._comparer.narrow(unequal, _is_unequal, lambda window: window.values <= SMALL)
-                found = iter(sorted(map(_difference, narrowed), key=lambda d: d.span))
-            tally.differences = join(found)
+            if self._is_over():
+                tally.differences = join(map(_difference, windows))
+                continue
+            try:
+                tally.differences = join(self._confirmed(tally, windows))
+            except InfluxError as error:
+                tally.differences = join(map(_difference, windows))
+                tally.problems.append(f"{tally.copy.source}: {error}")
 
-    def _mismatches(self, window: Window) -> Iterator[Difference]:
+    def _confirmed(self, tally: Tally, windows: Sequence[Window]) -> Iterator[Difference]:
+        for before in windows:
+            (window,) = self._count([Question(before.copy, before.span)])
+            if self.scope.full:
+                yield from self._mismatches(tally, window)
+            elif _is_unequal(window):
+                closer = self._by_series(window)
+                found = self._comparer.narrow(closer, _is_unequal, _is_small)
+                yield from sorted(map(_difference, found), key=lambda difference: difference.span)
+
+    def _by_series(self, window: Window) -> list[Window]:
+        """The window counted series by series, where more values of one can hide that another lacks some."""
+        if window.by_series or not (window.source and window.destination):
+            return [window]
+        return self._count([Question(window.copy, window.span, by_series=True)])
+
+    def _mismatches(self, tally: Tally, window: Window) -> Iterator[Difference]:
         """What differs in a window, value by value, unless it is plain that one side lacks all of it."""
         if _is_clear(window.copy) and not (window.source and window.destination):
-            return iter([_difference(window)] if window.values else [])
-        return stretches(self._comparer.compare_values(window.copy, window.span))
-
-    # ------------------------------------------------------------ repairing
-
-    def repairs(self) -> list[str]:
-        """What a repair would copy, a line for each measurement."""
-        lines = []
-        for tally in self._tallies:
-            found = _repairable(tally.differences)
-            if found:
-                values = sum(d.missing + d.different for d in found)
-                lines.append(
-                    printable(f"  {tally.copy.source}: {values:,} values in {len(found):,} stretches of time")
-                )
-        return lines
-
-    def repair(self) -> list[MeasurementResult]:
-        """Copy the stretches in which the destination lacks values or has others. Deletes nothing."""
-        manager = BackupManager(
-            self._config, self._source, self._destination, now=self._now, stopping=self._stopping
-        )
-        work = [
-            (tally, [Segment(d.fields, d.span) for d in _repairable(tally.differences)]) for tally in self._tallies
-        ]
-        work = [(tally, segments) for tally, segments in work if segments]
-        prepared: dict[tuple[str, str], Target] = {}
-        for tally, _ in work:
-            copy, key = tally.copy, (tally.copy.source.database, tally.copy.source.policy)
-            if key not in prepared:
-                self._planner.prepare(copy.source.database, copy.target.database)
-                prepared[key] = self._planner.after_copying(copy.source.database, copy.target)
-            tally.copy = replace(copy, target=prepared[key])
-        with ThreadPoolExecutor(self._job.options.parallel_workers) as pool:
-            return list(
-                pool.map(lambda one: manager.copy_segments(replace(one[0].copy, refusals=()), one[1]), work)
+            if window.values:
+                yield _difference(window)
+            return
+        read: Counter[str] = Counter()
+        found = False
+        for difference in stretches(self._comparer.compare_values(window.copy, window.span, read)):
+            found = True
+            yield difference
+        if not found and not _adds_up(window, read):
+            tally.problems.append(
+                f"{tally.copy.source}: counted {sum(window.source.values()):,} values at the source and "
+                f"{sum(window.destination.values()):,} at the destination, but {read['source']:,} and "
+                f"{read['destination']:,} can be read in {describe(window.span)}"
             )
+
+    # ------------------------------------------------------------ after a repair
 
     def verify_again(self) -> JobVerdict:
         """Look again at what differed."""
-        for tally in self._tallies:
+        for tally in self.tallies:
             spans = [difference.span for difference in tally.differences]
             before, tally.differences = tally.differences, []
             suspects = [(tally, Window(tally.copy, span)) for span in spans]
@@ -286,12 +302,25 @@ class Verifier:
         return self._verdict()
 
 
-def _by_tally(suspects: Iterable[tuple[_Tally, Window]]) -> Iterator[tuple[_Tally, list[Window]]]:
-    found: dict[int, tuple[_Tally, list[Window]]] = {}
+def _by_tally(suspects: Iterable[tuple[Tally, Window]]) -> Iterator[tuple[Tally, list[Window]]]:
+    found: dict[int, tuple[Tally, list[Window]]] = {}
     for tally, window in suspects:
         found.setdefault(id(tally), (tally, []))[1].append(window)
     for tally, windows in found.values():
         yield tally, sorted(windows, key=lambda window: window.span)
+
+
+def _adds_up(window: Window, read: Counter[str]) -> bool:
+    """Whether all values that were counted could be read: where shard groups overlap, queries drop some."""
+    counted = (sum(window.source.values()), sum(window.destination.values()))
+    return not _is_clear(window.copy) or counted == (read["source"], read["destination"])
+
+
+def _is_small(window: Window) -> bool:
+    """Whether a window need not be narrowed: one side has nothing, or lacks most, or there is little in it."""
+    if window.extra and window.missing:
+        return False
+    return 2 * max(window.missing, window.extra) >= window.values or window.values <= SMALL
 
 
 def _is_clear(copy: Copy) -> bool:
@@ -307,10 +336,6 @@ def _difference(window: Window) -> Difference:
     keys = window.source.keys() | window.destination.keys()
     unequal = {key[0] for key in keys if window.source.get(key, 0) != window.destination.get(key, 0)}
     return Difference(window.span, tuple(sorted(unequal)), missing=window.missing, extra=window.extra)
-
-
-def _repairable(differences: Iterable[Difference]) -> tuple[Difference, ...]:
-    return tuple(d for d in differences if d.missing or d.different)
 
 
 def stretches(mismatches: Iterable[Mismatch]) -> Iterator[Difference]:
@@ -355,56 +380,3 @@ def _joined(one: Difference, other: Difference) -> Difference:
         one.extra + other.extra,
         one.different + other.different,
     )
-
-
-def verify_jobs(
-    configs: Sequence[Config], scope: Scope, ask: Callable[[], bool] | None, *, quiet: bool
-) -> list[JobVerdict]:
-    """What each job's comparison found, printed unless `quiet`.
-
-    With `ask` (whether to go on) what differs is copied.
-
-    SIGINT and SIGTERM end it early, which counts as not checked.
-    """
-    stopping = StopRequest()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.requested = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    verdicts = []
-    for config in configs:
-        try:
-            verdicts.append(_verify_job(config, scope, stopping, ask, quiet=quiet))
-        except InfluxError as error:
-            verdicts.append(unchecked(config.job.name, str(error)))
-            _print(table(verdicts[-1]), quiet=quiet)
-    return verdicts
-
-
-def _verify_job(
-    config: Config, scope: Scope, stopping: StopRequest, ask: Callable[[], bool] | None, *, quiet: bool
-) -> JobVerdict:
-    source = connect(config, config.job.source, "source", stopping)
-    destination = connect(config, config.job.destination, "destination", stopping)
-    verifier = Verifier(config, source, destination, scope, stopping)
-    verdict = verifier.verify()
-    _print(table(verdict), quiet=quiet)
-    plan = verifier.repairs()
-    if ask is None or not plan or stopping.is_set():
-        return verdict
-    _print("\n".join((f"{config.job.name}: repair copies these, and deletes nothing", *plan)), quiet=quiet)
-    if not ask():
-        return verdict
-    for result in verifier.repair():
-        for problem in result.problems:
-            logger.error("%s", problem)
-    again = verifier.verify_again()
-    _print(table(again), quiet=quiet)
-    return again
-
-
-def _print(text: str, *, quiet: bool) -> None:
-    if not quiet:
-        sys.stdout.write(text + "\n")

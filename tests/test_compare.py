@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import frames
-from compare import Mismatch, Window, comparable_types, mismatches, next_step
+from compare import Mismatch, Question, comparable_types, mismatches, next_step, weighed
 from config import FieldRules
 from influxql import Location, Policy
 from plan import Copy, Target
@@ -50,10 +50,12 @@ def test_windows_get_smaller_step_by_step(length: int, step: int | None) -> None
     assert next_step(length) == step
 
 
-def test_a_window_counts_missing_and_extra_values_apart() -> None:
+def test_missing_and_extra_values_of_a_window_are_told_apart() -> None:
     """What one field or series has too many does not make up for what another lacks."""
     a, b, c = ("v", (("h", "a"),)), ("v", (("h", "b"),)), ("w", ())
-    window = Window(copy({}), Span(0, 1), {a: 5, b: 1, c: 2}, {a: 3, b: 4})
+    window = weighed(Question(copy({}), Span(0, 1)), Span(0, 1), {a: 5, b: 1, c: 2}, {a: 3, b: 4})
+    assert (window.source, window.destination) == ({"v": 6, "w": 2}, {"v": 7})
+    assert (window.lacks, window.exceeds) == ({"v": 2, "w": 2}, {"v": 3})
     assert (window.missing, window.extra, window.lacking, window.values) == (4, 3, ("v", "w"), 8)
 
 

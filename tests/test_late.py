@@ -2,9 +2,9 @@
 
 import pytest
 
-from compare import Window
+from compare import Question, Window, weighed
 from influxql import Location, Policy
-from late import Walk, plan_walk, segments
+from late import Reach, Walk, plan_walk, segments
 from plan import Copy, Target, comparable_since
 from timeline import DAY, HOUR, MIN_TIME, Segment, Span
 
@@ -24,13 +24,13 @@ COPY = Copy(Location("db", "autogen", "m"), target(), {"v": ("float",), "w": ("f
 
 def window(span: Span, source: int, destination: int, field: str = "v") -> Window:
     """So many values on each side."""
-    return Window(COPY, span, {(field, ()): source}, {(field, ()): destination})
+    return weighed(Question(COPY, span), span, {(field, ()): source}, {(field, ()): destination})
 
 
-def walk(lookback: int = DAY, earliest: int = MIN_TIME, **starts: int) -> Walk:
+def walk(lookback: int = DAY, earliest: int = MIN_TIME, ahead: int = 0, **starts: int) -> Walk:
     """The walk of a copy whose fields resume there."""
     copy = Copy(COPY.source, COPY.target, COPY.types, (), resumed=starts)
-    return plan_walk(copy, GROUPS, NOW, lookback, earliest)
+    return plan_walk(copy, GROUPS, Reach(NOW, lookback, earliest, ahead))
 
 
 def test_the_last_day_is_compared_by_hours_and_what_is_older_by_shard_groups() -> None:
@@ -47,6 +47,27 @@ def test_the_lookback_counts_from_the_newest_point_that_was_there() -> None:
     assert walk(v=NOW - 10 * WEEK, w=NOW - 12 * WEEK).floor == NOW - 10 * WEEK - DAY
     assert walk(v=NOW + WEEK).floor == NOW - DAY
     assert walk().floor == NOW - DAY
+
+
+def test_forecasts_make_it_reach_twice_as_far_back_as_they_reach_ahead() -> None:
+    """They may have hidden points since the last run before they were copied, whenever that was."""
+    assert walk(v=NOW, ahead=WEEK).floor == NOW - DAY - 2 * WEEK
+    assert walk(v=NOW - 9 * WEEK, ahead=WEEK).floor == NOW - 9 * WEEK - DAY - 2 * WEEK
+
+
+def test_what_was_read_by_this_run_is_not_counted_again() -> None:
+    """Between the newest points that were there and the last day there is nothing to compare."""
+    planned = walk(v=990 * WEEK + 5)
+    assert planned.groups[0] == Span(990 * WEEK, 990 * WEEK + 6)
+    assert planned.groups[0] in planned.partial
+
+
+def test_windows_before_a_field_began_are_not_lacking() -> None:
+    """With `fallback_days`, a field begins at the destination where its copy began."""
+    planned = walk(v=NOW)
+    planned.since = {"v": GROUPS[5].start}
+    planned.see([window(GROUPS[4], 5, 0), window(GROUPS[5], 5, 0), window(GROUPS[4], 5, 0, "w")])
+    assert [(w.span, w.lacking) for w in planned.lacking] == [(GROUPS[5], ("v",)), (GROUPS[4], ("w",))]
 
 
 def test_nothing_is_compared_that_a_policy_may_have_given_up() -> None:

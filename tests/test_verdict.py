@@ -56,7 +56,7 @@ def test_the_table_shows_numbers_differences_and_what_was_not_checked() -> None:
 def test_nothing_compared_is_not_equal() -> None:
     """The words never say more than what was done."""
     nothing = Verdict("db.autogen.m", windows=0, of=4)
-    assert nothing.word == "NOT CHECKED"
+    assert nothing.word == "left out"
     assert "equal" not in conclusion(unchecked("job", "down"))
     part = Verdict("db.autogen.m", 5, 5, 1, 4)
     assert conclusion(JobVerdict("job", ALL, measurements=(part,))) == "equal: 5 values (1 of 4 windows compared)"

@@ -73,7 +73,7 @@ def _status(status: int, *, carried_out: bool = False) -> Callable[[random.Rando
 _LOST = "reset|aborted|closed|broken|incomplete|IncompleteRead|Connection"
 _SILENT = "no byte received for too long"
 _CUT = "ended|not msgpack|not a document"
-_FOREIGN = "not InfluxDB's; is a proxy in the way"
+_FOREIGN = "is a proxy in the way"
 
 COMMON = {
     "reset before the request": Kind(lambda _: reset_request(0), _LOST),

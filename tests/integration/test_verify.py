@@ -11,6 +11,8 @@ import pytest
 
 import verify
 from config import Config
+from repair import Repairer
+from report import MeasurementResult
 from stopping import StopRequest
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, job_config, run_main, write_job
 from tests.support.servers import InfluxServer
@@ -27,18 +29,31 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "SETTLE", 0.0)
 
 
-def verifier(pair: Pair, scope: Scope, sections: Mapping[str, Any] | None = None) -> Verifier:
-    """One for the pair's job."""
+def tools(
+    pair: Pair, scope: Scope | None = None, sections: Mapping[str, Any] | None = None
+) -> tuple[Verifier, Repairer]:
+    """What `verify` and `repair` use for the pair's job."""
     config = Config(write_job(pair.directory, pair.config(sections)))
     stopping = StopRequest()
     source = connect(config, config.job.source, "source", stopping)
     destination = connect(config, config.job.destination, "destination", stopping)
-    return Verifier(config, source, destination, scope, stopping)
+    verifier = Verifier(config, source, destination, scope or Scope(), stopping)
+    return verifier, Repairer(config, source, destination, verifier, stopping)
 
 
 def verified(pair: Pair, scope: Scope | None = None, sections: Mapping[str, Any] | None = None) -> JobVerdict:
     """What `verify` finds."""
-    return verifier(pair, scope or Scope(), sections).verify()
+    return tools(pair, scope, sections)[0].verify()
+
+
+def repaired(
+    pair: Pair, scope: Scope | None = None, sections: Mapping[str, Any] | None = None
+) -> tuple[JobVerdict, list[MeasurementResult]]:
+    """What is left to find after a `repair --yes`, and what it did."""
+    verifier, repairer = tools(pair, scope, sections)
+    assert verifier.verify().differs
+    results = repairer.run(repairer.plan(verifier.tallies))
+    return verifier.verify_again(), results
 
 
 def sums(verdict: JobVerdict) -> tuple[int, int, int]:
@@ -186,6 +201,10 @@ def test_what_cannot_be_compared_is_never_called_equal(pair: Pair) -> None:
     assert "--full" in verified(pair, None, floats).all_problems[0]
     verdict = verified(pair, Scope(full=True), floats)
     assert (verdict.all_problems, verdict.differs) == ((), False)
+    pair.destination.write(f"t v=99.5 {MONDAY + WEEK}", pair.database)
+    assert sums(verified(pair, Scope(full=True), floats)) == (0, 0, 1)
+    pair.destination.query("DELETE FROM t", db=pair.database)
+    assert sums(verified(pair, Scope(full=True), floats)) == (1, 0, 0)
 
 
 def test_selected_measurements_and_fallback_days(pair: Pair) -> None:
@@ -218,17 +237,14 @@ def test_repair_brings_what_is_missing_and_deletes_nothing(full: bool, pair: Pai
     fill(pair)
     begin, end = MONDAY + WEEK, MONDAY + WEEK + 3 * DAY
     pair.destination.query(f"DELETE FROM cpu WHERE time >= {begin} AND time < {end}", db=pair.database)  # noqa: S608
-    checker = verifier(pair, Scope(full=full))
-    assert checker.verify().differs
-    (result,) = checker.repair()
+    verdict, (result,) = repaired(pair, Scope(full=full))
     assert result.problems == ()
     assert result.written.points < 2 * 173
-    assert not checker.verify_again().differs
+    assert not verdict.differs
     pair.assert_equal()
     pair.destination.write(f"cpu,host=extra v=1 {MONDAY}", pair.database)
-    checker = verifier(pair, Scope(full=full))
-    assert checker.verify().differs
-    assert checker.repairs() == []
+    verdict, results = repaired(pair, Scope(full=full))
+    assert (sums(verdict), results) == ((0, 1, 0), [])
 
 
 @pytest.mark.usefixtures("quick")
@@ -236,10 +252,8 @@ def test_repair_corrects_values_that_differ(pair: Pair) -> None:
     """With --full, a value that was changed at the destination is written over."""
     fill(pair)
     pair.destination.write(f"cpu,host=h0 v=-1 {MONDAY}", pair.database)
-    checker = verifier(pair, Scope(full=True))
-    assert sums(checker.verify()) == (0, 0, 1)
-    checker.repair()
-    assert not checker.verify_again().differs
+    assert sums(verified(pair, Scope(full=True))) == (0, 0, 1)
+    assert not repaired(pair, Scope(full=True))[0].differs
     pair.assert_equal()
 
 
@@ -247,11 +261,123 @@ def test_repair_corrects_values_that_differ(pair: Pair) -> None:
 def test_repair_creates_what_is_not_there(pair: Pair) -> None:
     """A destination without the database is filled."""
     pair.write(f"m v=1 {MONDAY}\nm v=2 {MONDAY + WEEK}")
-    checker = verifier(pair, Scope())
-    assert checker.verify().differs
-    checker.repair()
-    assert not checker.verify_again().differs
+    assert not repaired(pair)[0].differs
     pair.assert_equal(points=2)
+
+
+@pytest.mark.usefixtures("quick")
+def test_fields_that_only_a_regex_can_name_and_that_change_their_type(pair: Pair) -> None:
+    """Counting cannot see them apart, reading can."""
+    pair.write(b'm f\r=1.5 %d\nm f\r="x" %d' % (MONDAY, MONDAY + WEEK))
+    assert pair.backup().failures == ()
+    assert not verified(pair, Scope(full=True)).differs
+    pair.destination.write(b"m f\r=7.5 %d" % MONDAY, pair.database)
+    assert sums(verified(pair, Scope(full=True))) == (0, 0, 1)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("scope", [Scope(start=MONDAY + 20 * WEEK), Scope(share=0.4), Scope(seconds=60)])
+def test_a_partial_repair_leaves_what_is_newer_than_the_destination_to_the_next_run(
+    scope: Scope, pair: Pair
+) -> None:
+    """Otherwise the next run would go on from there, and never look back far enough."""
+    pair.write("\n".join(f"m v={d} {MONDAY + d * DAY}" for d in range(200)))
+    pair.destination.create_database(pair.database)
+    pair.destination.write("\n".join(f"m v={d} {MONDAY + d * DAY}" for d in range(5)), pair.database)
+    repaired(pair, scope)
+    found = sorted(at[4] for at in pair.found().points)
+    assert found == [MONDAY + d * DAY for d in range(len(found))]
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=200)
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_stretch_that_cannot_be_repaired_does_not_keep_the_others(pair: Pair) -> None:
+    """A conflict in an old shard group is named; all else arrives."""
+    pair.write("\n".join(f"m v={d},w={d} {MONDAY + d * DAY}" for d in range(60)))
+    pair.destination.create_database(pair.database)
+    pair.destination.write(f'm v="conflict" {MONDAY + 3 * DAY + 1}', pair.database)
+    verdict, (result,) = repaired(pair)
+    assert "'v'" in result.problems[0]
+    left = [d for m in verdict.measurements for d in m.differences]
+    assert {d.fields for d in left} == {("v",)}
+    assert all(d.span.end <= MONDAY + WEEK for d in left)
+
+
+@pytest.mark.usefixtures("quick")
+def test_overlapping_shard_groups_that_hide_values_are_not_called_equal(pair: Pair) -> None:
+    """Where the server itself drops rows of a query, what was counted cannot be read."""
+    for server in (pair.source, pair.destination):
+        server.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 1d NAME "autogen"')
+    pair.source.write(f'm v="1" {MONDAY + HOUR}', pair.database)
+    pair.destination.write(f'm v="7" {MONDAY + HOUR}', pair.database)
+    for server in (pair.source, pair.destination):
+        server.query(f'ALTER RETENTION POLICY "autogen" ON "{pair.database}" SHARD DURATION 7d')
+        server.write(f"m v=3.5 {MONDAY + 3 * DAY}", pair.database)
+    verdict = verified(pair, Scope(full=True))
+    assert verdict.differs or verdict.all_problems
+
+
+@pytest.mark.usefixtures("quick")
+def test_policies_that_only_the_destination_has_are_extra(pair: Pair) -> None:
+    """What only the destination has is reported, wherever it is."""
+    fill(pair, 10)
+    pair.destination.query(f'CREATE RETENTION POLICY "own" ON "{pair.database}" DURATION 0s REPLICATION 1')
+    assert not verified(pair).differs
+    pair.destination.write(f"m v=1,w=2 {MONDAY}", pair.database, "own")
+    assert sums(verified(pair)) == (0, 2, 0)
+    assert sums(verified(pair, Scope(full=True))) == (0, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "sections", [{"measurements": {"include": ["nosuch"]}}, {"source": {"databases": [{"name": "empty"}]}}]
+)
+def test_nothing_compared_is_not_equal(sections: dict[str, Any], pair: Pair) -> None:
+    """A selection that selects nothing, a database without data."""
+    fill(pair, 10)
+    pair.source.create_database("empty")
+    verdict = verified(pair, None, sections)
+    pair.source.drop_database("empty")
+    assert verdict.all_problems == ("nothing to compare",)
+
+
+def test_databases_that_a_user_may_not_see_are_not_called_missing(pair: Pair, tmp_path: Path) -> None:
+    """Not checked, rather than different."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER stranger WITH PASSWORD 'pw'")
+        guarded.create_database(pair.database)
+        pair.write(f"m v=1 {MONDAY}")
+        other = Pair(pair.source, guarded, pair.database, tmp_path)
+        verdict = verified(other, None, {"destination": {"user": "stranger", "password": "pw"}})
+    assert not verdict.differs
+    assert "may not see it" in verdict.all_problems[0]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_future_is_compared_for_users_without_admin_rights_too(pair: Pair, tmp_path: Path) -> None:
+    """Shard groups that may not be seen are not taken for all there are."""
+    now = time.time_ns()
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
+        guarded.write(f"m v=1 {MONDAY}", pair.database)
+        other = Pair(guarded, pair.destination, pair.database, tmp_path)
+        login = {"source": {"user": "reader", "password": "pw"}}
+        assert other.backup(login).failures == ()
+        guarded.write("\n".join(f"m v={d} {now + d * DAY}" for d in range(1, 31)), pair.database)
+        assert sums(verified(other, Scope(end=now + 60 * DAY), login)) == (30, 0, 0)
+        assert sums(verified(other, Scope(end=now + 60 * DAY, full=True), login)) == (30, 0, 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_refused_names_count_only_within_the_compared_time(pair: Pair) -> None:
+    """A field that cannot be kept is missing where it has values."""
+    pair.write(f'm v=1,"x\ty"=1,\t=1 {MONDAY}\nm v=1 {MONDAY + 10 * WEEK}')
+    pair.backup()
+    whole = verified(pair)
+    assert whole.differs
+    assert not verified(pair, Scope(start=MONDAY + WEEK)).differs
 
 
 # ---------------------------------------------------------------- as a user runs it
@@ -284,6 +410,13 @@ def test_the_commands_tell_equal_different_and_not_checked_apart(pair: Pair, tmp
     assert unchecked.returncode == 2
     pair.write(f"mem v=2 {MONDAY + 1}")
     assert run_main("verify", "--config", file, broken.with_name("broken.yaml")).returncode == 1
+
+
+def test_what_keeps_it_from_comparing_is_json_too(tmp_path: Path) -> None:
+    """Machines that read the output get a document in any case."""
+    result = run_main("verify", "--json", "--config", tmp_path / "nowhere")
+    assert result.returncode == 2
+    assert json.loads(result.stdout)["result"] == "not checked"
 
 
 def test_servers_that_do_not_answer_are_not_equal(source: InfluxServer, tmp_path: Path) -> None:
