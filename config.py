@@ -62,6 +62,7 @@ __all__ = [
     "SpecificMeasurement",
     "load_config",
     "parse_config",
+    "read_file",
     "schema",
 ]
 
@@ -114,22 +115,42 @@ def _printable(key: str) -> str:
 
 def load_config(path: Path | str, environ: Mapping[str, str] = os.environ, *, content: bytes | None = None) -> Job:
     """The job in this file (or in `content`, read from it before). Raises ConfigError, also when unreadable."""
-    return parse_config(_read_text(Path(path), str(path), content), environ, str(path))
+    text = _decoded(read_file(path) if content is None else content, str(path))
+    return parse_config(text, environ, str(path))
 
 
-def _read_text(path: Path, source: str, content: bytes | None) -> str:
+def read_file(path: Path | str) -> bytes:
+    """The content of a job's file, cut where it is too large. Raises ConfigError for what is no readable file."""
     try:
-        if content is not None:
-            return content[: MAX_BYTES + 1].decode("utf-8-sig")
-        if path.exists() and not path.is_file():
-            problem = "not a file"
+        return _beginning(Path(path), MAX_BYTES)
+    except ValueError as error:
+        raise ConfigError(str(path), [Problem("", f"cannot be read: {error}")]) from None
+
+
+def _beginning(path: Path, most: int) -> bytes:
+    """The content of a file, at most a byte more than `most`. Raises ValueError with the reason.
+
+    Only of a regular one: a FIFO may have no writer to wait for, and a device no end.
+    """
+    try:
+        if path.is_fifo() or path.is_char_device() or path.is_block_device():
+            reason = "a device or a pipe, not a file"
         else:
             with path.open("rb") as file:
-                return file.read(MAX_BYTES + 1).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem = f"not encoded in UTF-8 (byte {error.start + 1}); save it as UTF-8"
+                return file.read(most + 1)
     except (OSError, ValueError) as error:
-        problem = f"cannot be read: {getattr(error, 'strerror', None) or 'not a valid path'}"
+        reason = getattr(error, "strerror", None) or "not a valid path"
+    raise ValueError(reason)
+
+
+def _decoded(content: bytes, source: str) -> str:
+    if len(content) > MAX_BYTES:
+        problem = f"larger than {MAX_BYTES // 1024} KiB; this is not a configuration file"
+    else:
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            problem = f"not encoded in UTF-8 (byte {error.start + 1}); save it as UTF-8"
     raise ConfigError(source, [Problem("", problem)])
 
 
@@ -193,15 +214,14 @@ def _with_passwords_of_files(data: object) -> tuple[object, _Found]:
 def _password_in(path: Path) -> str:
     """The text of the file without its last line end. Raises ValueError, never with what is in the file."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_LONGEST_PASSWORD + 1)
+        content = _beginning(path, _LONGEST_PASSWORD)
+    except ValueError as error:
+        remedy = "create it, or correct the path"
+        raise ValueError(f"{shown(str(path))} cannot be read: {error}; {remedy}") from None
+    try:
         password = content.decode()
     except UnicodeDecodeError:
         raise ValueError(f"{shown(str(path))} is not encoded in UTF-8") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a valid path"
-        remedy = "create it, or correct the path"
-        raise ValueError(f"{shown(str(path))} cannot be read: {reason}; {remedy}") from None
     password = password.removesuffix("\n").removesuffix("\r")
     if not password or len(content) > _LONGEST_PASSWORD:
         raise ValueError(f"{shown(str(path))} is empty or far too long for a password")

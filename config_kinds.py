@@ -18,7 +18,15 @@ from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from values import format_duration, format_time, parse_cron, parse_duration, parse_pattern, parse_time
+from values import (
+    format_duration,
+    format_time,
+    parse_cron,
+    parse_duration,
+    parse_pattern,
+    parse_time,
+    without_credentials,
+)
 from yaml_reader import Replaced
 
 Parsed = typing.TypeVar("Parsed")
@@ -50,23 +58,13 @@ def shown(value: object) -> str:
     """A value for a message: on one line, shortened, and without what may be credentials in a URL."""
     value = value.text if isinstance(value, Replaced) else value
     if isinstance(value, str):
-        text = repr(_without_credentials(value))
+        text = repr(without_credentials(value))
         return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, int | float):
         return str(value)
     return "a list" if isinstance(value, list) else "a section"
-
-
-def _without_credentials(text: str) -> str:
-    """A URL up to its query, and with *** for what stands before its host; another text as it is."""
-    if "://" not in text and not re.search(":.*@", text, re.DOTALL):
-        return text
-    scheme, separator, rest = text.rpartition("://")
-    _, at, host = rest.rpartition("@")
-    masked = scheme.rpartition("@")[2] + separator + ("***@" if at else "") + host
-    return re.sub(r"[?#\s].*", "...", masked, flags=re.DOTALL)
 
 
 def _expected(what: str, value: object, remedy: str = "") -> ValueError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import report
-from config import Config, ConfigError
+from config import Config, ConfigError, read_file
 from health import health_file, health_problem
 from logger_config import setup_logging
 from supervisor import JobFile, Supervisor
@@ -49,16 +49,19 @@ def default_paths(environ: Mapping[str, str]) -> list[Path]:
 def find_jobs(paths: Sequence[Path]) -> list[Path]:
     """The job files among the paths and in the folders among them, in order.
 
-    Raises UsageError when a path does not exist, none is a job, or two jobs have the same name.
+    Raises UsageError when a path does not exist or cannot be read, none is a job, or two jobs have the same name.
     """
     files: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            files.extend(sorted(f for f in path.iterdir() if _is_job(f)))
-        elif path.exists():
-            files.append(path)
-        else:
-            raise UsageError(f"{path} does not exist")
+        try:
+            if path.is_dir():
+                files.extend(sorted(f for f in path.iterdir() if _is_job(f)))
+            elif path.exists():
+                files.append(path)
+            else:
+                raise UsageError(f"{path} does not exist")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if not files:
         places = ", ".join(map(str, paths))
         raise UsageError(
@@ -76,7 +79,7 @@ def _distinct(files: Sequence[Path]) -> list[Path]:
     named: dict[str, Path] = {}
     for file in files:
         other = named.setdefault(file.stem, file)
-        if not other.samefile(file):
+        if os.path.realpath(other) != os.path.realpath(file):  # which takes broken links as well
             raise UsageError(f"{other} and {file} are both the job {file.stem!r}: rename one")
     return list(named.values())
 
@@ -87,12 +90,10 @@ def load_jobs(files: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]]:
     invalid: dict[str, str] = {}
     for file in files:
         try:
-            content = file.read_bytes()
+            content = read_file(file)
             valid.append(JobFile(Config(file, content=content), content))
         except ConfigError as error:
             invalid[file.stem] = str(error)
-        except OSError as error:
-            invalid[file.stem] = f"{file}: {error.strerror}"
     overlaps = find_overlaps([job.config.job for job in valid])
     invalid |= {job.name: f"{job.config.path}: {overlaps[job.name]}" for job in valid if job.name in overlaps}
     return [job for job in valid if job.name not in overlaps], invalid

@@ -26,6 +26,7 @@ _UNITS: Mapping[str, int] = {
     "ms": 1_000_000, "us": 1_000, "ns": 1,
 }  # fmt: skip
 _PART = re.compile(r"([0-9]+)(ms|us|ns|[yMwdhms])")
+_PARTS = re.compile(f"(?:{_PART.pattern})+")
 _LONGEST_DURATION = 2**63 - 1
 
 
@@ -37,9 +38,9 @@ def parse_duration(text: str) -> int:
     compact = text.strip()
     if compact == "0":
         return 0
-    parts = _PART.findall(compact)
-    if not parts or "".join(map("".join, parts)) != compact:
+    if not _PARTS.fullmatch(compact):
         raise ValueError(f"{text!r} is not a duration; write a number and a unit, such as 30s, 1h30m or 6M")
+    parts = _PART.findall(compact)
     sizes = [_UNITS[unit] for _, unit in parts]
     if sizes != sorted(set(sizes), reverse=True):
         raise ValueError(f"{text!r} is not a duration; write each unit once, the longest first: 1h30m")
@@ -281,6 +282,16 @@ def is_selected(name: str, include: Iterable[NamePattern], exclude: Iterable[Nam
     """Whether `include` (empty: everything) takes the name in and `exclude` leaves it there."""
     wanted = tuple(include)
     return (not wanted or matches_any(name, wanted)) and not matches_any(name, exclude)
+
+
+def without_credentials(text: str) -> str:
+    """A URL up to its query, and with *** for what stands before its host; another text as it is."""
+    if "://" not in text and "@" not in text.partition(":")[2]:
+        return text
+    scheme, separator, rest = text.rpartition("://")
+    _, at, host = rest.rpartition("@")
+    masked = scheme.rpartition("@")[2] + separator + ("***@" if at else "") + host
+    return re.sub(r"[?#\s].*", "...", masked, flags=re.DOTALL)
 
 
 def same_host(host: str) -> str:

@@ -128,6 +128,8 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _NAME_AND_DEFAULT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _CONSTRUCTOR = _Loader("")
 _INT64 = range(-(2**63), 2**63)
+_LONGEST_NUMBER = 400
+"""Characters: beyond any float's; YAML's numbers to the base 60 would take quadratic time."""
 
 
 class _Builder:
@@ -162,9 +164,9 @@ class _Builder:
         remedy = "remove it, or quote a text that starts with !"
         return self._problem(path, f"line {_line(node)}: {named} is not supported; {remedy}")
 
-    def _count(self, node: Node, depth: int) -> None:
+    def _count(self, node: Node, depth: int, nodes: int = 1) -> None:
         """Counts again, because an alias repeats all that is below its anchor, or itself."""
-        self._nodes += 1
+        self._nodes += nodes
         if self._nodes > MAX_NODES:
             raise _UnreadableError(f"line {_line(node)}: aliases expand to more than {MAX_NODES} values")
         if depth > MAX_DEPTH:
@@ -190,7 +192,7 @@ class _Builder:
     def _merged(self, nodes: list[Node], known: set[str], path: KeyPath, depth: int) -> Iterator[tuple[str, Node]]:
         """What `<<` brings in: keys that are not there yet."""
         for node in nodes:
-            self._count(node, depth)
+            self._count(node, depth, 1 + len(node.value))  # also the keys that are there already take their time
             if not isinstance(node, MappingNode):
                 self._problem(path, f"line {_line(node)}: << takes an alias of a section")
                 continue
@@ -262,6 +264,8 @@ def _plain_tag(text: str) -> str:
 def _constructed(node: ScalarNode, otherwise: str | None) -> str | int | float | bool | None:
     """The scalar as YAML understands it; `otherwise` where its text does not fit its tag or 64 bits."""
     kind = node.tag.removeprefix(_TAG)
+    if kind in ("int", "float") and len(node.value) > _LONGEST_NUMBER:
+        return otherwise
     try:
         if kind == "int":
             number = int(_CONSTRUCTOR.construct_yaml_int(node))

@@ -749,7 +749,7 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path, content: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none.yaml", "No such file"), (".", "not a file"), ("a\0", "not a ")]
+    ("name", "message"), [("none.yaml", "No such file"), (".", "Is a directory"), ("a\0", "not a ")]
 )
 def test_a_file_that_cannot_be_read_is_a_config_error(tmp_path: Path, name: str, message: str) -> None:
     """Whoever handles ConfigError has handled everything."""

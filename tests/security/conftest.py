@@ -1,0 +1,5 @@
+"""The pair of servers as one fixture."""
+
+from tests.integration.conftest import pair
+
+__all__ = ["pair"]
