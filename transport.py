@@ -6,6 +6,7 @@ that tries again; every error is an `InfluxError` (answers.py draws the tree).
 
 import gzip
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -28,13 +29,16 @@ from answers import (
 )
 from config import Server
 from stopping import StopRequest
-from values import same_host
+from values import same_host, without_credentials
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LONGEST_WAIT = 60.0
 """Seconds: the delay between two attempts doubles up to this."""
+
+LONGEST_TARGET = 200
+"""How many characters of a redirect's target a message shows."""
 
 DOCUMENT_ROWS = 10_000
 """How many rows one document of an answer holds, unless fewer are asked for."""
@@ -214,13 +218,13 @@ class Transport:
                 allow_redirects=False,
             )
         except requests.exceptions.SSLError as error:
-            raise AccessDenied(
-                f"TLS: {answers.reason(error)}; for a private certificate authority set ca_file"
-            ) from error
+            raise _untrusted(error) from error
         except requests.RequestException as error:
             raise _lost(error, timed_out) from error
+        except OSError as error:  # how requests tells that ca_file is gone
+            raise _untrusted(error) from error
         if 300 <= response.status_code < 400:
-            target = response.headers.get("Location", "elsewhere")
+            target = without_credentials(response.headers.get("Location", "elsewhere"))[:LONGEST_TARGET]
             # a server that has answered to its ping once does not redirect: that is a proxy, for now
             kind = QueryRefused if endpoint == "ping" else IncompleteAnswer
             raise kind(f"the server redirects to {target}; put the final address into url")
@@ -232,6 +236,27 @@ class Transport:
             return answers.error_text(response.content)
         except requests.RequestException as error:
             raise _lost(error, Unreachable) from error
+
+
+_TLS_REMEDIES = (
+    ("expired", "renew the server's certificate"),
+    ("not yet valid", "renew the server's certificate, or correct the clock here"),
+    ("mismatch", "let url name the host as the certificate does, or renew the certificate"),
+    (
+        "wrong version number|record layer|packet length",
+        "no TLS is spoken there: write http://",
+    ),
+    ("no certificate or crl|invalid path|permission denied|no such file", "ca_file must be a readable PEM file"),
+    ("", "for a private certificate authority set ca_file to its certificate"),
+)
+"""The first pattern that the reason holds tells what to do."""
+
+
+def _untrusted(error: OSError) -> AccessDenied:
+    """The error of a connection that was given up before anything was sent on it."""
+    reason = answers.reason(error)
+    remedy = next(remedy for pattern, remedy in _TLS_REMEDIES if re.search(pattern, reason.lower()))
+    return AccessDenied(f"TLS: {reason}; {remedy}")
 
 
 def _lost(error: requests.RequestException, timed_out: type[InfluxError]) -> InfluxError:

@@ -1,10 +1,8 @@
 """How the client reaches a server: TLS, passwords, path prefixes, redirects, addresses that are no InfluxDB."""
 
-import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from report import JobResult
 from tests.integration.harness import MONDAY, WEEK, Pair, endpoint, job_config, snapshot, write_job
 from tests.support.reader import difference
 from tests.support.servers import InfluxServer, self_signed_certificate
+from tests.support.web import Page, http_server, page
 
 LINES = "\n".join(f'm,h={i % 3} v={i}i,s="é" {MONDAY + i}' for i in range(100))
 
@@ -23,20 +22,6 @@ def run(directory: Path, config: dict[str, Any]) -> JobResult:
     """One run with short patience."""
     config["options"] |= {"retries": 0, "timeout_client": 5}
     return run_worker(write_job(directory, config))
-
-
-@contextmanager
-def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A server on loopback; yields its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_tls_is_verified_and_a_private_authority_can_be_trusted(
@@ -190,42 +175,17 @@ def test_a_path_prefix_of_a_reverse_proxy_is_kept(pair: Pair) -> None:
     pair.assert_equal(points=200)
 
 
-class _Canned(BaseHTTPRequestHandler):
-    status, headers_, content = 200, {"Content-Type": "text/html"}, b"<html>Please log in</html>"
-
-    def _answer(self) -> None:
-        self.send_response(self.status)
-        for name, value in self.headers_.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(self.content)))
-        self.end_headers()
-        self.wfile.write(self.content)
-
-    do_GET = do_POST = _answer  # noqa: N815
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """No lines on the console."""
-
-
-class _Redirect(_Canned):
-    status, headers_, content = 302, {"Location": "http://elsewhere.invalid/"}, b""
-
-
-class _Unavailable(_Canned):
-    status, content = 503, b"<html>Service Unavailable</html>"
-
-
-class _LoginPage(_Canned):
-    headers_ = {"Content-Type": "text/html", "X-Influxdb-Version": "1.6.7"}  # noqa: RUF012
+HTML = {"Content-Type": "text/html"}
+LOGIN = {**HTML, "X-Influxdb-Version": "1.6.7"}
 
 
 @pytest.mark.parametrize(
     ("handler", "named"),
     [
-        (_Canned, "no InfluxDB answers there"),
-        (_Redirect, "redirects to http://elsewhere.invalid/"),
-        (_Unavailable, "HTTP 503"),
-        (_LoginPage, "not InfluxDB's"),
+        (Page, "no InfluxDB answers there"),
+        (page(302, {"Location": "http://elsewhere.invalid/"}), "redirects to http://elsewhere.invalid/"),
+        (page(503, HTML, b"<html>Service Unavailable</html>"), "HTTP 503"),
+        (page(200, LOGIN, b"<html>Please log in</html>"), "not InfluxDB's"),
     ],
 )
 def test_an_address_that_is_no_influxdb_is_named(

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from config import MAX_BYTES, Config, ConfigError, read_file
+from config import Config, ConfigError, read_file
 from main import UsageError, find_jobs, load_jobs
 from tests.integration.harness import MONDAY, Pair, run_main, write_job
+from yaml_reader import MAX_BYTES
 
 GOOD = """
 source: {url: "http://a:8086"}

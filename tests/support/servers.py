@@ -137,15 +137,19 @@ def self_signed_certificate(directory: Path) -> tuple[Path, Path]:
     They are the settings `http.https-certificate` and `http.https-private-key`; the certificate is also the
     authority that a client has to trust.
     """
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        raise ServerError("openssl was not found: install it (on Debian: apt-get install openssl)")
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
     names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([openssl, *make.split(), *names, *files], check=True, capture_output=True)
+    openssl(*make.split(), *names, "-keyout", key, "-out", certificate)
     return certificate, key
+
+
+def openssl(*arguments: str | Path) -> None:
+    """Run the command openssl. Raises ServerError where there is none."""
+    program = shutil.which("openssl")
+    if program is None:
+        raise ServerError("openssl was not found: install it (on Debian: apt-get install openssl)")
+    subprocess.run([program, *map(str, arguments)], check=True, capture_output=True)
 
 
 def free_port() -> int:
