@@ -60,6 +60,7 @@ __all__ = [
     "Server",
     "Source",
     "SpecificMeasurement",
+    "holds_password",
     "load_config",
     "parse_config",
     "read_file",
@@ -190,6 +191,7 @@ def _job(file: File, source: str) -> Job:
 
 
 _Found = list[tuple[KeyPath, str]]
+_SERVERS: Final = ("source", "destination")
 _LONGEST_PASSWORD: Final = 64 * 1024
 
 
@@ -200,15 +202,19 @@ def _with_passwords_of_files(data: object) -> tuple[object, _Found]:
     for key, section in result.items():
         file = section.get("password_file") if isinstance(section, dict) else None
         name = file.text if isinstance(file, Replaced) else file
-        if key not in ("source", "destination") or not isinstance(name, str) or not name or not name.isprintable():
+        if key not in _SERVERS or not isinstance(name, str) or not name or not name.isprintable():
             continue
         try:
-            if section.get(_HIDDEN) not in (None, "", Replaced("", None), Unresolved()):
+            if _has_password(section):
                 raise ValueError("given together with password; keep one of them")
             result[key] = {**section, _HIDDEN: _password_in(Path(name))}
         except ValueError as error:
             problems.append(((key, "password_file"), str(error)))
     return result if isinstance(data, dict) else data, problems
+
+
+def _has_password(section: Mapping[str, object]) -> bool:
+    return section.get(_HIDDEN) not in (None, "", Replaced("", None), Unresolved())
 
 
 def _password_in(path: Path) -> str:
@@ -226,6 +232,26 @@ def _password_in(path: Path) -> str:
     if not password or len(content) > _LONGEST_PASSWORD:
         raise ValueError(f"{shown(str(path))} is empty or far too long for a password")
     return password
+
+
+class _NothingSet(Mapping[str, str]):
+    """An environment in which every variable is there, and empty."""
+
+    def __getitem__(self, name: str) -> str:
+        return ""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def holds_password(content: bytes) -> bool:
+    """Whether a job's file itself holds a password: one that does not come from a variable or another file."""
+    data = read_yaml(content[:MAX_BYTES].decode("utf-8-sig", "replace"), _NothingSet()).data
+    sections = [data.get(name) for name in _SERVERS] if isinstance(data, dict) else []
+    return any(_has_password(section) for section in sections if isinstance(section, dict))
 
 
 # --- Validation ----------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from logging_loki import LokiHandler
 from logging_loki.emitter import LokiEmitterV1
 
 from config_types import LogRotation, Loki
+from sessions import PlainSession
 
 logger = logging.getLogger(__name__)
 
@@ -214,6 +215,8 @@ class _Refused(Exception):
 class _LokiEmitter(LokiEmitterV1):  # type: ignore[misc]  # the package ships no types
     """The package's emitter, but many lines per request, a timeout, each line's own time, few labels."""
 
+    session_class = PlainSession
+
     def push(self, lines: Sequence[_Line], timeout: float) -> None:
         """Deliver all of them. Raises requests.RequestException or _Refused."""
         streams: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -223,7 +226,7 @@ class _LokiEmitter(LokiEmitterV1):  # type: ignore[misc]  # the package ships no
             {"stream": {**self.tags, "level": level, "logger": name}, "values": values}
             for (level, name), values in streams.items()
         ]
-        answer = self.session.post(self.url, json={"streams": body}, timeout=timeout, allow_redirects=False)
+        answer = self.session.post(self.url, json={"streams": body}, timeout=timeout)
         if answer.status_code != self.success_response_code:
             raise _Refused(answer)
 

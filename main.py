@@ -4,15 +4,18 @@ import argparse
 import json
 import logging
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import report
-from config import Config, ConfigError, read_file
+from config import Config, ConfigError, holds_password, read_file
 from health import health_file, health_problem
+from influxql import printable
 from logger_config import setup_logging
 from supervisor import JobFile, Supervisor
 from targets import find_overlaps
@@ -91,12 +94,22 @@ def load_jobs(files: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]]:
     for file in files:
         try:
             content = read_file(file)
+            _warn_of_readers(file, content)
             valid.append(JobFile(Config(file, content=content), content))
         except ConfigError as error:
             invalid[file.stem] = str(error)
     overlaps = find_overlaps([job.config.job for job in valid])
     invalid |= {job.name: f"{job.config.path}: {overlaps[job.name]}" for job in valid if job.name in overlaps}
     return [job for job in valid if job.name not in overlaps], invalid
+
+
+def _warn_of_readers(file: Path, content: bytes) -> None:
+    """One line for a file that shows its password to other users of the machine."""
+    with suppress(OSError):  # it may be gone since it was read
+        if not file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH) or not holds_password(content):
+            return
+        remedy = "chmod 600, or take the password from password_file or ${VARIABLE}"
+        logger.warning("%s holds a password, and others may read the file: %s", file, remedy)
 
 
 # ---------------------------------------------------------------- commands
@@ -172,7 +185,7 @@ def health(file: Path | None) -> int:
     """Whether the daemon that keeps this health file is alive, and its last runs succeeded."""
     if file is None:
         raise UsageError("no daemon keeps a health file: set BACKUP_HEALTH_FILE for it and for this command")
-    problem = health_problem(file, time.time())
+    problem = printable(health_problem(file, time.time()))
     sys.stdout.write(f"{problem or 'healthy'}\n")
     return FAILURE if problem else SUCCESS
 

@@ -39,7 +39,7 @@ class JobFile:
     """A valid job, and the content of its file by which a change is noticed."""
 
     config: Config
-    content: bytes
+    content: bytes = field(repr=False)  # it may hold passwords
 
     @property
     def name(self) -> str:

@@ -28,6 +28,7 @@ from answers import (
     Unreachable,
 )
 from config import Server
+from sessions import PlainSession
 from stopping import StopRequest
 from values import same_host, without_credentials
 
@@ -215,7 +216,6 @@ class Transport:
                 headers=headers,
                 timeout=self._timeout,
                 stream=stream,
-                allow_redirects=False,
             )
         except requests.exceptions.SSLError as error:
             raise _untrusted(error) from error
@@ -268,9 +268,8 @@ def _lost(error: requests.RequestException, timed_out: type[InfluxError]) -> Inf
 
 
 def _session(server: Server) -> requests.Session:
-    """A session that ignores proxies and netrc of the environment."""
-    session = requests.Session()
-    session.trust_env = False
+    """A session with the server's certificates and password."""
+    session = PlainSession()
     session.verify = str(server.ca_file) if server.ca_file else server.verify_ssl
     if not session.verify:
         logger.warning("%s: its certificate is not verified (verify_ssl: false)", server.url)
