@@ -37,11 +37,8 @@ def misleading(directory: Path, proxy: str, certificates: Path, server: InfluxSe
     netrc = directory / ".netrc"
     netrc.write_text(f"""machine 127.0.0.1 login {server.user} password "{server.password}"\n""")
     netrc.chmod(0o600)
-    proxies = {
-        name: proxy
-        for scheme in ("http", "https", "all")
-        for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper())
-    }
+    names = [f"{scheme}_proxy" for scheme in ("http", "https", "all")]
+    proxies = dict.fromkeys([*names, *map(str.upper, names)], proxy)
     bundles = dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"), str(certificates))
     kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     return {**kept, **proxies, **bundles, "HOME": str(directory), "NETRC": str(netrc)}
@@ -95,11 +92,12 @@ def test_a_redirect_is_refused_and_not_followed(status: int, side: str, pair: Pa
     """Neither a query nor a point nor a password goes to where the server points."""
     pair.write(LINES)
     asked: list[str] = []
-    with http_server(page(204, {"X-Influxdb-Version": "1.6.7"}, requests=asked)) as target:
-        with http_server(page(status, {"Location": f"{target}/query"})) as url:
-            config = pair.config({side: {"url": url, "user": "u", "password": "hush-hush"}})
-            config["options"]["retries"] = 0
-            (failure,) = run_worker(write_job(pair.directory, config)).failures
+    with (
+        http_server(page(204, {"X-Influxdb-Version": "1.6.7"}, requests=asked)) as target,
+        http_server(page(status, {"Location": f"{target}/query"})) as url,
+    ):
+        config = pair.config({side: {"url": url, "user": "u", "password": "hush-hush"}, "options": {"retries": 0}})
+        (failure,) = run_worker(write_job(pair.directory, config)).failures
     assert f"{side} {url}: ping: the server redirects to {target}/query; put the final address into url" in failure
     assert asked == []
 
