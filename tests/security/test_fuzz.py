@@ -31,7 +31,7 @@ SCALARS: list[object] = [
     "", " ", "x", "0", "true", "null", "~", "1e5", "5m", "-1d", "0 2 * * *", "* * * * * *", "2026-01-01",
     "2026-13-45", "/(/", "*", "[", "http://h", "http://h:99999", "http://u:p@h", "ftp://h", "${", "${NOPE}",
     "$${x}", "é\u202e", "\x07\x1b[2J", "a\nb", "\ud800", "x" * 5000, "../../etc/passwd", "/dev/zero",
-    "/etc/shadow", "%s{0}", "!!python/object:os.system", "*a", "&a", "<<", "=", "Europe/Berlin", "Mars/Phobos", "_internal",
+    "/etc/shadow", "%s{0}", "!!python/object:os.system", "*a", "&a", "<<", "=", "Europe/Berlin", "Mars/Phobos",
 ]  # fmt: skip
 """What a key or a value may become."""
 
