@@ -249,7 +249,7 @@ class _NothingSet(Mapping[str, str]):
 
 def holds_password(content: bytes) -> bool:
     """Whether a job's file itself holds a password: one that does not come from a variable or another file."""
-    data = read_yaml(content[:MAX_BYTES].decode("utf-8-sig", "replace"), _NothingSet()).data
+    data = read_yaml(content.decode("utf-8-sig", "replace"), _NothingSet()).data
     sections = [data.get(name) for name in _SERVERS] if isinstance(data, dict) else []
     return any(_has_password(section) for section in sections if isinstance(section, dict))
 
