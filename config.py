@@ -223,7 +223,7 @@ def _password_in(path: Path) -> str:
         content = _beginning(path, _LONGEST_PASSWORD)
     except ValueError as error:
         remedy = "create it, or correct the path"
-        raise ValueError(f"{shown(str(path))} cannot be read: {error}; {remedy}") from None
+        raise ValueError(f"{str(path)!r} cannot be read: {error}; {remedy}") from None
     try:
         password = content.decode()
     except UnicodeDecodeError:

@@ -25,9 +25,9 @@ from quarantine import Quarantine
 from report import JobResult, Written
 from stopping import StopRequest
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, run_main, write_job
-from tests.integration.test_client import http_server
 from tests.integration.test_exactness import CASES
 from tests.support.servers import InfluxServer
+from tests.support.web import http_server
 from worker import connect
 
 VALUES_PER_TAG = {"data.max-values-per-tag": 10}
