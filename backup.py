@@ -192,27 +192,20 @@ class BackupManager:
         compared = self._options.range is None and self._job.source.group_by is None and lookback > 0
         if not compared or not copies or self._stopping.is_set():
             return []
-        ahead = {
-            copy.source: max(0, result.written.newest - self._now)
-            for copy, result in zip(copies, copied, strict=True)
-            if result.is_whole
-        }
-        whole = [copy for copy in copies if copy.source in ahead]
-        found = self._find_late(database, whole, ahead) if whole else {}
+        whole = [copy for copy, result in zip(copies, copied, strict=True) if result.is_whole]
+        found = self._find_late(database, whole) if whole else {}
         return list(self._in_parallel(lambda copy: self._heal(copy, found.get(copy.source, [])), copies))
 
-    def _find_late(
-        self, database: str, copies: Sequence[Copy], ahead: Mapping[Location, int]
-    ) -> dict[Location, list[Window]]:
+    def _find_late(self, database: str, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
         """For each measurement the windows in which the destination lacks values, oldest first."""
         target = self._planner.after_copying(database, copies[0].target)
         copies = [replace(copy, target=target, refusals=()) for copy in copies]
-        found = self._lacking(copies, ahead)
+        found = self._lacking(copies)
         # points that are never sent are not late
         lacking = [copy for copy in copies if copy.source in found]
         tags = self._comparer.unkeepable_tags(lacking)
         refused = [replace(copy, unkeepable=t) for copy, t in zip(lacking, tags, strict=True) if t]
-        again = self._lacking(refused, ahead) if refused else {}
+        again = self._lacking(refused) if refused else {}
         for copy in refused:
             never_sent = sum(w.missing for w in found[copy.source])
             found[copy.source] = again.get(copy.source, [])
@@ -225,7 +218,7 @@ class BackupManager:
             )
         return found
 
-    def _lacking(self, copies: Sequence[Copy], ahead: Mapping[Location, int]) -> dict[Location, list[Window]]:
+    def _lacking(self, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
         lookback = self._options.incremental.lookback
         kept_since = comparable_since(copies[0].target, self._now)
         has_fallback = self._options.incremental.fallback_days is not None
@@ -233,7 +226,7 @@ class BackupManager:
         walks = []
         for copy, groups, since in zip(copies, self._comparer.shard_groups(copies, self._now), first, strict=True):
             earliest = max(kept_since, min(since.values(), default=MIN_TIME))
-            reach = late.Reach(self._now, lookback, earliest, ahead[copy.source])
+            reach = late.Reach(self._now, lookback, earliest)
             walks.append(late.plan_walk(copy, groups, reach, since))
         found: dict[Location, list[Window]] = {}
         for window in late.find_late(self._comparer, walks):
@@ -263,8 +256,6 @@ class BackupManager:
         for page in read_ahead(self._pages(copy, segment)):
             try:
                 yield from self._write_page(copy, page)
-                if page.frames:
-                    yield Written(newest=int(frames.times(page.frames[-1])[-1]))
             except InfluxError as error:
                 raise error.during(describe(page.span)) from error
 

@@ -90,7 +90,10 @@ class Count:
         return windows * len(self.types)
 
 
-Key = tuple[str, tuple[tuple[str, str], ...]]
+Tags = tuple[tuple[str, str], ...]
+"""The tags of a series, by key; tags without a value are left out."""
+
+Key = tuple[str, Tags]
 """A field, and the tags of a series; no tags when all series are counted together."""
 
 Counts = dict[int, dict[Key, int]]
@@ -212,10 +215,11 @@ class InfluxClient:
         edge: str,
         fields: Sequence[tuple[Location, str, Iterable[str]]],
         *,
+        start: int = MIN_TIME,
         end: int = END_OF_TIME,
         unknowable: int | None = None,
     ) -> list[int | None]:
-        """The time of the `first` or `last` value older than `end` of each (location, field, types).
+        """The time of the `first` or `last` value in `[start, end)` of each (location, field, types).
 
         One statement for each type of a field, many to a request: two selectors in one statement, such as
         `last(a), last(b)`, would answer time 0. `unknowable` is the answer for a field of several types whose
@@ -227,11 +231,24 @@ class InfluxClient:
         found: list[list[int]] = [[] for _ in fields]
         for begin in range(0, len(asked), STATEMENTS):
             batch = asked[begin : begin + STATEMENTS]
-            edges = self._edges(edge, [(*fields[i][:2], type_) for i, type_ in batch], Span(MIN_TIME, end))
+            edges = self._edges(edge, [(*fields[i][:2], type_) for i, type_ in batch], Span(start, end))
             for (index, _), time in zip(batch, edges, strict=True):
                 found[index].extend(() if time is None else (time,))
         best = max if edge == "last" else min
         return [unknowable if not known[i] else best(times) if times else None for i, times in enumerate(found)]
+
+    def get_newest_by_series(
+        self, location: Location, field: str, types: Iterable[str], end: int
+    ) -> dict[Tags, int]:
+        """Series -> the time of its newest value of the field that is older than `end`."""
+        found: dict[Tags, int] = {}
+        for type_ in types:
+            statement = influxql.select_edge("last", location, field, type_, MIN_TIME, end, by_series=True)
+            (answer,) = self.query_data(statement)
+            for series in answer:
+                tags = _tags(series)
+                found[tags] = max(found.get(tags, MIN_TIME), *(row[0] for row in series.rows))
+        return found
 
     def _edges(self, edge: str, asked: Sequence[tuple[Location, str, str]], span: Span) -> list[int | None]:
         """One edge for each (location, field, type); asks for less when it is too much for the server."""
@@ -602,10 +619,14 @@ def _count_statement(count: Count, fields: Sequence[str]) -> str:
     )
 
 
+def _tags(series: Series) -> Tags:
+    return tuple(sorted((key, value) for key, value in series.tags.items() if value))
+
+
 def _add_counts(found: Counts, count: Count, fields: Sequence[str], answer: Iterable[Series]) -> None:
     columns = _columns(count, fields)
     for series in answer:
-        tags = tuple(sorted((key, value) for key, value in series.tags.items() if value))
+        tags = _tags(series)
         for row in series.rows:
             if len(row) != 1 + len(columns):
                 names = ", ".join(map(influxql.printable, fields))

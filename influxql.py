@@ -113,13 +113,16 @@ def select_windows(
     )
 
 
-def select_edge(edge: str, location: Location, field: str, type_: str, start: int, end: int) -> str:
-    """The first or last (`edge`) point of a field among the shards where it has this type.
+def select_edge(
+    edge: str, location: Location, field: str, type_: str, start: int, end: int, *, by_series: bool = False
+) -> str:
+    """The first or last (`edge`) point of a field, or of each series, among the shards where it has this type.
 
     A cast in the other direction (a number read as text) gives nothing, one between number types gives the
     right time, so asking once for each type of a field finds its true edge.
     """
-    return f"SELECT {edge}({_typed(field, type_)}) FROM {_from(location)} WHERE {_where(start, end)}"
+    grouped = " GROUP BY *" if by_series else ""
+    return f"SELECT {edge}({_typed(field, type_)}) FROM {_from(location)} WHERE {_where(start, end)}{grouped}"
 
 
 def select_type(location: Location, field: str, start: int, end: int) -> str:

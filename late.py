@@ -59,23 +59,18 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far the look-back goes: at least `lookback`, never before `earliest`, all in nanoseconds.
-
-    `now` is the time of the run; `ahead` is how far the source's newest points lie beyond it.
-    """
+    """How far the look-back goes from the time `now` of the run: at least `lookback`, never before `earliest`."""
 
     now: int
     lookback: int
     earliest: int
-    ahead: int = 0
 
 
 def plan_walk(copy: Copy, groups: Iterable[Span], reach: Reach, since: Mapping[str, int] | None = None) -> Walk:
     """The look-back of a copy whose source has these shard groups.
 
     What is newer than the points that were there has just been read as a whole, so only the hours of the last day
-    are compared there. Forecasts that were copied may have hidden points up to as long ago as they reached ahead
-    of their time; today's tell how far that may be, and the look-back goes twice as far.
+    are compared there.
     """
     day = reach.now - DAY
     hours = Span(max(day - day % HOUR, reach.earliest), reach.now + 1)
@@ -84,7 +79,7 @@ def plan_walk(copy: Copy, groups: Iterable[Span], reach: Reach, since: Mapping[s
     older = [(group, group.clip(reach.earliest, until)) for group in sorted(groups, reverse=True)]
     kept = [(whole, part) for whole, part in older if part.length > 0]
     partial = frozenset(part for whole, part in kept if part.end < whole.end)
-    floor = newest - reach.lookback - 2 * reach.ahead
+    floor = min(newest - reach.lookback, copy.hidden_since)
     return Walk(copy, hours, floor, [part for _, part in kept], partial, since or {})
 
 

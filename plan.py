@@ -8,7 +8,7 @@ import influxql
 import line_protocol
 from answers import AccessDenied, NotFound, QueryRefused
 from config import FieldRules, Job
-from influx_client import InfluxClient
+from influx_client import InfluxClient, Tags
 from influxql import Location, Policy
 from report import Refusal
 from timeline import DAY, END_OF_TIME, HOUR, MIN_TIME, Span
@@ -52,6 +52,8 @@ class Copy:
     """Field -> where to begin; a field that has nothing to copy is not in it."""
     resumed: Mapping[str, int] = field(default_factory=dict)
     """Field -> its newest time at the destination, of the fields that are there, not counting forecasts."""
+    hidden_since: int = END_OF_TIME
+    """Since when forecasts at the destination may hide that points before them are missing."""
     refusals: tuple[Refusal, ...] = ()
     unkeepable: tuple[str, ...] = ()
     """Tags with values that InfluxDB cannot keep; series that have them are not looked for at the destination."""
@@ -124,6 +126,16 @@ def resume_points(
         if start is not None:
             starts[name] = start
     return starts
+
+
+def hidden_since(source: Mapping[Tags, int], destination: Mapping[Tags, int]) -> int:
+    """The oldest of the newest times at the destination of those series that have newer points at the source.
+
+    A series that the destination lacks may have points of any age.
+    """
+    behind = [destination.get(tags, MIN_TIME) for tags, newest in source.items()
+              if newest > destination.get(tags, MIN_TIME)]  # fmt: skip
+    return min(behind, default=END_OF_TIME)
 
 
 def comparable_since(target: Target, now: int) -> int:
@@ -343,14 +355,38 @@ class Planner:
         first: dict[Location, dict[str, int | None]] = {}
         for (copy, name), edge in zip(unknown, found, strict=True):
             first.setdefault(copy.source, {})[name] = edge
+        hidden = self._hidden_by_forecasts(copies)
         return [
             replace(
                 copy,
+                hidden_since=hidden.get(copy.source, END_OF_TIME),
                 starts=resume_points(times, first.get(copy.source, {}), self.fallback),
                 resumed={name: time for name, time in times.items() if time is not None},
             )
             for copy, times in zip(copies, copied, strict=True)
         ]
+
+    def _hidden_by_forecasts(self, copies: Sequence[Copy]) -> dict[Location, int]:
+        """Since when points of a series can be missing that has fallen behind others, where there are forecasts.
+
+        Points of the future of one series, once their time has passed, are newer than those of another series
+        that no run has copied yet. So with forecasts, each series is looked at by itself.
+        """
+        if not self._options.incremental.lookback:
+            return {}
+        asked = [(c, f) for c in copies for f in c.types]
+        future = self._source.get_edges(
+            "first", [(c.source, f, c.types[f]) for c, f in asked], start=self._now + 1
+        )
+        found: dict[Location, int] = {}
+        for (copy, name), edge in zip(asked, future, strict=True):
+            if edge is not None:
+                there = self._source.get_newest_by_series(copy.source, name, copy.types[name], self._now + 1)
+                types = copy.written_types.get(name, ())
+                here = self._destination.get_newest_by_series(copy.destination, name, types, self._now + 1)
+                since = hidden_since(there, here)
+                found[copy.source] = min(since, found.get(copy.source, END_OF_TIME))
+        return found
 
     @property
     def fallback(self) -> int | None:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from influxql import printable
-from values import MIN_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,6 @@ class Written:
     expired: int = 0
     refusals: tuple[Refusal, ...] = ()
     put_aside: tuple[PutAside, ...] = ()
-    newest: int = MIN_TIME
-    """The newest time that was read, nanoseconds."""
 
     def __add__(self, other: "Written") -> "Written":
         return Written(
@@ -50,7 +47,6 @@ class Written:
             self.expired + other.expired,
             (*self.refusals, *other.refusals),
             _by_file((*self.put_aside, *other.put_aside)),
-            max(self.newest, other.newest),
         )
 
     @property

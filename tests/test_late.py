@@ -6,7 +6,7 @@ from compare import Question, Window, weighed
 from influxql import Location, Policy
 from late import Reach, Walk, plan_walk, segments
 from plan import Copy, Target, comparable_since
-from timeline import DAY, HOUR, MIN_TIME, Segment, Span
+from timeline import DAY, END_OF_TIME, HOUR, MIN_TIME, Segment, Span
 
 WEEK = 7 * DAY
 NOW = 1000 * WEEK + 3 * DAY + HOUR // 2
@@ -27,10 +27,10 @@ def window(span: Span, source: int, destination: int, field: str = "v") -> Windo
     return weighed(Question(COPY, span), span, {(field, ()): source}, {(field, ()): destination})
 
 
-def walk(lookback: int = DAY, earliest: int = MIN_TIME, ahead: int = 0, **starts: int) -> Walk:
+def walk(lookback: int = DAY, earliest: int = MIN_TIME, hidden_since: int = END_OF_TIME, **starts: int) -> Walk:
     """The walk of a copy whose fields resume there."""
-    copy = Copy(COPY.source, COPY.target, COPY.types, (), resumed=starts)
-    return plan_walk(copy, GROUPS, Reach(NOW, lookback, earliest, ahead))
+    copy = Copy(COPY.source, COPY.target, COPY.types, (), resumed=starts, hidden_since=hidden_since)
+    return plan_walk(copy, GROUPS, Reach(NOW, lookback, earliest))
 
 
 def test_the_last_day_is_compared_by_hours_and_what_is_older_by_shard_groups() -> None:
@@ -49,10 +49,10 @@ def test_the_lookback_counts_from_the_newest_point_that_was_there() -> None:
     assert walk().floor == NOW - DAY
 
 
-def test_forecasts_make_it_reach_twice_as_far_back_as_they_reach_ahead() -> None:
-    """They may have hidden points since the last run before they were copied, whenever that was."""
-    assert walk(v=NOW, ahead=WEEK).floor == NOW - DAY - 2 * WEEK
-    assert walk(v=NOW - 9 * WEEK, ahead=WEEK).floor == NOW - 9 * WEEK - DAY - 2 * WEEK
+def test_it_reaches_back_to_what_forecasts_may_hide() -> None:
+    """A series that fell behind others is compared from its own newest point on."""
+    assert walk(v=NOW, hidden_since=NOW - 9 * WEEK).floor == NOW - 9 * WEEK
+    assert walk(v=NOW, hidden_since=NOW).floor == NOW - DAY
 
 
 def test_what_was_read_by_this_run_is_not_counted_again() -> None:

@@ -67,6 +67,41 @@ def test_forecasts_do_not_hide_observations_however_long_the_tool_stood_still(pa
     pair.assert_equal(points=2 * 24 * (40 + 50))
 
 
+def test_forecasts_do_not_hide_what_came_with_pauses(pair: Pair) -> None:
+    """Shard groups that hold nothing but forecasts say nothing about the observations before them."""
+    policy = 'WITH SHARD DURATION 1d NAME "autogen"'
+    pair.source.query(f'CREATE DATABASE "{pair.database}" {policy}')
+    pair.write(points("real", NOW - 40 * DAY, NOW - 30 * DAY, HOUR))
+    pair.write(points("forecast", NOW - 40 * DAY, NOW - 5 * DAY, HOUR))
+    assert run_at(pair, NOW - 30 * DAY).failures == ()
+    for day in range(30, 0, -1):
+        if day % 7 > 1:
+            pair.write(points("real", NOW - day * DAY, NOW - (day - 1) * DAY, HOUR))
+    pair.write(points("new", NOW - 29 * DAY, NOW - 28 * DAY, HOUR))
+    pair.write(points("forecast", NOW - 5 * DAY, NOW + 2 * DAY, HOUR))
+    assert run_at(pair, NOW).failures == ()
+    pair.assert_equal()
+    assert run_at(pair, NOW).late == 0
+
+
+def test_series_that_cannot_be_kept_fail_only_the_run_that_meets_them(pair: Pair) -> None:
+    """Later runs neither copy what is around them again, nor take them for late."""
+    pair.write(points("a", NOW - 30 * DAY, NOW, HOUR))
+    pair.write("\n".join(f"cpu,host=a#!~#b v=1 {t}" for t in range(NOW - 30 * DAY, NOW - DAY, HOUR)))
+    assert "696 not sent" in pair_failure(run_at(pair, NOW))
+    result = run_at(pair, NOW)
+    assert (result.failures, result.late) == ((), 0)
+    assert result.written.points < 10
+    pair.write(points("b", NOW - 3 * DAY, NOW - 2 * DAY, HOUR))
+    assert run_at(pair, NOW).late == 48
+
+
+def pair_failure(result: JobResult) -> str:
+    """The one failure of a run."""
+    (failure,) = result.failures
+    return failure
+
+
 def test_an_old_point_and_a_new_series_with_old_points_come(pair: Pair) -> None:
     """Whatever their age, as long as the newer shard groups that hold data lack some, too."""
     pair.write(points("a", NOW - 100 * DAY, NOW, HOUR))
