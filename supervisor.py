@@ -181,9 +181,9 @@ class Supervisor:
         return [state.result for state in self._states.values() if state.result]
 
     def has_failed(self) -> bool:
-        """Whether a job failed for good: a scheduled one that a signal stops has its next run."""
-        states = [s for s in self._states.values() if s.result and not (self.stopped and s.is_scheduled)]
-        return any(not state.result.succeeded for state in states if state.result)
+        """Whether a job failed or was stopped before its end, for good: a scheduled one has its next run."""
+        states = (state for state in self._states.values() if not state.is_scheduled)
+        return any(state.result.outcome != "ok" for state in states if state.result)
 
     def _start(self, file: JobFile) -> None:
         state = self._states[file.name] = _State(file, self.once)
