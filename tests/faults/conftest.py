@@ -1,13 +1,16 @@
-"""The rounds of each fault."""
+"""The rounds of each fault, and servers that a test may stop or break."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.faults.rounds import PROPERTY, Rounds
 from tests.integration.conftest import pair
+from tests.integration.harness import Pair
+from tests.support.servers import InfluxServer
 
-__all__ = ["pair", "rounds"]
+__all__ = ["own", "pair", "rounds"]
 
 
 @pytest.fixture
@@ -18,3 +21,10 @@ def rounds(request: pytest.FixtureRequest) -> Iterator[Rounds]:
     yield counted
     passed = request.session.testsfailed == failed_before
     request.node.user_properties.append((PROPERTY, f"{counted.name}|{counted.done}|{passed}"))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Pair]:
+    """Two servers of the test's own: it may stop them, and give them other settings."""
+    with InfluxServer.start("source") as source, InfluxServer.start("destination") as destination:
+        yield Pair(source, destination, "db", tmp_path)

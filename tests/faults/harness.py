@@ -22,11 +22,14 @@ HOSTS = ("a", "b")
 
 Sections = Mapping[str, Any]
 
-SLOW: Sections = {"options": {"days_of_pagination": 0.02}}
-"""Many small queries, so that a copy of little data lasts long enough to be hit in its middle."""
+
+def slow(**options: object) -> Sections:
+    """Many small queries, so that a copy of little data lasts long enough to be hit in its middle."""
+    return {"options": {"days_of_pagination": 0.02, **options}}
+
 
 MINUTES = 3000
-"""How many minutes of data `load` writes: with SLOW a copy of a second and a half."""
+"""How many minutes of data `load` writes: with `slow` a copy of a second and a half."""
 
 POINTS_A_MINUTE = len(MEASUREMENTS) * len(HOSTS)
 
@@ -111,10 +114,10 @@ def assert_mended(pair: Pair, sections: Sections | None = None) -> None:
 
 
 @contextmanager
-def copying(pair: Pair, sections: Sections = SLOW) -> Iterator[Daemon]:
-    """A run in the background."""
+def copying(pair: Pair, sections: Sections | None = None) -> Iterator[Daemon]:
+    """A run in the background, a slow one unless told otherwise."""
     jobs = pair.directory / "jobs"
-    write_job(jobs, pair.config(sections))
+    write_job(jobs, pair.config(sections or slow()))
     with running(jobs, pair.directory, "--once") as tool:
         yield tool
 

@@ -6,7 +6,6 @@ import signal
 from contextlib import suppress
 
 from tests.faults.harness import (
-    SLOW,
     Middle,
     assert_mended,
     assert_partly_copied,
@@ -14,6 +13,7 @@ from tests.faults.harness import (
     ended,
     fresh,
     lines,
+    slow,
 )
 from tests.faults.rounds import Rounds
 from tests.integration.daemon import Daemon
@@ -54,7 +54,7 @@ def _interrupt(pair: Pair, number: int, sent: signal.Signals) -> None:
             found = ended(tool)
             assert_partly_copied(round_)
             _assert_code(tool, found.code, sent, hit_parent=parent in victims)
-        assert_mended(round_, SLOW if number % 3 == 0 else None)
+        assert_mended(round_, slow() if number % 3 == 0 else None)
 
 
 def _copy_beginning(round_: Pair) -> None:
