@@ -28,8 +28,8 @@ def slow(**options: object) -> Sections:
     return {"options": {"days_of_pagination": 0.02, **options}}
 
 
-MINUTES = 3000
-"""How many minutes of data `load` writes: with `slow` a copy of a second and a half."""
+MINUTES = 2000
+"""How many minutes of data `load` writes: with `slow` a copy of about a second."""
 
 POINTS_A_MINUTE = len(MEASUREMENTS) * len(HOSTS)
 
@@ -117,7 +117,7 @@ def assert_mended(pair: Pair, sections: Sections | None = None) -> None:
 def copying(pair: Pair, sections: Sections | None = None) -> Iterator[Daemon]:
     """A run in the background, a slow one unless told otherwise."""
     jobs = pair.directory / "jobs"
-    write_job(jobs, pair.config(sections or slow()))
+    write_job(jobs, pair.config(slow() if sections is None else sections))
     with running(jobs, pair.directory, "--once") as tool:
         yield tool
 
@@ -134,7 +134,7 @@ class Middle:
     def __init__(self, pair: Pair, chance: random.Random, minutes: int = MINUTES) -> None:
         self._pair = pair
         self._taken = points_written(pair.destination)
-        self._share = chance.uniform(0.02, 0.6)
+        self._share = chance.uniform(0.02, 0.5)
         self._points = int(self._share * minutes * POINTS_A_MINUTE)
         self._pause = chance.uniform(0, 0.05)
 
