@@ -75,10 +75,10 @@ class Ended:
         return f"exit code {self.code}\n{self.output}"
 
 
-def run(pair: Pair, sections: Sections | None = None, **environ: str) -> Ended:
+def run(pair: Pair, sections: Sections | None = None, *, environ: Mapping[str, str] | None = None) -> Ended:
     """`python main.py` on the pair's job, from its start to its end."""
     job = write_job(pair.directory / "jobs", pair.config(sections))
-    done = run_main("--config", job, environ=dict(environ) or None)
+    done = run_main("--config", job, environ=environ)
     return _ended(done.returncode, done.stderr + done.stdout)
 
 

@@ -1,0 +1,82 @@
+"""Somebody drops a database, a retention policy or a measurement in the middle of a copy, on either side."""
+
+import random
+
+import pytest
+
+from tests.faults.harness import (
+    Middle,
+    assert_mended,
+    assert_nothing_invented,
+    copying,
+    ended,
+    fresh,
+    lines,
+    run,
+    slow,
+)
+from tests.faults.rounds import Rounds
+from tests.integration.harness import Pair, snapshot
+from tests.support.servers import InfluxServer, quoted
+
+DROPS = ["database", "retention policy", "measurement"]
+POLICY = "kept"
+
+
+def _drop(what: str, server: InfluxServer, database: str) -> None:
+    if what == "database":
+        server.drop_database(database)
+    elif what == "retention policy":
+        server.query(f"DROP RETENTION POLICY {POLICY} ON {quoted(database)}")
+    else:
+        server.query("DROP MEASUREMENT m1", db=database)
+
+
+def _load(pair: Pair) -> None:
+    pair.source.create_database(pair.database)
+    pair.source.query(f"CREATE RETENTION POLICY {POLICY} ON {quoted(pair.database)} DURATION INF REPLICATION 1")
+    pair.write(lines(), POLICY)
+
+
+@pytest.mark.parametrize("what", DROPS[:2])
+def test_dropped_at_the_destination(pair: Pair, rounds: Rounds, what: str) -> None:
+    """The run fails and says what is not there any more; the next one copies all of it again."""
+    for number in rounds.of(f"{what} dropped at the destination in the middle", 5):
+        with fresh(pair, number) as round_:
+            _load(round_)
+            middle = Middle(round_, random.Random(number))
+            with copying(round_, slow()) as tool:
+                middle.wait(tool)
+                _drop(what, round_.destination, round_.database)
+                ended(tool).assert_failed("destination", f"{what} not found")
+            assert_mended(round_)
+
+
+@pytest.mark.parametrize("what", DROPS)
+def test_dropped_at_the_source(pair: Pair, rounds: Rounds, what: str) -> None:
+    """What was copied before stays, nothing else appears; a copy of the rest makes no fuss about it."""
+    for number in rounds.of(f"{what} dropped at the source in the middle", 5):
+        with fresh(pair, number) as round_:
+            _load(round_)
+            before = snapshot(round_.source, round_.database)
+            middle = Middle(round_, random.Random(number))
+            with copying(round_, slow()) as tool:
+                middle.wait(tool)
+                _drop(what, round_.source, round_.database)
+                found = ended(tool)
+            copied = round_.found()
+            assert_nothing_invented(copied, before)
+            if what == "measurement":
+                assert found.code == 0, found
+                rest = snapshot(round_.source, round_.database)
+                assert 0 < len(rest) < len(copied) < len(before), "it was not dropped in the middle"
+                assert_nothing_invented(rest, copied)
+            else:
+                found.assert_failed("source", f"{what} not found")
+                assert 0 < len(copied) < len(before), "it was not dropped in the middle"
+            again = run(round_)
+            if what == "database":
+                again.assert_failed("source", "database not found")
+            else:
+                assert again.code == 0, again
+            assert round_.found() == copied
