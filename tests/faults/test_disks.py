@@ -39,8 +39,6 @@ def test_the_disk_of_the_destination_is_full(source: InfluxServer, tmp_path: Pat
         with full_destination(source, tmp_path, number) as (pair, disk):
             pair.write(noise(number))
             run(pair, slow(days_of_pagination=0.002)).assert_failed("destination", NO_SPACE)
-            again = run(pair)
-            again.assert_failed("destination", NO_SPACE)
             disk.grow(64)
             pair.destination.restart()
             assert_partly_copied(pair)

@@ -18,7 +18,7 @@ from tests.integration.harness import MONDAY, Pair
 from tests.support.servers import InfluxServer, Settings
 
 WIDE = range(4)
-SECONDS = 3000
+SECONDS = 2000
 FIELDS = range(10)
 
 

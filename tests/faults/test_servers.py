@@ -56,7 +56,7 @@ def test_a_server_comes_back_while_the_tool_retries(own: Pair, rounds: Rounds, r
 def test_a_server_comes_back_after_the_tool_gave_up(own: Pair, rounds: Rounds, role: str) -> None:
     """The run fails and names server and reason; the next one goes on from the hole."""
     server = getattr(own, role)
-    for number in rounds.of(f"kill -9 or SIGTERM of the {role}, back after the tool gave up", 20):
+    for number in rounds.of(f"kill -9 or SIGTERM of the {role}, back after the tool gave up", 10):
         how = ["kill -9", "SIGTERM"][number % 2]
         with fresh(own, number) as round_:
             round_.write(lines())
