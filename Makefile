@@ -28,7 +28,7 @@ pytest: prepare .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 faults: prepare .venv/dev
-	FAULT_ROUNDS=all $(BIN)/python -m pytest tests/faults -n 2 --dist worksteal
+	FAULT_ROUNDS=all $(BIN)/python -m pytest tests/faults -n 2 --dist worksteal --timeout 1800
 
 containers: .venv/dev
 	tests/support/engine.sh
