@@ -13,7 +13,7 @@ def test_two_daemons_on_one_pair(pair: Pair, rounds: Rounds) -> None:
     scheduled = {"schedule": "0 0 1 1 *", "run_on_start": True}
     for number in rounds.of("two daemons with the same job", 10):
         with fresh(pair, number) as round_:
-            round_.write(lines())
+            round_.write(lines(1000))
             jobs, other = round_.directory / "jobs", round_.directory / "other"
             other.mkdir()
             write_job(jobs, round_.config(slow(incremental=scheduled)))

@@ -22,28 +22,26 @@ from tests.integration.harness import Pair, write_job
 from tests.support.servers import InfluxServer, quoted
 
 ROLES = pytest.mark.parametrize("role", ["source", "destination"])
-HOW = pytest.mark.parametrize("how", ["kill -9", "SIGTERM"])
 
 
-def _end(server: InfluxServer, how: str) -> None:
-    if how == "kill -9":
+def _end(server: InfluxServer, *, kill: bool) -> None:
+    if kill:
         server.kill()
     else:
         server.stop()
 
 
-@HOW
 @ROLES
-def test_a_server_comes_back_while_the_tool_retries(own: Pair, rounds: Rounds, role: str, how: str) -> None:
+def test_a_server_comes_back_while_the_tool_retries(own: Pair, rounds: Rounds, role: str) -> None:
     """The run goes on where it was, and says ok."""
     server = getattr(own, role)
-    for number in rounds.of(f"{how} of the {role}, back while the tool retries", 10):
+    for number in rounds.of(f"kill -9 or SIGTERM of the {role}, back while the tool retries", 10):
         with fresh(own, number) as round_:
             round_.write(lines())
             middle = Middle(round_, random.Random(number))
             with copying(round_, slow(retries=10)) as tool:
                 middle.wait(tool)
-                _end(server, how)
+                _end(server, kill=number % 2 == 0)
                 tool.wait_for(f"{role} {server.url}: ")
                 tool.wait_for("; retry 2 of 10")
                 server.restart()
@@ -57,13 +55,12 @@ def test_a_server_comes_back_after_the_tool_gave_up(own: Pair, rounds: Rounds, r
     """The run fails and names server and reason; the next one goes on from the hole."""
     server = getattr(own, role)
     for number in rounds.of(f"kill -9 or SIGTERM of the {role}, back after the tool gave up", 10):
-        how = ["kill -9", "SIGTERM"][number % 2]
         with fresh(own, number) as round_:
             round_.write(lines())
             middle = Middle(round_, random.Random(number))
             with copying(round_, slow(retries=1)) as tool:
                 middle.wait(tool)
-                _end(server, how)
+                _end(server, kill=number % 2 == 1)
                 ended(tool).assert_failed(f"{role} {server.url}: ", "Connection refused", "(tried 2 times)")
             server.restart()
             assert_partly_copied(round_)
