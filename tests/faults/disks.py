@@ -17,13 +17,10 @@ class SmallDisk:
         """Give it another size; what it holds stays."""
         _run("mount", "-o", f"remount,size={megabytes}m", str(self.path))
 
-    def fill(self, *, but: int = 0) -> Path:
-        """Take all space but so many bytes, by a file that is returned: removing it frees the space."""
-        filler = self.path / "filler"
-        status = os.statvfs(self.path)
-        with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - but)
-        return filler
+    def fill(self) -> None:
+        """Take all the space that is left."""
+        with (self.path / "filler").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, self.free)
 
     @property
     def free(self) -> int:

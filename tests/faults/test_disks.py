@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.disks import SmallDisk, small_disk
-from tests.faults.harness import assert_mended, assert_partly_copied, fresh, lines, run, slow
+from tests.faults.harness import (
+    assert_mended,
+    assert_partly_copied,
+    fresh,
+    lines,
+    run,
+    slow,
+)
 from tests.faults.rounds import Rounds
 from tests.integration.harness import MONDAY, Pair
 from tests.support.servers import InfluxServer
@@ -51,10 +58,18 @@ def test_the_disk_of_the_log_is_full(pair: Pair, rounds: Rounds, tmp_path: Path)
     for number in rounds.of("disk of the tool's log full", 10):
         with fresh(pair, number) as round_, small_disk(tmp_path / f"logs{number}", megabytes=1) as disk:
             round_.write(lines(500))
-            disk.fill(but=[0, 4096][number % 2])
-            found = run(round_, slow(log_directory=str(disk.path), log_level="DEBUG"))
+            if number % 2:
+                _begin_log(disk.path, but=200)
+            disk.fill()
+            found = run(round_, slow(log_directory=str(disk.path)))
             assert disk.free == 0, "the disk is not full"
             assert found.code == 0, found
             assert found.output.count("logging goes on without it") == 1, found
             assert "No space left on device" in found.output, found
             round_.assert_equal()
+
+
+def _begin_log(directory: Path, but: int) -> None:
+    """A log of earlier runs, with so many bytes left in its last block: they can be written on a full disk."""
+    (directory / "job").mkdir()
+    (directory / "job" / "job.log").write_text("x" * (4095 - but) + "\n")

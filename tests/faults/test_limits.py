@@ -50,7 +50,6 @@ class Limit:
 
 
 LIMITS = [
-    Limit("query-timeout", "source", {"coordinator.query-timeout": "20ms"}, "query-timeout limit exceeded"),
     Limit(
         "query-timeout, too short", "source", {"coordinator.query-timeout": "1ms"}, "query-timeout limit exceeded"
     ),
@@ -135,22 +134,30 @@ def test_max_row_limit(own: Pair, rounds: Rounds) -> None:
             round_.assert_equal()
 
 
-def test_max_select_point(own: Pair, rounds: Rounds) -> None:
-    """The server counts once a second, so the tool is frozen in the middle of an answer until it does."""
-    for number in rounds.of("limit of the source: max-select-point", 5):
+LONG = [
+    Limit("max-select-point", "source", {"coordinator.max-select-point": 1000}, "max-select-point limit"),
+    Limit("query-timeout", "source", {"coordinator.query-timeout": "500ms"}, "query-timeout limit"),
+]
+"""Limits that the server looks at while a query goes on, once a second or after a time."""
+
+
+@pytest.mark.parametrize("limit", LONG, ids=lambda limit: limit.name)
+def test_a_limit_in_the_middle_of_an_answer(own: Pair, rounds: Rounds, limit: Limit) -> None:
+    """The tool is frozen until the server has killed the query; then it asks for less."""
+    for number in rounds.of(f"limit of the source: {limit.name}", 5):
         with fresh(own, number) as round_:
             for begin in range(0, LONG_ROWS, 5000):
                 round_.write(long_strings(begin, begin + 5000))
-            own.source.restart({"coordinator.max-select-point": 1000})
+            own.source.restart(limit.settings)
             with copying(round_, {}) as tool:
-                while "max-select-point" not in tool.log and tool.process.poll() is None:
+                while limit.words not in tool.log and tool.process.poll() is None:
                     if _is_reading(own.source):
                         with _frozen(tool):
                             wait_until(lambda: not _is_reading(own.source), "the server to kill the query")
                 found = ended(tool)
             own.source.restart({})
-            assert "max-select-point limit" in found.output, f"the limit was not hit\n{found}"
-            assert_honest(round_, found, "max-select-point")
+            assert limit.words in found.output, f"the limit was not hit\n{found}"
+            assert_honest(round_, found, limit.words)
             assert_mended(round_)
 
 
