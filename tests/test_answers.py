@@ -227,6 +227,7 @@ def test_an_edge_of_a_shard_group_lies_inside_time(text: str, nanoseconds: int) 
         ("max-concurrent-queries limit exceeded(4, 4)", Overloaded),
         ("engine is closed", Overloaded),
         ("server is shutting down", Overloaded),
+        ("query engine shutdown", Overloaded),
         ("timeout", Overloaded),
         ("query-timeout limit exceeded", QueryTooLarge),
         ("max-select-point limit exceeed: (11/10)", QueryTooLarge),
