@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness import Ended, assert_mended, fresh, run
+from tests.faults.harness import Ended, assert_honest, assert_mended, fresh, run
 from tests.faults.rounds import Rounds
 from tests.integration.harness import DAY, HOUR, MONDAY, Pair
 from tests.support.reader import FIRST_TIME, LAST_TIME
@@ -74,6 +74,19 @@ def test_the_clock_of_the_tool_is_off(pair: Pair, rounds: Rounds, off: int) -> N
             assert found.code == 0, found
             round_.assert_equal()
             round_.write(both_hosts(3, range(now + 10 * MINUTE, now + 20 * MINUTE, MINUTE)))
+            assert_mended(round_)
+
+
+def test_a_clock_ahead_gives_nothing_up_too_early(pair: Pair, rounds: Rounds) -> None:
+    """What a retention policy still keeps is copied, although the tool's clock says that its time is over."""
+    for number in rounds.of("clock of the tool a day ahead, with a retention policy", 10):
+        with fresh(pair, number) as round_:
+            round_.source.create_database(round_.database)
+            round_.source.query(f'CREATE RETENTION POLICY short ON "{round_.database}" DURATION 75h REPLICATION 1')
+            round_.write(past(time.time_ns()), "short")
+            found = run(round_, environ=another_clock(1))
+            assert_clock_was_off(found, 1)
+            assert_honest(round_, found)
             assert_mended(round_)
 
 
