@@ -134,6 +134,26 @@ def test_max_row_limit(own: Pair, rounds: Rounds) -> None:
             round_.assert_equal()
 
 
+def test_max_body_size(own: Pair, rounds: Rounds) -> None:
+    """Requests that the destination finds too large are divided until they fit."""
+    for number in rounds.of("limit of the destination: max-body-size", 5):
+        with fresh(own, number) as round_:
+            round_.write(wide())
+            own.destination.restart({"http.max-body-size": 20_000})
+            found = run(round_)
+            refused = client_errors(own.destination)
+            own.destination.restart({})
+            assert refused > 0, f"the limit was not hit\n{found}"
+            assert found.code == 0, found
+            round_.assert_equal()
+
+
+def client_errors(server: InfluxServer) -> int:
+    """How many requests the server has refused since its start."""
+    (series,) = server.query("SHOW STATS FOR 'httpd'")[0]["series"]
+    return int(series["values"][0][series["columns"].index("clientError")])
+
+
 LONG = [
     Limit("max-select-point", "source", {"coordinator.max-select-point": 1000}, "max-select-point limit"),
     Limit("query-timeout", "source", {"coordinator.query-timeout": "500ms"}, "query-timeout limit"),
