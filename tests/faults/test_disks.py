@@ -9,6 +9,8 @@ from tests.faults.disks import SmallDisk, small_disk
 from tests.faults.harness import (
     assert_mended,
     assert_partly_copied,
+    copying,
+    ended,
     fresh,
     lines,
     run,
@@ -49,6 +51,29 @@ def test_the_disk_of_the_destination_is_full(source: InfluxServer, tmp_path: Pat
             disk.grow(64)
             pair.destination.restart()
             assert_partly_copied(pair)
+            assert_mended(pair)
+            source.drop_database(pair.database)
+
+
+def test_the_disk_of_the_destination_is_full_until_its_restart(
+    source: InfluxServer, tmp_path: Path, rounds: Rounds
+) -> None:
+    """What was refused can be seen until the server restarts. A run that resumed behind it, and went on after the
+    restart, has left it out: the next run finds that.
+    """
+    for number in rounds.of("disk of the destination full, mended while the tool retries", 10):
+        with full_destination(source, tmp_path, number) as (pair, disk):
+            pair.write(noise(number))
+            run(pair, slow(days_of_pagination=0.002)).assert_failed("destination", NO_SPACE)
+            with copying(pair, slow(days_of_pagination=0.002, retries=10)) as tool:
+                tool.wait_for(f"{NO_SPACE}; retry 2 of 10")
+                visible = len(pair.found())
+                disk.grow(64)
+                pair.destination.restart()
+                found = ended(tool)
+            assert visible > 0
+            if found.code:
+                found.assert_failed("destination")
             assert_mended(pair)
             source.drop_database(pair.database)
 

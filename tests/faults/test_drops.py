@@ -1,5 +1,6 @@
 """Somebody drops a database, a retention policy or a measurement in the middle of a copy, on either side."""
 
+import functools
 import random
 
 import pytest
@@ -15,6 +16,7 @@ from tests.faults.harness import (
     slow,
 )
 from tests.faults.rounds import Rounds
+from tests.integration.daemon import wait_until
 from tests.integration.harness import Pair, snapshot
 from tests.support.servers import InfluxServer, quoted
 
@@ -49,6 +51,24 @@ def test_dropped_at_the_destination(pair: Pair, rounds: Rounds, what: str) -> No
                 _drop(what, round_.destination, round_.database)
                 ended(tool).assert_failed("destination", f"{what} not found")
             assert_mended(round_)
+
+
+def test_a_measurement_dropped_at_the_destination(pair: Pair, rounds: Rounds) -> None:
+    """The server goes on taking its points, so nothing fails: only counting tells what is gone."""
+    for number in rounds.of("measurement dropped at the destination in the middle", 5):
+        with fresh(pair, number) as round_:
+            _load(round_)
+            middle = Middle(round_, random.Random(number))
+            with copying(round_, slow()) as tool:
+                middle.wait(tool)
+                wait_until(functools.partial(_has_m1, round_), "something to drop", tool)
+                _drop("measurement", round_.destination, round_.database)
+                ended(tool)
+            assert_mended(round_)
+
+
+def _has_m1(pair: Pair) -> bool:
+    return bool(pair.destination.rows("SELECT count(v) FROM kept.m1", db=pair.database))
 
 
 @pytest.mark.parametrize("what", DROPS)

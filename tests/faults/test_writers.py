@@ -1,11 +1,12 @@
 """Somebody writes to the source while it is copied: once the writer has stopped, one more run makes both equal."""
 
+import random
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.faults.harness import assert_mended, assert_nothing_invented, copying, ended, fresh, slow
+from tests.faults.harness import assert_mended, assert_nothing_invented, copying, ended, fresh, run, slow
 from tests.faults.rounds import Rounds
 from tests.integration.daemon import Daemon
 from tests.integration.harness import Pair
@@ -60,6 +61,33 @@ def test_a_writer_in_order_of_time(pair: Pair, rounds: Rounds) -> None:
             expected, found = round_.snapshots()
             assert_nothing_invented(found, expected)
             assert_mended(round_)
+
+
+def test_a_host_that_is_late(pair: Pair, rounds: Rounds) -> None:
+    """One host delivers its points 5 to 30 seconds after the others, when later ones have been copied already."""
+    for number in rounds.of("a writer of which one host is 5 to 30 s late", 10):
+        chance = random.Random(number)
+        with fresh(pair, number) as round_:
+            now = time.time_ns() - 600 * SECOND
+            round_.write(history(now))
+            for step in range(3):
+                begin = now + step * 100 * SECOND
+                late = int(chance.uniform(5, 30) * SECOND)
+                round_.write(each_second(begin, begin + 100 * SECOND, "abc"))
+                round_.write(each_second(begin - late, begin + 100 * SECOND - late, "d"))
+                found = run(round_)
+                assert found.code == 0, found
+                round_.write(each_second(begin + 100 * SECOND - late, begin + 100 * SECOND, "d"))
+            expected, copied = round_.snapshots()
+            assert_nothing_invented(copied, expected)
+            assert_mended(round_)
+
+
+def each_second(begin: int, end: int, hosts: str) -> str:
+    """What these hosts measured in this time."""
+    return "\n".join(
+        f'm,host={h} v={moment}i,s="{h}" {moment}' for moment in range(begin, end, SECOND) for h in hosts
+    )
 
 
 def _assert_ok(tool: Daemon) -> None:
