@@ -450,12 +450,9 @@ class Planner:
     # ------------------------------------------------------------ from when to when
 
     def starts(self, copy: Copy) -> dict[str, int]:
-        """Where each field begins: not at points that both policies have given up already."""
-        there = copy.target.destination
-        gone = there.duration and not there.keeps_less_than(copy.target.source)
-        kept_from = self._now - there.duration if gone else MIN_TIME
+        """Where each field begins: downsampling begins at whole windows."""
         window = self._job.source.group_by or 1
-        return {name: _down(max(start, kept_from), window) for name, start in copy.starts.items()}
+        return {name: _down(start, window) for name, start in copy.starts.items()}
 
     def end(self) -> int:
         """Where the run ends. Incremental runs have no end, so that points of the future are copied too."""
