@@ -180,7 +180,7 @@ class Transport:
                     raise Unreachable("given up in order to stop")
                 yield piece
         except requests.RequestException as error:
-            raise _lost(error, timed_out) from error
+            raise self._lost(error, timed_out) from error
 
     def write(self, body: bytes, database: str, policy: str) -> int:
         """Write line protocol, in one attempt; how many of its points were older than the policy allows.
@@ -220,7 +220,7 @@ class Transport:
         except requests.exceptions.SSLError as error:
             raise _untrusted(error) from error
         except requests.RequestException as error:
-            raise _lost(error, timed_out) from error
+            raise self._lost(error, timed_out) from error
         except OSError as error:  # how requests tells that ca_file is gone
             raise _untrusted(error) from error
         if 300 <= response.status_code < 400:
@@ -230,12 +230,31 @@ class Transport:
             raise kind(f"the server redirects to {target}; put the final address into url")
         return response
 
+    def _lost(self, error: requests.RequestException, timed_out: type[InfluxError]) -> InfluxError:
+        """The error of a request that got no answer, or only a part of one.
+
+        A server that falls silent may only be asked for too much; one that does not answer a ping either is gone.
+        """
+        reason = answers.reason(error)
+        if "timed out" not in reason or isinstance(error, requests.ConnectTimeout):
+            return Unreachable(reason)
+        if timed_out is not Unreachable and not self._answers():
+            return Unreachable(f"no byte received for too long ({reason}), nor an answer to a ping")
+        return timed_out(f"no byte received for too long ({reason})")
+
+    def _answers(self) -> bool:
+        try:
+            self.ping()
+        except InfluxError:
+            return False
+        return True
+
     def _body(self, response: requests.Response) -> str:
         """The error text of an answer."""
         try:
             return answers.error_text(response.content)
         except requests.RequestException as error:
-            raise _lost(error, Unreachable) from error
+            raise self._lost(error, Unreachable) from error
 
 
 _TLS_REMEDIES = (
@@ -257,14 +276,6 @@ def _untrusted(error: OSError) -> AccessDenied:
     reason = answers.reason(error)
     remedy = next(remedy for pattern, remedy in _TLS_REMEDIES if re.search(pattern, reason.lower()))
     return AccessDenied(f"TLS: {reason}; {remedy}")
-
-
-def _lost(error: requests.RequestException, timed_out: type[InfluxError]) -> InfluxError:
-    """The error of a request that got no answer, or only a part of one."""
-    reason = answers.reason(error)
-    if "timed out" in reason and not isinstance(error, requests.ConnectTimeout):
-        return timed_out(f"no byte received for too long ({reason})")
-    return Unreachable(reason)
 
 
 def _session(server: Server) -> requests.Session:

@@ -214,6 +214,19 @@ def test_slowness_everywhere_changes_nothing(where: str, name: str, network: Net
         network.assert_equal()
 
 
+@pytest.mark.parametrize("where", [READ, ASK, WRITE])
+def test_a_line_of_a_kilobyte_a_second(where: str, network: Network, rounds: Rounds) -> None:
+    """Slow is not silent: what arrives, however slowly, is waited for."""
+    for number in rounds.of(f"{where}: 1 KB/s", 5):
+        network.start_afresh(half=where == ASK)
+        first = first_of(network.counts[where, where == ASK], random.Random(number))
+        fault = network.inject(where, act=throttle(1000), first=first, count=2)
+        result = network.backup(timeout_client=3)
+        assert result.failures == ()
+        assert fault.injected > 0
+        network.assert_equal()
+
+
 PINGS = {name: kind for name, kind in COMMON.items() if kind.says != _FOREIGN and name != "black hole"}
 
 
