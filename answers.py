@@ -23,7 +23,8 @@ from typing import Any, Self
 
 import msgpack
 
-from timeline import END_OF_TIME, MIN_TIME, SECOND
+from timeline import END_OF_TIME
+from values import MIN_TIME, SECOND
 
 
 class InfluxError(Exception):

@@ -29,8 +29,8 @@ from plan import Copy, Planner, allowed_types, comparable_since, kept, split_for
 from quarantine import Quarantine
 from report import DatabaseResult, JobResult, MeasurementResult, Written
 from stopping import StopRequest
-from timeline import DAY, END_OF_TIME, MIN_TIME, Pace, Segment, Span
-from values import format_time
+from timeline import END_OF_TIME, Pace, Segment, Span
+from values import DAY, MIN_TIME, format_time
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -21,7 +21,8 @@ from influx_client import Count, Counts, InfluxClient, Key, page_rows
 from influxql import Location
 from line_protocol import Value
 from plan import Copy, allowed_types
-from timeline import DAY, HOUR, MIN_TIME, MINUTE, SECOND, Pace, Span
+from timeline import Pace, Span
+from values import DAY, HOUR, MIN_TIME, MINUTE, SECOND
 
 STEPS = (DAY, HOUR, MINUTE, SECOND)
 """Windows get shorter in these steps, nanoseconds."""

@@ -30,8 +30,9 @@ from line_protocol import Body, Point
 from quarantine import Quarantine
 from report import PutAside, Written
 from stopping import StopRequest
-from timeline import END_OF_TIME, FEWEST_ROWS, MIN_TIME, SECOND, Span
+from timeline import END_OF_TIME, FEWEST_ROWS, Span
 from transport import DOCUMENT_ROWS, Transport
+from values import MIN_TIME, SECOND
 
 CHUNK_CELLS = 200_000
 """How many values one document of an answer, and so one frame and one write, holds at most."""

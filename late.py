@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from compare import Comparer, Question, Window
 from plan import Copy
-from timeline import DAY, HOUR, MIN_TIME, Segment, Span
+from timeline import Segment, Span
+from values import DAY, HOUR, MIN_TIME
 
 SMALL = 10_000
 """So many values are copied again without looking closer: asking would take as long."""

@@ -11,8 +11,8 @@ from config import FieldRules, Job
 from influx_client import InfluxClient, Tags
 from influxql import Location, Policy
 from report import Refusal
-from timeline import DAY, END_OF_TIME, HOUR, MIN_TIME, Span
-from values import format_duration, is_selected
+from timeline import END_OF_TIME, Span
+from values import DAY, HOUR, MIN_TIME, format_duration, is_selected
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from influx_client import InfluxClient
 from plan import Planner, Target
 from report import MeasurementResult
 from stopping import StopRequest
-from timeline import MIN_TIME, Segment
+from timeline import Segment
+from values import MIN_TIME
 from verdict import Difference, JobVerdict, Scope, table, unchecked
 from verify import Tally, Verifier
 from worker import connect

@@ -11,11 +11,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-SECOND = 1_000_000_000
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
-MIN_TIME = -9223372036854775806
+from values import HOUR, MIN_TIME, SECOND
+
 END_OF_TIME = 9223372036854775807
 
 _YEAR_ONE = -62135596800 * SECOND

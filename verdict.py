@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from influxql import printable
-from timeline import END_OF_TIME, MIN_TIME, Span
-from values import format_time
+from timeline import END_OF_TIME, Span
+from values import MIN_TIME, format_time
 
 EQUAL, DIFFERENT, UNCHECKED = 0, 1, 2
 """Exit codes. A difference that was found outweighs what could not be looked at."""

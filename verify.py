@@ -17,7 +17,8 @@ from influx_client import COUNT_CELLS, InfluxClient
 from influxql import printable
 from plan import Copy, Planner, Target, comparable_since
 from stopping import StopRequest
-from timeline import END_OF_TIME, MIN_TIME, MINUTE, Span
+from timeline import END_OF_TIME, Span
+from values import MIN_TIME, MINUTE
 from verdict import Difference, JobVerdict, Scope, Verdict
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from compare import Mismatch, Question, comparable_types, mismatches, next_step,
 from config import FieldRules
 from influxql import Location, Policy
 from plan import Copy, Target
-from timeline import DAY, HOUR, MINUTE, SECOND, Span
+from timeline import Span
+from values import DAY, HOUR, MINUTE, SECOND
 
 POLICY = Policy("autogen", 0, DAY, is_default=True)
 TARGET = Target("db", POLICY, POLICY, (), (), {})

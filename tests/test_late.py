@@ -6,7 +6,8 @@ from compare import Question, Window, weighed
 from influxql import Location, Policy
 from late import Reach, Walk, plan_walk, segments
 from plan import Copy, Target, comparable_since
-from timeline import DAY, END_OF_TIME, HOUR, MIN_TIME, Segment, Span
+from timeline import END_OF_TIME, Segment, Span
+from values import DAY, HOUR, MIN_TIME
 
 WEEK = 7 * DAY
 NOW = 1000 * WEEK + 3 * DAY + HOUR // 2

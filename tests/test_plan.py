@@ -13,7 +13,7 @@ from answers import QueryRefused
 from config import FieldRules
 from influxql import Location, Policy
 from plan import Copy, Target
-from timeline import DAY, HOUR
+from values import DAY, HOUR
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 Types = dict[str, tuple[str, ...]]

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import timeline
-from timeline import DAY, END_OF_TIME, HOUR, MIN_TIME, SECOND, Pace, Segment, Span
+from timeline import END_OF_TIME, Pace, Segment, Span
+from values import DAY, HOUR, MIN_TIME, SECOND
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 WEEK = 7 * DAY
@@ -517,9 +518,9 @@ def test_a_pace_that_had_to_shrink_grows_back_to_where_it_was() -> None:
 def test_a_coarse_grid_keeps_to_the_shard_groups_and_is_bounded() -> None:
     """Neighbouring groups are taken together when there would be too many."""
     assert timeline.coarse_grid(0, 10 * DAY, DAY) == timeline.shard_grid(0, 10 * DAY, DAY)
-    coarse = timeline.coarse_grid(timeline.MIN_TIME, timeline.END_OF_TIME - 1, HOUR)
+    coarse = timeline.coarse_grid(MIN_TIME, END_OF_TIME - 1, HOUR)
     assert len(coarse) <= 10_002
-    assert (coarse[0].start, coarse[-1].end) == (timeline.MIN_TIME, timeline.END_OF_TIME)
+    assert (coarse[0].start, coarse[-1].end) == (MIN_TIME, END_OF_TIME)
     assert all(a.end == b.start for a, b in itertools.pairwise(coarse))
 
 
@@ -527,9 +528,9 @@ def test_halves_and_gaps_leave_nothing_out() -> None:
     """Together they are the whole."""
     assert timeline.halves(Span(-5, 6)) == (Span(-5, 0), Span(0, 6))
     assert timeline.with_gaps([Span(1, 2), Span(5, 9)]) == (
-        Span(timeline.MIN_TIME, 1),
+        Span(MIN_TIME, 1),
         Span(1, 2),
         Span(2, 5),
         Span(5, 9),
-        Span(9, timeline.END_OF_TIME),
+        Span(9, END_OF_TIME),
     )

@@ -3,7 +3,8 @@
 import pytest
 
 from compare import Mismatch
-from timeline import END_OF_TIME, MIN_TIME, SECOND, Span
+from timeline import END_OF_TIME, Span
+from values import MIN_TIME, SECOND
 from verdict import Difference, JobVerdict, Verdict, as_json, conclusion, exit_code, table, unchecked
 from verify import MOST, join, stretches
 
