@@ -243,7 +243,7 @@ class BackupManager:
             "%s: the destination lacks %s values in %s; copying them", copy.source, f"{missing:,}", describe(span)
         )
         result = self.copy_segments(copy, late.segments(windows), independent=True)
-        if self._stopping.is_set() or any(problem for problem in result.problems):
+        if self._stopping.is_set() or result.problems:
             return result
         again = self._comparer.count([Question(copy, w.span, by_series=w.by_series) for w in windows])
         left = sum(window.missing for found in again for window in found)

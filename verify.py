@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import timeline
 from answers import AccessDenied, InfluxError
@@ -244,23 +244,23 @@ class Verifier:
         """What still differs, as narrow as it can be told. Without time or answers, as it was at first."""
         for tally, windows in _by_tally(suspects):
             if self._is_over():
-                tally.differences = join(map(_difference, windows))
+                tally.differences = join(map(_coarse, windows))
                 continue
             try:
-                tally.differences = join(self._confirmed(tally, windows))
+                tally.differences = join(self._confirmed(tally, [window.span for window in windows]))
             except InfluxError as error:
-                tally.differences = join(map(_difference, windows))
+                tally.differences = join(map(_coarse, windows))
                 tally.problems.append(f"{tally.copy.source}: {error}")
 
-    def _confirmed(self, tally: Tally, windows: Sequence[Window]) -> Iterator[Difference]:
-        for before in windows:
-            (window,) = self._count([Question(before.copy, before.span)])
-            if self.scope.full:
-                yield from self._mismatches(tally, window)
-            elif _is_unequal(window):
-                closer = self._by_series(window)
-                found = self._comparer.narrow(closer, _is_unequal, _is_small)
-                yield from sorted(map(_difference, found), key=lambda difference: difference.span)
+    def _confirmed(self, tally: Tally, spans: Sequence[Span]) -> Iterator[Difference]:
+        for begin in range(0, len(spans), BATCH):
+            for window in self._count([Question(tally.copy, span) for span in spans[begin : begin + BATCH]]):
+                if self.scope.full:
+                    yield from self._mismatches(tally, window)
+                elif _is_unequal(window):
+                    closer = self._by_series(window)
+                    found = self._comparer.narrow(closer, _is_unequal, _is_small)
+                    yield from sorted(map(_difference, found), key=lambda difference: difference.span)
 
     def _by_series(self, window: Window) -> list[Window]:
         """The window counted series by series, where more values of one can hide that another lacks some."""
@@ -291,11 +291,9 @@ class Verifier:
     def verify_again(self) -> JobVerdict:
         """Look again at what differed."""
         for tally in self.tallies:
-            spans = [difference.span for difference in tally.differences]
-            before, tally.differences = tally.differences, []
-            suspects = [(tally, Window(tally.copy, span)) for span in spans]
+            before = tally.differences
             try:
-                self._second_look(suspects)
+                tally.differences = join(self._confirmed(tally, [difference.span for difference in before]))
             except InfluxError as error:
                 self._problems.append(str(error))
             gained = sum(d.missing for d in before) - sum(d.missing for d in tally.differences)
@@ -334,9 +332,14 @@ def _is_unequal(window: Window) -> bool:
 
 
 def _difference(window: Window) -> Difference:
-    keys = window.source.keys() | window.destination.keys()
-    unequal = {key[0] for key in keys if window.source.get(key, 0) != window.destination.get(key, 0)}
-    return Difference(window.span, tuple(sorted(unequal)), missing=window.missing, extra=window.extra)
+    fields = tuple(sorted(window.lacks.keys() | window.exceeds.keys()))
+    return Difference(window.span, fields, missing=window.missing, extra=window.extra)
+
+
+def _coarse(window: Window) -> Difference:
+    """A window that is known to differ, but not how much."""
+    difference = _difference(window)
+    return difference if _is_unequal(window) else replace(difference, fields=tuple(window.copy.types), different=1)
 
 
 def stretches(mismatches: Iterable[Mismatch]) -> Iterator[Difference]:

@@ -305,6 +305,30 @@ def test_one_stretch_that_cannot_be_repaired_does_not_keep_the_others(pair: Pair
 
 
 @pytest.mark.usefixtures("quick")
+def test_values_of_another_series_do_not_hide_what_a_repair_has_to_bring(pair: Pair) -> None:
+    """As many values of one series too much as of another are missing: the totals are equal."""
+    pair.write("\n".join(f"m,host={h} v={d} {MONDAY + d * HOUR}" for d in range(100) for h in "abc"))
+    assert pair.backup().failures == ()
+    at = MONDAY + 5 * HOUR
+    pair.destination.query(f"DELETE FROM m WHERE host = 'a' AND time = {at}", db=pair.database)  # noqa: S608
+    pair.destination.write(f"m,host=x v=1 {MONDAY + 5 * HOUR}\nm,host=x v=1 {MONDAY + 6 * HOUR}", pair.database)
+    verdict, (result,) = repaired(pair)
+    assert (sums(verdict), result.problems) == ((0, 2, 0), ())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_repair_with_a_time_box_looks_again_without_it(pair: Pair) -> None:
+    """What was found is copied and confirmed, though the time is over."""
+    fill(pair, 500)
+    pair.destination.query(f"DELETE FROM cpu WHERE time = {MONDAY + 50 * MINUTE}", db=pair.database)  # noqa: S608
+    verifier, repairer = tools(pair, Scope(seconds=60))
+    assert verifier.verify().differs
+    repairer.run(repairer.plan(verifier.tallies))
+    verifier.scope = Scope(seconds=0)
+    assert not verifier.verify_again().differs
+
+
+@pytest.mark.usefixtures("quick")
 def test_overlapping_shard_groups_that_hide_values_are_not_called_equal(pair: Pair) -> None:
     """Where the server itself drops rows of a query, what was counted cannot be read."""
     for server in (pair.source, pair.destination):
