@@ -107,17 +107,23 @@ LIMITS = [
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.name)
 def test_a_limit_of_a_server(own: Pair, rounds: Rounds, limit: Limit) -> None:
     """Hit, and then lifted."""
-    server = getattr(own, limit.role)
     for number in rounds.of(f"limit of the {limit.role}: {limit.name}", 5):
-        with fresh(own, number) as round_:
-            round_.write(wide())
-            server.restart(limit.settings)
-            found = run(round_, limit.sections)
-            server.restart({})
-            assert limit.words in found.output, f"the limit was not hit\n{found}"
-            assert_honest(round_, found, limit.words)
-            assert found.code == 0 or not limit.must_fit, found
-            assert_mended(round_)
+        # whether requests meet at a server that takes one at a time depends on the speed of the machine
+        hit = any(_is_hit(own, limit, 100 * number + attempt) for attempt in range(20))
+        assert hit, "the limit was never hit"
+
+
+def _is_hit(own: Pair, limit: Limit, number: int) -> bool:
+    server = getattr(own, limit.role)
+    with fresh(own, number) as round_:
+        round_.write(wide())
+        server.restart(limit.settings)
+        found = run(round_, limit.sections)
+        server.restart({})
+        assert_honest(round_, found, limit.words)
+        assert found.code == 0 or not limit.must_fit, found
+        assert_mended(round_)
+        return limit.words in found.output
 
 
 def test_max_row_limit(own: Pair, rounds: Rounds) -> None:
