@@ -166,10 +166,8 @@ def shard_time(text: str) -> int:
 
 _ERRORS: tuple[tuple[str, type[InfluxError]], ...] = (
     (r"max-select-(point|series|buckets)|query-timeout", QueryTooLarge),
-    (
-        r"query (interrupted|aborted)|max-concurrent-queries|engine (is closed|shutdown)|shutting down|timeout",
-        Overloaded,
-    ),
+    (r"query (interrupted|aborted)|not executed|max-concurrent-queries|timeout", Overloaded),
+    (r"engine (is closed|shutdown)|shutting down", Overloaded),
     (r"not authorized|authorization failed|unable to parse authentication|requires admin", AccessDenied),
     (r"(database|retention policy) not found", NotFound),
 )
