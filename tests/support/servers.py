@@ -299,7 +299,9 @@ class InfluxServer:
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP): connections are accepted by the kernel, and nothing answers."""
-        self._living().send_signal(signal.SIGSTOP)
+        process = self._living()
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)  # all its threads have stopped, not just soon
 
     def resume(self) -> None:
         """End a pause (SIGCONT)."""
