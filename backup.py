@@ -4,13 +4,14 @@ The core is one sentence: for each range of a measurement, oldest first, read a 
 to the destination. Where to resume is asked of the destination at the start of every run; nothing else is kept.
 """
 
+import functools
 import logging
-import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
@@ -60,6 +61,14 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
 # ---------------------------------------------------------------- the copying
 
 
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """In which windows the destination lacks values of a measurement, oldest first, or why that is not known."""
+
+    windows: tuple[Window, ...] = ()
+    problem: str = ""
+
+
 class BackupManager:
     """Copies what one job names from `source` to `destination`.
 
@@ -99,8 +108,28 @@ class BackupManager:
             problems = (str(error),)
         except Stopped:
             stopped = True
+        problems += self._still_quarantined()
         seconds = time.monotonic() - begun
         return JobResult(self._job.name, tuple(databases), problems, seconds, stopped or self._stopping.is_set())
+
+    def _still_quarantined(self) -> tuple[str, ...]:
+        """Lines that an earlier run put aside stay a failure until somebody has seen to them."""
+        met = {found.file for found in self._quarantines.values() if found.was_used}
+        left = quarantine.left_over(self._quarantine_directory / self._job.name, met)
+        problems = tuple(
+            f"{file} still holds {count:,} line{'s' if count > 1 else ''} that an earlier run put aside; remove "
+            "the cause, write that file as its head says, and delete it"
+            for file, count in left
+        )
+        for problem in problems:
+            logger.error("%s", problem)
+        return problems
+
+    @property
+    def _quarantine_directory(self) -> Path:
+        return quarantine.choose_directory(
+            self._options.quarantine_directory, self._options.log_directory, os.environ
+        )
 
     def _databases(self) -> tuple[str, ...]:
         configured = tuple(d.name for d in self._job.source.databases)
@@ -115,14 +144,8 @@ class BackupManager:
             tags = self._source.get_tag_keys(name)
             for policy in policies:
                 copies = self._planner.plan(name, policy, tags)
-                copied = list(self._in_parallel(self._process_measurement, copies))
-                late_ones: list[MeasurementResult] = []
-                try:
-                    late_ones = self._look_back(name, copies, copied)
-                except InfluxError as error:
-                    problems += self._unless_stopping(f"database {name}: looking for late data: {error}")
-                totals = map(operator.add, copied, late_ones) if late_ones else copied
-                results += map(self.with_losses, copies, totals)
+                lateness = self._find_late(copies)
+                results += self._in_parallel(functools.partial(self._bring, lateness), copies)
         except InfluxError as error:
             problems += self._unless_stopping(f"database {name}: {error}")
         return DatabaseResult(name, tuple(results), tuple(problems))
@@ -140,6 +163,17 @@ class BackupManager:
         return [problem]
 
     # ------------------------------------------------------------ one measurement
+
+    def _bring(self, lateness: Mapping[Location, Lateness], copy: Copy) -> MeasurementResult:
+        """Copy what is late, then what is new.
+
+        In this order, because what is new moves the newest points at the destination, from which the next run
+        would look back. So when the late ones cannot be brought, nothing new is.
+        """
+        result = self._heal(copy, lateness[copy.source])
+        if result.is_whole:
+            result += self._process_measurement(copy)
+        return self.with_losses(copy, result)
 
     def _process_measurement(self, copy: Copy) -> MeasurementResult:
         """Copy one measurement, from where each field resumes."""
@@ -168,7 +202,7 @@ class BackupManager:
             except InfluxError as error:
                 problems += self._unless_stopping(f"copy {copy.source} {error}")
                 is_whole = False
-                if error.retryable or not independent:
+                if error.retryable or not independent or self._quarantine(copy.destination).is_full:
                     break
         seconds = time.monotonic() - begun
         if not problems and written.points:
@@ -184,22 +218,29 @@ class BackupManager:
 
     # ------------------------------------------------------------ late data
 
-    def _look_back(
-        self, database: str, copies: Sequence[Copy], copied: Sequence[MeasurementResult]
-    ) -> list[MeasurementResult]:
-        """For each copy, what the look-back brought; empty when there is none. One that failed is left alone."""
-        lookback = self._options.incremental.lookback
-        compared = self._options.range is None and self._job.source.group_by is None and lookback > 0
-        if not compared or not copies or self._stopping.is_set():
-            return []
-        whole = [copy for copy, result in zip(copies, copied, strict=True) if result.is_whole]
-        found = self._find_late(database, whole) if whole else {}
-        return list(self._in_parallel(lambda copy: self._heal(copy, found.get(copy.source, [])), copies))
+    def _find_late(self, copies: Sequence[Copy]) -> dict[Location, Lateness]:
+        """For each measurement the windows in which the destination lacks values, oldest first, or why not."""
+        found = {copy.source: Lateness() for copy in copies}
+        looks_back = self._options.incremental.lookback > 0 and self._job.source.group_by is None
+        there = [replace(copy, refusals=()) for copy in copies if copy.resumed]
+        if self._options.range is not None or not looks_back or not there or self._stopping.is_set():
+            return found
+        try:
+            windows = self._late_windows(there)
+        except InfluxError as error:
+            if error.retryable:
+                raise error.during("looking for late data") from error
+            return found | {copy.source: self._find_late_of_one(copy) for copy in there}
+        return found | {source: Lateness(tuple(parts)) for source, parts in windows.items()}
 
-    def _find_late(self, database: str, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
-        """For each measurement the windows in which the destination lacks values, oldest first."""
-        target = self._planner.after_copying(database, copies[0].target)
-        copies = [replace(copy, target=target, refusals=()) for copy in copies]
+    def _find_late_of_one(self, copy: Copy) -> Lateness:
+        """One measurement whose counts are refused does not keep the others from going on."""
+        try:
+            return Lateness(tuple(self._late_windows([copy]).get(copy.source, ())))
+        except InfluxError as error:
+            return Lateness(problem=f"copy {copy.source}: looking for late data: {error}")
+
+    def _late_windows(self, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
         found = self._lacking(copies)
         # points that are never sent are not late
         lacking = [copy for copy in copies if copy.source in found]
@@ -233,10 +274,12 @@ class BackupManager:
             found.setdefault(window.copy.source, []).append(window)
         return found
 
-    def _heal(self, copy: Copy, windows: Sequence[Window]) -> MeasurementResult:
+    def _heal(self, copy: Copy, lateness: Lateness) -> MeasurementResult:
         """Copy the windows of one measurement again in which the destination lacks values."""
+        windows = lateness.windows
         if not windows:
-            return MeasurementResult(str(copy.source))
+            problems = self._unless_stopping(lateness.problem) if lateness.problem else []
+            return MeasurementResult(str(copy.source), problems=tuple(problems), is_whole=not lateness.problem)
         copy, missing = windows[0].copy, sum(window.missing for window in windows)
         span = Span(windows[0].span.start, windows[-1].span.end)
         logger.info(
@@ -362,9 +405,7 @@ class BackupManager:
         """The quarantine of a measurement, the same one for the whole run."""
         if location not in self._quarantines:
             self._quarantines[location] = Quarantine(
-                quarantine.choose_directory(
-                    self._options.quarantine_directory, self._options.log_directory, os.environ
-                ),
+                self._quarantine_directory,
                 self._job.name,
                 self._job.destination.url,
                 location,

@@ -239,13 +239,26 @@ class InfluxClient:
         return [unknowable if not known[i] else best(times) if times else None for i, times in enumerate(found)]
 
     def get_newest_by_series(
-        self, location: Location, field: str, types: Iterable[str], end: int
-    ) -> dict[Tags, int]:
-        """Series -> the time of its newest value of the field that is older than `end`."""
+        self, fields: Sequence[tuple[Location, str, Iterable[str]]], end: int
+    ) -> list[dict[Tags, int] | None]:
+        """For each (location, field, types): series -> the time of its newest value that is older than `end`.
+
+        None where that is too much for the server.
+        """
+        found: list[dict[Tags, int] | None] = []
+        for location, name, types in fields:
+            try:
+                found.append(self._newest_by_series(location, name, tuple(types), end))
+            except QueryTooLarge:
+                found.append(None)
+        return found
+
+    def _newest_by_series(self, location: Location, field: str, types: Sequence[str], end: int) -> dict[Tags, int]:
+        statements = [
+            influxql.select_edge("last", location, field, t, MIN_TIME, end, by_series=True) for t in types
+        ]
         found: dict[Tags, int] = {}
-        for type_ in types:
-            statement = influxql.select_edge("last", location, field, type_, MIN_TIME, end, by_series=True)
-            (answer,) = self.query_data(statement)
+        for answer in self.query_data("; ".join(statements), statements=len(types), timed_out=QueryTooLarge):
             for series in answer:
                 tags = _tags(series)
                 found[tags] = max(found.get(tags, MIN_TIME), *(row[0] for row in series.rows))

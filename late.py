@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from compare import Comparer, Question, Window
 from plan import Copy
@@ -53,8 +54,15 @@ class Walk:
                 self.settled = True
 
     def wanted(self, window: Window) -> Window:
-        """The window without the fields that begin later."""
-        lacks = {f: n for f, n in window.lacks.items() if window.span.start >= self.since.get(f, MIN_TIME)}
+        """The window without the fields that begin later at the destination, and those that are not there yet.
+
+        A field is copied from its own newest point on; what is newer than that is not late.
+        """
+        lacks = {
+            name: n
+            for name, n in window.lacks.items()
+            if self.since.get(name, MIN_TIME) <= window.span.start <= self.copy.resumed.get(name, MIN_TIME - 1)
+        }
         return window if lacks == window.lacks else replace(window, lacks=lacks)
 
 
@@ -68,20 +76,26 @@ class Reach:
 
 
 def plan_walk(copy: Copy, groups: Iterable[Span], reach: Reach, since: Mapping[str, int] | None = None) -> Walk:
-    """The look-back of a copy whose source has these shard groups.
+    """The look-back of a copy that has points at the destination, and whose source has these shard groups.
 
-    What is newer than the points that were there has just been read as a whole, so only the hours of the last day
-    are compared there.
+    What is newer than those points is about to be copied, so it ends there. `since` tells from when each field is
+    wanted; groups are cut there.
     """
+    newest = max(min(time, reach.now) for time in copy.resumed.values())
     day = reach.now - DAY
-    hours = Span(max(day - day % HOUR, reach.earliest), reach.now + 1)
-    newest = max((min(start, reach.now) for start in copy.resumed.values()), default=reach.now)
+    hours = Span(max(day - day % HOUR, reach.earliest), newest + 1)
     until = min(hours.start, newest + 1)
-    older = [(group, group.clip(reach.earliest, until)) for group in sorted(groups, reverse=True)]
-    kept = [(whole, part) for whole, part in older if part.length > 0]
-    partial = frozenset(part for whole, part in kept if part.end < whole.end)
+    kept: list[Span] = []
+    partial: set[Span] = set()
+    for group in sorted(groups, reverse=True):
+        part = group.clip(reach.earliest, until)
+        edges = sorted({part.start, part.end, *(t for t in (since or {}).values() if part.start < t < part.end)})
+        pieces = [Span(a, b) for a, b in pairwise(edges)] if part.length > 0 else []
+        kept += reversed(pieces)
+        if len(pieces) > 1 or part.end < group.end:
+            partial.update(pieces)
     floor = min(newest - reach.lookback, copy.hidden_since)
-    return Walk(copy, hours, floor, [part for _, part in kept], partial, since or {})
+    return Walk(copy, hours, floor, kept, frozenset(partial), since or {})
 
 
 def find_late(comparer: Comparer, walks: Sequence[Walk]) -> list[Window]:
@@ -89,7 +103,7 @@ def find_late(comparer: Comparer, walks: Sequence[Walk]) -> list[Window]:
 
     Each walk also looks at one older shard group, so that in the course of many runs everything is compared.
     """
-    asked = [(walk, Question(walk.copy, walk.hours, HOUR)) for walk in walks]
+    asked = [(walk, Question(walk.copy, walk.hours, HOUR)) for walk in walks if walk.hours.length > 0]
     answers = comparer.count([question for _, question in asked])
     for (walk, _), windows in zip(asked, answers, strict=True):
         walk.lacking.extend(w for w in map(walk.wanted, windows) if w.missing)

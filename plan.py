@@ -182,6 +182,7 @@ class Planner:
         self._source = source
         self._destination = destination
         self._now = now
+        self._forecasts: set[tuple[Location, str]] = set()
 
     # ------------------------------------------------------------ both sides of a database
 
@@ -355,7 +356,7 @@ class Planner:
         first: dict[Location, dict[str, int | None]] = {}
         for (copy, name), edge in zip(unknown, found, strict=True):
             first.setdefault(copy.source, {})[name] = edge
-        hidden = self._hidden_by_forecasts(copies)
+        hidden = self._hidden_by_forecasts(copies, copied)
         return [
             replace(
                 copy,
@@ -366,27 +367,39 @@ class Planner:
             for copy, times in zip(copies, copied, strict=True)
         ]
 
-    def _hidden_by_forecasts(self, copies: Sequence[Copy]) -> dict[Location, int]:
-        """Since when points of a series can be missing that has fallen behind others, where there are forecasts.
+    def _hidden_by_forecasts(
+        self, copies: Sequence[Copy], copied: Sequence[Mapping[str, int | None]]
+    ) -> dict[Location, int]:
+        """Since when points of a series can be missing that has fallen behind others, where that can be.
 
-        Points of the future of one series, once their time has passed, are newer than those of another series
-        that no run has copied yet. So with forecasts, each series is looked at by itself.
+        Forecasts that were copied are, once their time has passed, newer than points of another series that no
+        run has copied yet. So where there are forecasts, or there may have been when the last run was too long
+        ago, each series is looked at by itself.
         """
-        if not self._options.incremental.lookback:
+        lookback = self._options.incremental.lookback
+        times = [
+            (c, f, t) for c, times in zip(copies, copied, strict=True) for f, t in times.items() if t is not None
+        ]
+        if not lookback or self._job.source.group_by:
             return {}
-        asked = [(c, f) for c in copies for f in c.types]
-        future = self._source.get_edges(
-            "first", [(c.source, f, c.types[f]) for c, f in asked], start=self._now + 1
+        asked = [(c.source, f, c.types[f]) for c, f, _ in times]
+        future = self._source.get_edges("first", asked, start=self._now + 1)
+        newest = self._source.get_edges("last", asked, end=self._now + 1, unknowable=self._now)
+        doubtful = [
+            (copy, name)
+            for (copy, name, time), ahead, last in zip(times, future, newest, strict=True)
+            if last is not None and last > time and (ahead is not None or time < self._now - 2 * lookback
+                                                     or (copy.source, name) in self._forecasts)
+        ]  # fmt: skip
+        there = self._source.get_newest_by_series([(c.source, f, c.types[f]) for c, f in doubtful], self._now + 1)
+        here = self._destination.get_newest_by_series(
+            [(c.destination, f, c.written_types[f]) for c, f in doubtful], self._now + 1
         )
-        found: dict[Location, int] = {}
-        for (copy, name), edge in zip(asked, future, strict=True):
-            if edge is not None:
-                there = self._source.get_newest_by_series(copy.source, name, copy.types[name], self._now + 1)
-                types = copy.written_types.get(name, ())
-                here = self._destination.get_newest_by_series(copy.destination, name, types, self._now + 1)
-                since = hidden_since(there, here)
-                found[copy.source] = min(since, found.get(copy.source, END_OF_TIME))
-        return found
+        since_when: dict[Location, int] = {}
+        for (copy, _), source, destination in zip(doubtful, there, here, strict=True):
+            since = MIN_TIME if source is None or destination is None else hidden_since(source, destination)
+            since_when[copy.source] = min(since, since_when.get(copy.source, END_OF_TIME))
+        return since_when
 
     @property
     def fallback(self) -> int | None:
@@ -404,6 +417,7 @@ class Planner:
         found = self._last_at_destination(asked, END_OF_TIME)
         ahead = [pair for pair, edge in zip(asked, found, strict=True) if edge is not None and edge > self._now]
         past = self._last_at_destination(ahead, self._now + 1)
+        self._forecasts.update((c.source, f) for c, f in ahead)
         newest = {(c.source, f): edge for (c, f), edge in zip(asked, found, strict=True)}
         since = self._now - self._options.incremental.lookback
         for (copy, name), edge in zip(ahead, past, strict=True):

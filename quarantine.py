@@ -7,7 +7,7 @@ each measurement of a job, and is only ever added to.
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -104,6 +104,11 @@ class Quarantine:
         self._put: set[bytes] = set()
 
     @property
+    def was_used(self) -> bool:
+        """Whether this run put lines aside."""
+        return bool(self._put)
+
+    @property
     def most(self) -> int:
         """After how many lines it is full."""
         return QUARANTINE_MOST
@@ -154,6 +159,16 @@ class Quarantine:
             os.close(descriptor)
         if not size:
             _sync(self.file.parent)
+
+
+def left_over(directory: Path, but: Set[Path]) -> list[tuple[Path, int]]:
+    """The quarantine files in a job's directory that hold lines, with their number; not those in `but`."""
+    found = []
+    for file in sorted(directory.glob("*.lp")) if directory.is_dir() else ():
+        lines = [line for line in split_lines(file.read_bytes()) if not line.startswith(b"#")]
+        if lines and file not in but:
+            found.append((file, len(lines)))
+    return found
 
 
 def _digest(line: bytes) -> bytes:

@@ -86,7 +86,7 @@ class Verdict:
             return "DIFFERENT"
         if self.problems:
             return "NOT CHECKED"
-        return "left out" if self.of and not self.windows else "equal"
+        return "equal" if self.windows else "left out"
 
 
 @dataclass(frozen=True, slots=True)

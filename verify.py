@@ -247,15 +247,21 @@ class Verifier:
                 tally.differences = join(map(_coarse, windows))
                 continue
             try:
-                tally.differences = join(self._confirmed(tally, [window.span for window in windows]))
+                tally.differences = join(self._confirmed(tally, windows))
             except InfluxError as error:
                 tally.differences = join(map(_coarse, windows))
                 tally.problems.append(f"{tally.copy.source}: {error}")
 
-    def _confirmed(self, tally: Tally, spans: Sequence[Span]) -> Iterator[Difference]:
-        for begin in range(0, len(spans), BATCH):
-            for window in self._count([Question(tally.copy, span) for span in spans[begin : begin + BATCH]]):
-                if self.scope.full:
+    def _confirmed(
+        self, tally: Tally, windows: Sequence[Window], *, at_any_time: bool = False
+    ) -> Iterator[Difference]:
+        for begin in range(0, len(windows), BATCH):
+            part = windows[begin : begin + BATCH]
+            again = self._count([Question(tally.copy, before.span) for before in part])
+            for before, window in zip(part, again, strict=True):
+                if self._is_over() and not at_any_time:
+                    yield _coarse(before)
+                elif self.scope.full:
                     yield from self._mismatches(tally, window)
                 elif _is_unequal(window):
                     closer = self._by_series(window)
@@ -293,7 +299,8 @@ class Verifier:
         for tally in self.tallies:
             before = tally.differences
             try:
-                tally.differences = join(self._confirmed(tally, [difference.span for difference in before]))
+                windows = [Window(tally.copy, difference.span) for difference in before]
+                tally.differences = join(self._confirmed(tally, windows, at_any_time=True))
             except InfluxError as error:
                 self._problems.append(str(error))
             gained = sum(d.missing for d in before) - sum(d.missing for d in tally.differences)
@@ -316,9 +323,7 @@ def _adds_up(window: Window, read: Counter[str]) -> bool:
 
 
 def _is_small(window: Window) -> bool:
-    """Whether a window need not be narrowed: one side has nothing, or lacks most, or there is little in it."""
-    if window.extra and window.missing:
-        return False
+    """Whether a window need not be narrowed: one side lacks most of it, or there is little in it."""
     return 2 * max(window.missing, window.extra) >= window.values or window.values <= SMALL
 
 

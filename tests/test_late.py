@@ -30,7 +30,8 @@ def window(span: Span, source: int, destination: int, field: str = "v") -> Windo
 
 def walk(lookback: int = DAY, earliest: int = MIN_TIME, hidden_since: int = END_OF_TIME, **starts: int) -> Walk:
     """The walk of a copy whose fields resume there."""
-    copy = Copy(COPY.source, COPY.target, COPY.types, (), resumed=starts, hidden_since=hidden_since)
+    resumed = starts or {"v": NOW, "w": NOW}
+    copy = Copy(COPY.source, COPY.target, COPY.types, (), resumed=resumed, hidden_since=hidden_since)
     return plan_walk(copy, GROUPS, Reach(NOW, lookback, earliest))
 
 
@@ -56,19 +57,31 @@ def test_it_reaches_back_to_what_forecasts_may_hide() -> None:
     assert walk(v=NOW, hidden_since=NOW).floor == NOW - DAY
 
 
-def test_what_was_read_by_this_run_is_not_counted_again() -> None:
-    """Between the newest points that were there and the last day there is nothing to compare."""
+def test_what_is_about_to_be_copied_is_not_counted() -> None:
+    """Nothing newer than the newest points that are there, nor of a field newer than its own."""
     planned = walk(v=990 * WEEK + 5)
     assert planned.groups[0] == Span(990 * WEEK, 990 * WEEK + 6)
     assert planned.groups[0] in planned.partial
+    assert planned.hours.length < 0
+    planned = walk(v=NOW, w=GROUPS[5].start)
+    planned.see([window(GROUPS[7], 5, 0, "w"), window(GROUPS[5], 5, 0, "w"), window(GROUPS[5], 5, 0, "x")])
+    assert [(w.span, w.lacking) for w in planned.lacking] == [(GROUPS[5], ("w",))]
 
 
 def test_windows_before_a_field_began_are_not_lacking() -> None:
     """With `fallback_days`, a field begins at the destination where its copy began."""
-    planned = walk(v=NOW)
+    planned = walk(v=NOW, w=NOW)
     planned.since = {"v": GROUPS[5].start}
     planned.see([window(GROUPS[4], 5, 0), window(GROUPS[5], 5, 0), window(GROUPS[4], 5, 0, "w")])
     assert [(w.span, w.lacking) for w in planned.lacking] == [(GROUPS[5], ("v",)), (GROUPS[4], ("w",))]
+
+
+def test_groups_are_cut_where_a_field_begins() -> None:
+    """What is older of that field is not wanted, what is newer is compared."""
+    copy = Copy(COPY.source, COPY.target, COPY.types, (), resumed={"v": NOW, "w": NOW})
+    middle = GROUPS[-3].start + 5
+    planned = plan_walk(copy, GROUPS[-4:-1], Reach(NOW, DAY, MIN_TIME), {"v": middle})
+    assert planned.groups[1:3] == [Span(middle, GROUPS[-3].end), Span(GROUPS[-3].start, middle)]
 
 
 def test_nothing_is_compared_that_a_policy_may_have_given_up() -> None:
