@@ -3,11 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test faults containers lint types pytest format schema prepare clean
+.PHONY: help demo test bench bench-quick faults containers lint types pytest format schema prepare clean
 help:
 	@echo "make demo    two throwaway servers, sample data, two backup jobs, an exact comparison"
 	@echo "make test    lint, types and all tests, on real servers"
 	@echo "make faults  every fault, all rounds, source and destination compared after each; make test runs a tenth"
+	@echo "make bench   time, CPU and memory on real servers, against SELECT INTO; make bench-quick in three minutes"
 	@echo "make containers  as root on Debian: the integration suite on containers, and tests of the image"
 	@echo "make format  reformat the code       make schema  refresh config/schema.json"
 	@echo "make clean   remove .venv and caches"
@@ -29,6 +30,12 @@ pytest: prepare .venv/dev
 
 faults: prepare .venv/dev
 	FAULT_ROUNDS=all $(BIN)/python -m pytest tests/faults -n 2 --dist worksteal --timeout 1800
+
+bench: prepare .venv/bench
+	$(BIN)/python -m bench.run $(BENCH)
+
+bench-quick: prepare .venv/bench
+	$(BIN)/python -m bench.run --quick $(BENCH)
 
 containers: .venv/dev
 	tests/support/engine.sh
@@ -55,6 +62,10 @@ prepare:
 
 .venv/dev: requirements-dev.txt .venv/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.venv/bench: requirements-bench.txt .venv/runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
 clean:

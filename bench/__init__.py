@@ -1,1 +1,1 @@
-"""Measurements; nothing here is asserted but equality."""
+"""Measurements; nothing here is asserted but equality. `python -m bench.run` runs them."""

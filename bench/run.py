@@ -1,0 +1,100 @@
+"""The command line: `python -m bench.run [--quick] [--case NAME ...] [--repeat N] [--output FILE]`.
+
+Starts servers of its own, prints a table for each case and one of the targets, and writes all numbers as JSON and
+a plot for each case beside that. Run nothing else meanwhile.
+"""
+
+import argparse
+import datetime as dt
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.cases import CASES, TARGETS, Case, Options
+from bench.measure import ROOT, BenchError
+from bench.report import Record, Results, case_table, plot, target_table, to_json
+from tests.support.servers import find_influxd
+
+RESULTS = Path(__file__).parent / "results"
+BUSY = 0.5
+"""A load average from which on other programs are in the way."""
+
+
+def say(text: str) -> None:
+    """Tell how far it is, on standard error: the tables are for standard output."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()
+
+
+def machine() -> dict[str, object]:
+    """What the numbers were made on."""
+    return {
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "commit": _output("git", "describe", "--always", "--dirty"),
+        "python": platform.python_version(),
+        "influxd": _output(str(find_influxd()), "version"),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def measure(cases: Sequence[Case], options: Options) -> list[Record]:
+    """The records of all cases; the table of each is printed when it is done."""
+    records: list[Record] = []
+    for case in cases:
+        load = os.getloadavg()[0]
+        found = list(case.measure(options))
+        records += found
+        sys.stdout.write(f"\n{case.name} (load average before: {load:.1f})\n{case_table(found)}\n")
+        sys.stdout.flush()
+    return records
+
+
+def main() -> int:
+    """Measure. Exit code 1 when a copy failed or both sides differ; slow is no failure."""
+    names = [case.name for case in CASES]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the data, each once")
+    parser.add_argument("--case", action="append", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--repeat", type=int, metavar="N", help="how often each arm runs in its main size")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: bench/results/<date>.json")
+    arguments = parser.parse_args()
+
+    about = machine()
+    if os.getloadavg()[0] > BUSY:
+        say(f"the load average is {os.getloadavg()[0]:.1f}: other programs are running, times will tell little")
+    output = arguments.output or RESULTS / f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H%M}.json"
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        options = Options(Path(directory), arguments.quick, arguments.repeat, say)
+        try:
+            records = measure([case for case in CASES if case.name in (arguments.case or names)], options)
+        except BenchError as error:
+            say(str(error))
+            return 1
+    results = Results(records, about | {"quick": arguments.quick, "seconds": round(time.monotonic() - begun)})
+    verdicts = [target.verdict(results) for target in TARGETS]
+    quick = " (a tenth of the data: the targets are about all of it)" if arguments.quick else ""
+    told = [verdict for verdict in verdicts if verdict.value is not None or not arguments.case]
+    sys.stdout.write(f"\ntargets{quick}\n{target_table(told)}\n")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(to_json(results, verdicts))
+    for name in dict.fromkeys(record.case for record in records if record.rows):
+        plot([record for record in records if record.case == name], output.with_name(f"{output.stem}-{name}.svg"))
+    say(f"{output}: {results.machine['seconds']} s in all")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
