@@ -21,8 +21,7 @@ CALM = 0.05
 CALM_FOR, LOOK_EVERY, PATIENCE = 1.0, 0.25, 90.0
 
 Run = dict[str, float]
-"""What one run took, by name: seconds, cpu (seconds), peak and pss (bytes), queries, writes, servers (CPU seconds of
-both)."""
+"""What one run took: seconds, cpu (seconds), peak and pss (bytes), queries, writes, servers (CPU seconds)."""
 
 
 class BenchError(RuntimeError):

@@ -23,21 +23,22 @@ class Record:
     values: int
     runs: tuple[Mapping[str, float], ...]
 
-    def all(self, name: str) -> list[float]:
+    def numbers(self, name: str) -> list[float]:
         """The number of each run that has it."""
         return [run[name] for run in self.runs if name in run]
 
     def median(self, name: str) -> float:
         """The median of a number that was measured."""
-        return statistics.median(self.all(name))
+        return statistics.median(self.numbers(name))
 
     def highest(self, name: str) -> float:
         """The largest of a number that was measured."""
-        return max(self.all(name))
+        return max(self.numbers(name))
 
-    def rate(self, name: str) -> float:
-        """Rows or values for each second, of the median."""
-        return float(getattr(self, name)) / self.median("seconds")
+    @property
+    def values_per_second(self) -> float:
+        """Field values for each second of the median."""
+        return self.values / self.median("seconds")
 
 
 class NotMeasuredError(LookupError):
@@ -64,7 +65,7 @@ class Results:
 
     def highest(self, name: str) -> float:
         """The largest number of all runs. Raises NotMeasuredError."""
-        found = [number for record in self.records for number in record.all(name)]
+        found = [number for record in self.records for number in record.numbers(name)]
         if not found:
             raise NotMeasuredError(name)
         return max(found)
@@ -72,7 +73,7 @@ class Results:
 
 def ratios(record: Record, other: Record) -> list[float]:
     """Wall times to those of the other arm, turn by turn."""
-    return [a / b for a, b in zip(record.all("seconds"), other.all("seconds"), strict=True)]
+    return [a / b for a, b in zip(record.numbers("seconds"), other.numbers("seconds"), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _spread(numbers: Sequence[float], digits: int = 2) -> str:
 
 
 def _columns(record: Record, reference: Record | None) -> dict[str, str]:
-    seconds = record.all("seconds")
+    seconds = record.numbers("seconds")
     million = record.values / 1e6
     return {
         "size": f"x {record.size:g}",
@@ -132,13 +133,13 @@ def _columns(record: Record, reference: Record | None) -> dict[str, str]:
         "values/s": _spread([record.values / second for second in seconds], 0) if record.rows else "",
         "seconds": _spread(seconds),
         "/ SELECT INTO": _spread(ratios(record, reference)) if reference and reference is not record else "",
-        "CPU s": "" if million else _spread(record.all("cpu")),
-        "CPU s/M values": _spread([cpu / million for cpu in record.all("cpu")]) if million else "",
-        "peak MB": _spread([peak / MB for peak in record.all("peak")], 0),
-        "PSS MB": _spread([size / MB for size in record.all("pss")], 0),
-        "queries": _spread(record.all("queries"), 0),
-        "writes": _spread(record.all("writes"), 0),
-        "servers' CPU s": _spread(record.all("servers"), 1),
+        "CPU s": "" if million else _spread(record.numbers("cpu")),
+        "CPU s/M values": _spread([cpu / million for cpu in record.numbers("cpu")]) if million else "",
+        "peak MB": _spread([peak / MB for peak in record.numbers("peak")], 0),
+        "PSS MB": _spread([size / MB for size in record.numbers("pss")], 0),
+        "queries": _spread(record.numbers("queries"), 0),
+        "writes": _spread(record.numbers("writes"), 0),
+        "servers' CPU s": _spread(record.numbers("servers"), 1),
     }
 
 
@@ -207,8 +208,8 @@ def plot(records: Sequence[Record], path: Path) -> None:
     for axes, (name, unit, label) in zip(
         figure.subplots(1, 2), (("seconds", 1.0, "seconds"), ("peak", MB, "peak memory, MB")), strict=True
     ):
-        for arm in dict.fromkeys(record.arm for record in records if record.all(name)):
-            points = sorted((r.rows, [n / unit for n in r.all(name)]) for r in records if r.arm == arm)
+        for arm in dict.fromkeys(record.arm for record in records if record.numbers(name)):
+            points = sorted((r.rows, [n / unit for n in r.numbers(name)]) for r in records if r.arm == arm)
             middles = [statistics.median(numbers) for _, numbers in points]
             spreads = [
                 [m - min(n) for m, (_, n) in zip(middles, points, strict=True)],

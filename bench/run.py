@@ -49,16 +49,22 @@ def _output(*command: str) -> str:
     return done.stdout.strip()
 
 
-def measure(cases: Sequence[Case], options: Options) -> list[Record]:
-    """The records of all cases; the table of each is printed when it is done."""
+def measure(cases: Sequence[Case], options: Options) -> tuple[list[Record], list[str]]:
+    """The records of all cases, and what went wrong; the table of each is printed when it is done."""
     records: list[Record] = []
+    failures = []
     for case in cases:
         load = os.getloadavg()[0]
-        found = list(case.measure(options))
+        try:
+            found = list(case.measure(options))
+        except BenchError as error:
+            say(f"{case.name}: {error}")
+            failures.append(f"{case.name}: {error}")
+            continue
         records += found
         sys.stdout.write(f"\n{case.name} (load average before: {load:.1f})\n{case_table(found)}\n")
         sys.stdout.flush()
-    return records
+    return records, failures
 
 
 def main() -> int:
@@ -78,12 +84,10 @@ def main() -> int:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         options = Options(Path(directory), arguments.quick, arguments.repeat, say)
-        try:
-            records = measure([case for case in CASES if case.name in (arguments.case or names)], options)
-        except BenchError as error:
-            say(str(error))
-            return 1
-    results = Results(records, about | {"quick": arguments.quick, "seconds": round(time.monotonic() - begun)})
+        chosen = [case for case in CASES if case.name in (arguments.case or names)]
+        records, failures = measure(chosen, options)
+    about |= {"quick": arguments.quick, "seconds": round(time.monotonic() - begun), "failures": failures}
+    results = Results(records, about)
     verdicts = [target.verdict(results) for target in TARGETS]
     quick = " (a tenth of the data: the targets are about all of it)" if arguments.quick else ""
     told = [verdict for verdict in verdicts if verdict.value is not None or not arguments.case]
@@ -92,8 +96,8 @@ def main() -> int:
     output.write_text(to_json(results, verdicts))
     for name in dict.fromkeys(record.case for record in records if record.rows):
         plot([record for record in records if record.case == name], output.with_name(f"{output.stem}-{name}.svg"))
-    say(f"{output}: {results.machine['seconds']} s in all")
-    return 0
+    say(f"{output}: {results.machine['seconds']} s in all{', FAILED: ' * bool(failures)}{', '.join(failures)}")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
