@@ -36,8 +36,16 @@ def run_tool(*arguments: str | Path) -> Run:
     with tempfile.TemporaryDirectory() as directory:
         found = Path(directory) / "usage.json"
         command = [sys.executable, "-m", "bench.peak", "--json", found, sys.executable, "main.py", *arguments]
+        # Most people's Python keeps what it has compiled; where this one does not, starting would take longer.
+        environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         done = subprocess.run(
-            command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=ROOT,
+            env=environ,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         if done.returncode:
             raise BenchError(f"main.py ended with {done.returncode}:\n{done.stdout[-3000:]}")

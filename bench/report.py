@@ -12,6 +12,10 @@ MB = 1e6
 REFERENCE_ARM = "SELECT INTO"
 
 
+class NotMeasuredError(LookupError):
+    """That case was not run, not in that size, or it has no such number."""
+
+
 @dataclass(frozen=True)
 class Record:
     """All runs of one arm of a case, in one size."""
@@ -28,21 +32,23 @@ class Record:
         return [run[name] for run in self.runs if name in run]
 
     def median(self, name: str) -> float:
-        """The median of a number that was measured."""
-        return statistics.median(self.numbers(name))
+        """The median of a number. Raises NotMeasuredError."""
+        return statistics.median(self._measured(name))
 
     def highest(self, name: str) -> float:
-        """The largest of a number that was measured."""
-        return max(self.numbers(name))
+        """The largest of a number. Raises NotMeasuredError."""
+        return max(self._measured(name))
+
+    def _measured(self, name: str) -> list[float]:
+        found = self.numbers(name)
+        if not found:
+            raise NotMeasuredError(f"{self.case}, {self.arm}: {name}")
+        return found
 
     @property
     def values_per_second(self) -> float:
         """Field values for each second of the median."""
         return self.values / self.median("seconds")
-
-
-class NotMeasuredError(LookupError):
-    """That case was not run, or not in that size."""
 
 
 @dataclass(frozen=True)
