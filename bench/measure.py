@@ -21,7 +21,8 @@ CALM = 0.05
 CALM_FOR, LOOK_EVERY, PATIENCE = 1.0, 0.25, 90.0
 
 Run = dict[str, float]
-"""What one run took: seconds, cpu (seconds), peak and pss (bytes), queries, writes, servers (CPU seconds)."""
+"""What one run took: seconds, cpu (seconds), peak and pss (bytes), queries, writes, servers (CPU seconds), and how
+many cores were busy with something else meanwhile (others)."""
 
 
 class BenchError(RuntimeError):
@@ -59,10 +60,13 @@ def watched(source: InfluxServer, destination: InfluxServer) -> Iterator[Run]:
     run: Run = {}
     servers = (source, destination)
     before, cpu = sum(map(requests, servers), Counter()), sum(cpu_seconds(server.pid) for server in servers)
-    begun = time.monotonic()
+    begun, busy, own = time.monotonic(), machine_seconds(), time.process_time()
     yield run
-    run.setdefault("seconds", time.monotonic() - begun)
+    seconds = time.monotonic() - begun
+    busy, own = machine_seconds() - busy, time.process_time() - own
     run["servers"] = sum(cpu_seconds(server.pid) for server in servers) - cpu
+    run["others"] = max(0.0, busy - own - run["servers"] - run.get("cpu", 0.0)) / seconds
+    run.setdefault("seconds", seconds)
     after = sum(map(requests, servers), Counter())
     run["queries"] = after["queryReq"] - before["queryReq"] - len(servers)  # asking for statistics is a query too
     run["writes"] = after["writeReq"] - before["writeReq"]
@@ -112,6 +116,12 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far."""
     user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
     return (int(user) + int(system)) / CLOCK_TICKS
+
+
+def machine_seconds() -> float:
+    """What all processes of the machine together have used of its cores so far."""
+    user, nice, system, _idle, _waiting, irq, softirq = Path("/proc/stat").read_text().split()[1:8]
+    return sum(map(int, (user, nice, system, irq, softirq))) / CLOCK_TICKS
 
 
 def proportional_set_size(pid: int) -> int:

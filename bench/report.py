@@ -146,6 +146,7 @@ def _columns(record: Record, reference: Record | None) -> dict[str, str]:
         "queries": _spread(record.numbers("queries"), 0),
         "writes": _spread(record.numbers("writes"), 0),
         "servers' CPU s": _spread(record.numbers("servers"), 1),
+        "others, cores": _spread(record.numbers("others"), 1),
     }
 
 
