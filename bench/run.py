@@ -8,6 +8,7 @@ import argparse
 import datetime as dt
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,13 +56,16 @@ def measure(cases: Sequence[Case], options: Options) -> tuple[list[Record], list
     failures = []
     for case in cases:
         load = os.getloadavg()[0]
+        found: list[Record] = []
         try:
-            found = list(case.measure(options))
+            found.extend(case.measure(options))
         except BenchError as error:
-            say(f"{case.name}: {error}")
             failures.append(f"{case.name}: {error}")
-            continue
-        records += found
+        except KeyboardInterrupt:
+            failures.append(f"{case.name}: interrupted")
+            break
+        finally:
+            records += found
         sys.stdout.write(f"\n{case.name} (load average before: {load:.1f})\n{case_table(found)}\n")
         sys.stdout.flush()
     return records, failures
@@ -77,6 +81,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: bench/results/<date>.json")
     arguments = parser.parse_args()
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: servers are closed, results written
     about = machine()
     if os.getloadavg()[0] > BUSY:
         say(f"the load average is {os.getloadavg()[0]:.1f}: other programs are running, times will tell little")
