@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,11 +22,12 @@ import line_protocol
 import quarantine
 import timeline
 from answers import InfluxError, QueryRefused, QueryTooLarge
-from compare import Comparer, Question, Window
+from compare import Comparer
 from config import Config
 from influx_client import InfluxClient, Page, page_rows
-from influxql import Location, printable
-from plan import Copy, Planner, allowed_types, comparable_since, kept, split_for_downsampling
+from influxql import Location
+from late import Lateness, LookBack
+from plan import Copy, Planner, allowed_types, kept, split_for_downsampling
 from quarantine import Quarantine
 from report import DatabaseResult, JobResult, MeasurementResult, Written
 from stopping import StopRequest
@@ -61,14 +62,6 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
 # ---------------------------------------------------------------- the copying
 
 
-@dataclass(frozen=True, slots=True)
-class Lateness:
-    """In which windows the destination lacks values of a measurement, oldest first, or why that is not known."""
-
-    windows: tuple[Window, ...] = ()
-    problem: str = ""
-
-
 class BackupManager:
     """Copies what one job names from `source` to `destination`.
 
@@ -91,7 +84,7 @@ class BackupManager:
         self._now = time.time_ns() if now is None else now
         self._planner = Planner(config.job, source, destination, self._now)
         self._stopping = stopping or StopRequest()
-        self._comparer = Comparer(source, destination)
+        self._look_back = LookBack(config.job, Comparer(source, destination), self._now)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
         self._quarantines: dict[Location, Quarantine] = {}
 
@@ -144,7 +137,7 @@ class BackupManager:
             tags = self._source.get_tag_keys(name)
             for policy in policies:
                 copies = self._planner.plan(name, policy, tags)
-                lateness = self._find_late(copies)
+                lateness = {} if self._stopping.is_set() else self._look_back.find(copies)
                 results += self._in_parallel(functools.partial(self._bring, lateness), copies)
         except InfluxError as error:
             problems += self._unless_stopping(f"database {name}: {error}")
@@ -170,7 +163,7 @@ class BackupManager:
         In this order, because what is new moves the newest points at the destination, from which the next run
         would look back. So when the late ones cannot be brought, nothing new is.
         """
-        result = self._heal(copy, lateness[copy.source])
+        result = self._heal(copy, lateness.get(copy.source, Lateness()))
         if result.is_whole:
             result += self._process_measurement(copy)
         return self.with_losses(copy, result)
@@ -218,62 +211,6 @@ class BackupManager:
 
     # ------------------------------------------------------------ late data
 
-    def _find_late(self, copies: Sequence[Copy]) -> dict[Location, Lateness]:
-        """For each measurement the windows in which the destination lacks values, oldest first, or why not."""
-        found = {copy.source: Lateness() for copy in copies}
-        looks_back = self._options.incremental.lookback > 0 and self._job.source.group_by is None
-        there = [replace(copy, refusals=()) for copy in copies if copy.resumed]
-        if self._options.range is not None or not looks_back or not there or self._stopping.is_set():
-            return found
-        try:
-            windows = self._late_windows(there)
-        except InfluxError as error:
-            if error.retryable:
-                raise error.during("looking for late data") from error
-            return found | {copy.source: self._find_late_of_one(copy) for copy in there}
-        return found | {source: Lateness(tuple(parts)) for source, parts in windows.items()}
-
-    def _find_late_of_one(self, copy: Copy) -> Lateness:
-        """One measurement whose counts are refused does not keep the others from going on."""
-        try:
-            return Lateness(tuple(self._late_windows([copy]).get(copy.source, ())))
-        except InfluxError as error:
-            return Lateness(problem=f"copy {copy.source}: looking for late data: {error}")
-
-    def _late_windows(self, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
-        found = self._lacking(copies)
-        # points that are never sent are not late
-        lacking = [copy for copy in copies if copy.source in found]
-        tags = self._comparer.unkeepable_tags(lacking)
-        refused = [replace(copy, unkeepable=t) for copy, t in zip(lacking, tags, strict=True) if t]
-        again = self._lacking(refused) if refused else {}
-        for copy in refused:
-            never_sent = sum(w.missing for w in found[copy.source])
-            found[copy.source] = again.get(copy.source, [])
-            never_sent -= sum(w.missing for w in found[copy.source])
-            logger.warning(
-                "%s: values of tag %s cannot be kept by InfluxDB; %s field values are not at the destination",
-                copy.source,
-                ", ".join(map(printable, copy.unkeepable)),
-                f"{never_sent:,}",
-            )
-        return found
-
-    def _lacking(self, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
-        lookback = self._options.incremental.lookback
-        kept_since = comparable_since(copies[0].target, self._now)
-        has_fallback = self._options.incremental.fallback_days is not None
-        first = self._comparer.first_copied(copies) if has_fallback else [{}] * len(copies)
-        walks = []
-        for copy, groups, since in zip(copies, self._comparer.shard_groups(copies, self._now), first, strict=True):
-            earliest = max(kept_since, min(since.values(), default=MIN_TIME))
-            reach = late.Reach(self._now, lookback, earliest)
-            walks.append(late.plan_walk(copy, groups, reach, since))
-        found: dict[Location, list[Window]] = {}
-        for window in late.find_late(self._comparer, walks):
-            found.setdefault(window.copy.source, []).append(window)
-        return found
-
     def _heal(self, copy: Copy, lateness: Lateness) -> MeasurementResult:
         """Copy the windows of one measurement again in which the destination lacks values."""
         windows = lateness.windows
@@ -288,9 +225,7 @@ class BackupManager:
         result = self.copy_segments(copy, late.segments(windows), independent=True)
         if self._stopping.is_set() or result.problems:
             return result
-        again = self._comparer.count([Question(copy, w.span, by_series=w.by_series) for w in windows])
-        left = sum(window.missing for found in again for window in found)
-        return replace(result, late=max(0, missing - left))
+        return replace(result, late=max(0, missing - self._look_back.still_missing(windows)))
 
     # ------------------------------------------------------------ one range
 

@@ -17,17 +17,15 @@ import influxql
 import line_protocol
 import timeline
 from answers import QueryTooLarge
-from influx_client import Count, Counts, InfluxClient, Key, page_rows
+from influx_client import Count, Counts, InfluxClient, Key, Tags, page_rows
 from influxql import Location
 from line_protocol import Value
 from plan import Copy, allowed_types
-from timeline import Pace, Span
+from timeline import END_OF_TIME, Pace, Span
 from values import DAY, HOUR, MIN_TIME, MINUTE, SECOND
 
 STEPS = (DAY, HOUR, MINUTE, SECOND)
 """Windows get shorter in these steps, nanoseconds."""
-
-Types = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,18 +218,21 @@ class Comparer:
                     last, follows = mismatch.time, True
                 follows = follows and bisect_right(equal, last) == len(equal)
 
-    def first_copied(self, copies: Sequence[Copy]) -> list[dict[str, int]]:
-        """Field -> its oldest time at the destination, for each copy."""
+    def edges_at_destination(
+        self, edge: str, copies: Sequence[Copy], *, end: int = END_OF_TIME, unknowable: int | None = None
+    ) -> list[dict[str, int]]:
+        """For each copy: field -> its `first` or `last` time at the destination that is older than `end`."""
         asked = [(i, f) for i, copy in enumerate(copies) for f in copy.types if f in copy.written_types]
         edges = self._destination.get_edges(
-            "first",
+            edge,
             [(copies[i].destination, f, copies[i].written_types[f]) for i, f in asked],
-            unknowable=MIN_TIME,
+            end=end,
+            unknowable=unknowable,
         )
         found: list[dict[str, int]] = [{} for _ in copies]
-        for (index, name), edge in zip(asked, edges, strict=True):
-            if edge is not None:
-                found[index][name] = edge
+        for (index, name), time in zip(asked, edges, strict=True):
+            if time is not None:
+                found[index][name] = time
         return found
 
     def unkeepable_tags(self, copies: Sequence[Copy]) -> list[tuple[str, ...]]:
@@ -291,7 +292,7 @@ def mismatches(
 
 def _unequal_points(
     side: Iterable[tuple[pd.DataFrame, Sequence[bytes]]], equal: frozenset[bytes], measurement: str
-) -> dict[tuple[int, tuple[tuple[str, str], ...]], Mapping[str, Value]]:
+) -> dict[tuple[int, Tags], Mapping[str, Value]]:
     """Time and tags -> fields, of the points that the other side does not have like this."""
     found = {}
     for part, lines in side:

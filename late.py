@@ -1,14 +1,20 @@
 """Late data: which stretches of time the look-back compares, and which of them lack values at the destination."""
 
+import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from answers import InfluxError
 from compare import Comparer, Question, Window
-from plan import Copy
+from config import Job
+from influxql import Location, printable
+from plan import Copy, comparable_since
 from timeline import Segment, Span
 from values import DAY, HOUR, MIN_TIME
+
+logger = logging.getLogger(__name__)
 
 SMALL = 10_000
 """So many values are copied again without looking closer: asking would take as long."""
@@ -140,3 +146,82 @@ def segments(windows: Iterable[Window]) -> list[Segment]:
         else:
             joined.append(Segment(window.lacking, window.span))
     return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """In which windows the destination lacks values of a measurement, oldest first, or why that is not known."""
+
+    windows: tuple[Window, ...] = ()
+    problem: str = ""
+
+
+class LookBack:
+    """Looks for late data of one job, in a run whose time is `now` (nanoseconds)."""
+
+    def __init__(self, job: Job, comparer: Comparer, now: int) -> None:
+        self._comparer = comparer
+        self._now = now
+        self._times = job.options.incremental
+        self._is_off = job.options.range is not None or job.source.group_by is not None or not self._times.lookback
+
+    def find(self, copies: Sequence[Copy]) -> dict[Location, Lateness]:
+        """What is late of the measurements of one retention policy; those of which nothing is are left out.
+
+        Raises InfluxError when a server does not answer.
+        """
+        there = [replace(copy, refusals=()) for copy in copies if copy.resumed]
+        if self._is_off or not there:
+            return {}
+        try:
+            windows = self._find(there)
+        except InfluxError as error:
+            if error.retryable:
+                raise error.during("looking for late data") from error
+            return {copy.source: self._find_of_one(copy) for copy in there}
+        return {source: Lateness(tuple(parts)) for source, parts in windows.items()}
+
+    def still_missing(self, windows: Iterable[Window]) -> int:
+        """How many values the destination lacks in these windows now."""
+        again = self._comparer.count([Question(w.copy, w.span, by_series=w.by_series) for w in windows])
+        return sum(window.missing for found in again for window in found)
+
+    def _find_of_one(self, copy: Copy) -> Lateness:
+        """One measurement whose counts are refused does not keep the others from going on."""
+        try:
+            return Lateness(tuple(self._find([copy]).get(copy.source, ())))
+        except InfluxError as error:
+            return Lateness(problem=f"copy {copy.source}: looking for late data: {error}")
+
+    def _find(self, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
+        found = self._lacking(copies)
+        # points that are never sent are not late
+        lacking = [copy for copy in copies if copy.source in found]
+        tags = self._comparer.unkeepable_tags(lacking)
+        refused = [replace(copy, unkeepable=t) for copy, t in zip(lacking, tags, strict=True) if t]
+        again = self._lacking(refused) if refused else {}
+        for copy in refused:
+            never_sent = sum(w.missing for w in found[copy.source])
+            found[copy.source] = again.get(copy.source, [])
+            never_sent -= sum(w.missing for w in found[copy.source])
+            logger.warning(
+                "%s: values of tag %s cannot be kept by InfluxDB; %s field values are not at the destination",
+                copy.source,
+                ", ".join(map(printable, copy.unkeepable)),
+                f"{never_sent:,}",
+            )
+        return found
+
+    def _lacking(self, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
+        kept_since = comparable_since(copies[0].target, self._now)
+        first: list[dict[str, int]] = [{}] * len(copies)
+        if self._times.fallback_days is not None:
+            first = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
+        walks = []
+        for copy, groups, since in zip(copies, self._comparer.shard_groups(copies, self._now), first, strict=True):
+            earliest = max(kept_since, min(since.values(), default=MIN_TIME))
+            walks.append(plan_walk(copy, groups, Reach(self._now, self._times.lookback, earliest), since))
+        found: dict[Location, list[Window]] = {}
+        for window in find_late(self._comparer, walks):
+            found.setdefault(window.copy.source, []).append(window)
+        return found

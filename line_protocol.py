@@ -141,7 +141,7 @@ def encode_point(point: Point) -> bytes:
         raise ValueError(f"a point of {point.measurement!r} has no fields")
     series = [point.measurement.translate(_MEASUREMENT)]
     series += [f"{k.translate(_TAG)}={v.translate(_TAG)}" for k, v in sorted(point.tags.items()) if v]
-    fields = [_bytes(k.translate(_FIELD_KEY)) + b"=" + _encode_value(v) for k, v in point.fields.items()]
+    fields = [_bytes(k.translate(_FIELD_KEY)) + b"=" + encode_value(v) for k, v in point.fields.items()]
     return b" ".join((_bytes(",".join(series)), b",".join(fields), b"%d" % point.time))
 
 
@@ -177,7 +177,8 @@ def _check_point(point: Point) -> None:
             raise ValueError(f"{name!r} {problem}")
 
 
-def _encode_value(value: Value) -> bytes:
+def encode_value(value: Value) -> bytes:
+    """A field's value as it stands in a line: it shows the type, and every bit of the value."""
     if isinstance(value, bytes):
         return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
     if isinstance(value, bool):
@@ -436,11 +437,6 @@ def frame_points(frame: pd.DataFrame, measurement: str) -> list[Point]:
 def frame_lines(frame: pd.DataFrame, measurement: str) -> list[bytes]:
     """The lines of a frame, whatever its names: two points are equal exactly when their lines are."""
     return _encode_lines(_take_apart(frame, measurement)) if len(frame) else []
-
-
-def encode_value(value: Value) -> bytes:
-    """A field's value as it stands in a line: it shows the type, and every bit of the value."""
-    return _encode_value(value)
 
 
 def _as_text(value: str | bytes) -> str:

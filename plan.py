@@ -304,7 +304,7 @@ class Planner:
         others = [policy for policy in self._there(target).values() if policy.name not in known]
         return [replace(self._target(target, p, p), groups=(), is_foreign=True) for p in others]
 
-    def after_copying(self, database: str, target: Target) -> Target:
+    def refreshed(self, database: str, target: Target) -> Target:
         """The policy as both servers show it now."""
         return replace(
             self._target(target.database, target.source, target.destination),

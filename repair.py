@@ -10,6 +10,7 @@ from types import FrameType
 
 from answers import InfluxError
 from backup import BackupManager
+from compare import Comparer
 from config import Config
 from influx_client import InfluxClient
 from plan import Planner, Target
@@ -70,7 +71,7 @@ class Repairer:
         self._job = config.job
         self._scope = verifier.scope
         self._now = now
-        self._destination = destination
+        self._comparer = Comparer(source, destination)
         self._planner = Planner(config.job, source, destination, now)
         self._manager = BackupManager(config, source, destination, now=now, stopping=stopping)
 
@@ -86,21 +87,12 @@ class Repairer:
     def _repair(self, tally: Tally, differences: tuple[Difference, ...]) -> Repair:
         if self._job.options.range is not None:
             return Repair(tally, older=differences)
-        newest = self._newest(tally)
+        (newest,) = self._comparer.edges_at_destination("last", [tally.copy], end=self._now + 1)
         older = [d for d in differences if all(d.span.start <= newest.get(f, MIN_TIME) for f in d.fields)]
         newer = tuple(d for d in differences if d not in older)
         if self._scope.is_whole:
             return Repair(tally, tuple(older), newer)
         return Repair(tally, tuple(older), left=newer)
-
-    def _newest(self, tally: Tally) -> dict[str, int]:
-        """Field -> its newest time at the destination that is not in the future."""
-        copy = tally.copy
-        fields = [name for name in copy.types if name in copy.written_types]
-        edges = self._destination.get_edges(
-            "last", [(copy.destination, f, copy.written_types[f]) for f in fields], end=self._now + 1
-        )
-        return {name: edge for name, edge in zip(fields, edges, strict=True) if edge is not None}
 
     def run(self, repairs: Sequence[Repair]) -> list[MeasurementResult]:
         """Copy. Failures are in the results; raises InfluxError when the databases cannot be prepared."""
@@ -110,7 +102,7 @@ class Repairer:
             key = (copy.source.database, copy.source.policy)
             if key not in prepared:
                 self._planner.prepare(copy.source.database, copy.target.database)
-                prepared[key] = self._planner.after_copying(copy.source.database, copy.target)
+                prepared[key] = self._planner.refreshed(copy.source.database, copy.target)
             repair.tally.copy = replace(copy, target=prepared[key])
         with ThreadPoolExecutor(self._job.options.parallel_workers) as pool:
             return list(pool.map(self._copy, repairs))

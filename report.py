@@ -155,9 +155,8 @@ def summary(results: Sequence[JobResult]) -> str:
     losses = ("quarantined", "expired") if lost else ()
     headings = ("job", "databases", "measurements", "points", "values", *losses, "bytes", "seconds", "result")
     rows = [headings, *(_row(r, losses=lost) for r in results)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(headings))]
-    lines = [_aligned(row, widths) for row in rows]
-    lines.insert(1, "  ".join("-" * w for w in widths))
+    rule = tuple("-" * max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = aligned([headings, rule, *rows[1:]])
     lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
     return "\n".join(lines)
 
@@ -176,12 +175,16 @@ def _row(result: JobResult, *, losses: bool) -> tuple[str, ...]:
     )
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    """Text to the left, numbers to the right."""
-    text_columns = (0, len(row) - 1)
-    sized = enumerate(zip(row, widths, strict=True))
-    cells = (cell.ljust(width) if i in text_columns else cell.rjust(width) for i, (cell, width) in sized)
-    return "  ".join(cells).rstrip()
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows of a table as lines: the first and the last column to the left, numbers between to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    last = len(widths) - 1
+    lines = []
+    for row in rows:
+        sized = enumerate(zip(row, widths, strict=True))
+        cells = (cell.ljust(width) if i in (0, last) else cell.rjust(width) for i, (cell, width) in sized)
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def format_bytes(count: float) -> str:

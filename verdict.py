@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from influxql import printable
+from report import aligned
 from timeline import END_OF_TIME, Span
 from values import MIN_TIME, format_time
 
@@ -130,13 +131,12 @@ _HEADINGS = ("measurement", "source", "destination", "missing", "extra", "differ
 def table(verdict: JobVerdict) -> str:
     """One line for each measurement, numbers in field values; then each difference, and what was not checked."""
     measurements = verdict.measurements
-    rows = [_HEADINGS, *(_row(m) for m in measurements)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
     lines = [
         f"{verdict.job}: {verdict.how} from {_moment(verdict.span.start)} to {_moment(verdict.span.end)}, "
         f"{verdict.seconds:.1f} s"
     ]
-    lines += ["  " + _aligned(row, widths) for row in rows if measurements]
+    rows = [_HEADINGS, *map(_row, measurements)] if measurements else []
+    lines += [f"  {line}" for line in aligned(rows)]
     for measurement in measurements:
         lines += [f"  {measurement.name} {_described(d)}" for d in measurement.differences[:SHOWN]]
         hidden = len(measurement.differences) - SHOWN
@@ -165,12 +165,6 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
     numbers = (verdict.source, verdict.destination, verdict.missing, verdict.extra, verdict.different)
     windows = f"{verdict.windows:,}" if verdict.windows == verdict.of else f"{verdict.windows:,}/{verdict.of:,}"
     return (printable(verdict.name), *(f"{n:,}" for n in numbers), windows, verdict.word)
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    last = len(row) - 1
-    sized = enumerate(zip(row, widths, strict=True))
-    return "  ".join(c.ljust(w) if i in (0, last) else c.rjust(w) for i, (c, w) in sized).rstrip()
 
 
 def _described(difference: Difference) -> str:

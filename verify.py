@@ -163,7 +163,7 @@ class Verifier:
         """From when each copy is compared: with `fallback_days`, from its first point at the destination."""
         if self.scope.start is not None or self._planner.fallback is None:
             return [span.start] * len(copies)
-        first = self._comparer.first_copied(copies)
+        first = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
         return [max(span.start, min(times.values(), default=self._planner.fallback)) for times in first]
 
     def _questions(self) -> list[tuple[Tally, Span]]:
