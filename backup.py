@@ -27,7 +27,8 @@ from config import Config
 from influx_client import InfluxClient, Page, page_rows
 from influxql import Location
 from late import Lateness, LookBack
-from plan import Copy, Planner, allowed_types, kept, split_for_downsampling
+from plan import Copy, allowed_types, kept, split_for_downsampling
+from planner import Planner
 from quarantine import Quarantine
 from report import DatabaseResult, JobResult, MeasurementResult, Written
 from stopping import StopRequest

@@ -10,7 +10,8 @@ from answers import AccessDenied, InfluxError
 from config import Config
 from influx_client import InfluxClient
 from influxql import printable
-from plan import Copy, Planner, Target, kept, shorter
+from plan import Copy, Target, kept, shorter
+from planner import Planner
 from scheduler import next_run
 from stopping import StopRequest
 from values import format_time

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 
 import pandas as pd
+from counting import Count, Counts, Key
 
 import frames
 import influxql
 import line_protocol
 import timeline
 from answers import QueryTooLarge
-from influx_client import Count, Counts, InfluxClient, Key, Tags, page_rows
-from influxql import Location
+from influx_client import InfluxClient, page_rows
+from influxql import Location, Tags
 from line_protocol import Value
 from plan import Copy, allowed_types
 from timeline import END_OF_TIME, Pace, Span

@@ -4,31 +4,26 @@ Every public method raises an `InfluxError` (answers.py draws the tree) and neve
 transport.py makes the requests, and tries again.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
 import answers
+import counting
 import frames
 import influxql
 import line_protocol
+import narrowing
 import timeline
-from answers import (
-    FieldTypeConflict,
-    IncompleteAnswer,
-    InfluxError,
-    QueryRefused,
-    QueryTooLarge,
-    Series,
-    Unreachable,
-    WriteRefused,
-)
+from answers import IncompleteAnswer, InfluxError, QueryRefused, QueryTooLarge, Series, Unreachable
 from config import Server
-from influxql import Location, Policy
+from counting import STATEMENTS, Count, Counts
+from influxql import Location, Policy, Tags
 from line_protocol import Body, Point
 from quarantine import Quarantine
-from report import PutAside, Written
+from report import Written
 from stopping import StopRequest
 from timeline import END_OF_TIME, FEWEST_ROWS, Span
 from transport import DOCUMENT_ROWS, Transport
@@ -42,12 +37,6 @@ PAGE_CELLS = 1_000_000
 
 PAGE_BYTES = 24 * 1024 * 1024
 """The most bytes of one page off the wire; very long strings make the tool ask for fewer rows."""
-
-STATEMENTS = 1000
-"""How many statements go into one request."""
-
-COUNT_CELLS = 200_000
-"""How many counts are asked for in one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,40 +54,6 @@ class Page:
     def rows(self) -> int:
         """How many points."""
         return sum(map(len, self.frames))
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A question: how many values these fields (with their types there) have in `span`.
-
-    With a `step` each window of so many nanoseconds since 1970 is counted apart; `by_series`, each series.
-    """
-
-    location: Location
-    types: Mapping[str, tuple[str, ...]]
-    span: Span
-    step: int = 0
-    by_series: bool = False
-    without: tuple[str, ...] = ()
-    """Tags whose values InfluxDB cannot always keep: series with such values are not counted."""
-
-    @property
-    def cells(self) -> int:
-        """How many numbers the answer can hold."""
-        if self.by_series:
-            return COUNT_CELLS  # there may be any number of series
-        windows = self.span.length // self.step + 2 if self.step else 1
-        return windows * len(self.types)
-
-
-Tags = tuple[tuple[str, str], ...]
-"""The tags of a series, by key; tags without a value are left out."""
-
-Key = tuple[str, Tags]
-"""A field, and the tags of a series; no tags when all series are counted together."""
-
-Counts = dict[int, dict[Key, int]]
-"""Start of a window -> key -> how many values it has there. What has no values is left out."""
 
 
 class InfluxClient:
@@ -260,7 +215,7 @@ class InfluxClient:
         found: dict[Tags, int] = {}
         for answer in self.query_data("; ".join(statements), statements=len(types), timed_out=QueryTooLarge):
             for series in answer:
-                tags = _tags(series)
+                tags = counting.series_tags(series)
                 found[tags] = max(found.get(tags, MIN_TIME), *(row[0] for row in series.rows))
         return found
 
@@ -290,7 +245,7 @@ class InfluxClient:
 
     def check_write(self, database: str) -> None:
         """Raise AccessDenied unless the user may write to the database. An empty request changes nothing."""
-        self._write(Body(b"", 0, 0), database, "")
+        self._write(database, "", Body(b"", 0, 0))
 
     def check_admin(self) -> None:
         """Raise AccessDenied unless the user may do what only administrators may."""
@@ -311,7 +266,7 @@ class InfluxClient:
         when a second is still too long.
         """
         found: list[Counts] = []
-        for batch in _batches(counts):
+        for batch in counting.batches(counts):
             found.extend(self._count(batch))
         return found
 
@@ -324,35 +279,24 @@ class InfluxClient:
         return found
 
     def _count(self, counts: Sequence[Count]) -> list[Counts]:
-        asked = [(i, fields) for i, count in enumerate(counts) for fields in _asked(count)]
-        if not asked:
-            return [{} for _ in counts]
-        statements = [_count_statement(counts[i], fields) for i, fields in asked]
-        try:
-            answers = self.query_data("; ".join(statements), statements=len(asked), timed_out=QueryTooLarge)
-        except QueryTooLarge as error:
-            return self._count_less(counts, error)
+        statements = [(i, s) for i, count in enumerate(counts) for s in counting.statements(count)]
         found: list[Counts] = [{} for _ in counts]
-        for (index, fields), answer in zip(asked, answers, strict=True):
-            _add_counts(found[index], counts[index], fields, answer)
+        if not statements:
+            return found
+        query = "; ".join(statement.text for _, statement in statements)
+        try:
+            answers = self.query_data(query, statements=len(statements), timed_out=QueryTooLarge)
+        except QueryTooLarge:
+            if len(counts) > 1:
+                middle = len(counts) // 2
+                return [*self._count(counts[:middle]), *self._count(counts[middle:])]
+            if counts[0].span.length <= SECOND:
+                raise
+            halves = [self._count([half])[0] for half in counting.halved(counts[0])]
+            return [counting.total(counts[0], halves)]
+        for (index, statement), answer in zip(statements, answers, strict=True):
+            counting.add(found[index], counts[index], statement, answer)
         return found
-
-    def _count_less(self, counts: Sequence[Count], error: QueryTooLarge) -> list[Counts]:
-        """The same with smaller requests: fewer questions, then half of the range each."""
-        if len(counts) > 1:
-            middle = len(counts) // 2
-            return [*self._count(counts[:middle]), *self._count(counts[middle:])]
-        (count,) = counts
-        if count.span.length <= SECOND:
-            raise error
-        total: Counts = {}
-        for half in timeline.halves(count.span):
-            (part,) = self._count([replace(count, span=half)])
-            for start, found in part.items():
-                window = total.setdefault(start if count.step else count.span.start, {})
-                for key, values in found.items():
-                    window[key] = window.get(key, 0) + values
-        return [total]
 
     # ------------------------------------------------------------ reading
 
@@ -503,53 +447,19 @@ class InfluxClient:
         request: no more than one shard group may be in the frame.
         """
         encoded = line_protocol.encode_frame(frame, location.measurement)
+        send = functools.partial(self._write, location.database, location.policy)
         yield Written(refusals=encoded.refusals)
         for body in encoded.bodies:
-            yield from self._write_narrowing(body, location, quarantine)
+            yield from narrowing.write(body, send, quarantine, self._stopping)
 
     def write_points(self, points: Iterable[Point], database: str, policy: str) -> Written:
         """Write single points, each line in a request of its own when a name needs it."""
         written = Written()
         for body in line_protocol.encode_points(points):
-            written += self._write(body, database, policy)
+            written += self._write(database, policy, body)
         return written
 
-    def _write_narrowing(self, body: Body, location: Location, quarantine: Quarantine | None) -> Iterator[Written]:
-        """Write a body, oldest lines first; what is refused is sent in ever smaller parts."""
-        waiting: Sequence[Body] = (body,)
-        refusal: WriteRefused | None = None
-        doubted: Body | None = None
-        while waiting:
-            if refusal and self._stopping.is_set():
-                yield from _not_narrowed(waiting, refusal, quarantine)
-                return
-            part, *later = waiting
-            try:
-                yield self._write(part, location.database, location.policy)
-                waiting = later
-            except WriteRefused as error:
-                refusal = error
-                smaller = _narrower(part, error)
-                if smaller:
-                    waiting = (*smaller, *later)
-                elif doubted is not part:
-                    doubted = part  # it is sent once more before the server is believed
-                elif quarantine is None:
-                    raise
-                elif quarantine.is_full:
-                    yield from _not_narrowed(waiting, refusal, quarantine)
-                    raise error.reworded(
-                        f"more than {quarantine.most:,} lines are refused: that is not a few bad lines, it is the "
-                        f"setup; nothing later was tried, correct it first: {error}"
-                    ) from error
-                else:
-                    yield _put_aside([part], error, error.cause, quarantine)
-                    waiting = later
-            except InfluxError:
-                yield from _not_narrowed(waiting, refusal, quarantine)
-                raise
-
-    def _write(self, body: Body, database: str, policy: str) -> Written:
+    def _write(self, database: str, policy: str, body: Body) -> Written:
         what = f"write {body.points} points to {database}.{policy}"
         expired = self._server.attempts(what, lambda: self._server.write(body.text, database, policy))
         # which values the expired points had is not told; all points of a body are alike enough
@@ -557,98 +467,9 @@ class InfluxClient:
         return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)
 
 
-def _narrower(body: Body, refusal: WriteRefused) -> tuple[Body, ...]:
-    """What to send instead of a refused body; nothing when all of it is what the server refuses."""
-    if isinstance(refusal, FieldTypeConflict) and refusal.field in body.fields:
-        return line_protocol.apart(body, refusal.field)  # all values of the field conflict, and nothing else
-    return line_protocol.halves(body)
-
-
-def _not_narrowed(
-    bodies: Sequence[Body], refusal: WriteRefused | None, quarantine: Quarantine | None
-) -> Iterator[Written]:
-    """Put aside as a whole what is left of a refused body, when there is no going on.
-
-    The server may have stored some of it, with the newest points of it, and the next run would begin there.
-    """
-    if refusal and quarantine:
-        answer = (
-            f"{refusal.cause} (narrowing this down was given up, so some of these lines may be written already)"
-        )
-        yield _put_aside(bodies, refusal, answer, quarantine)
-
-
-def _put_aside(bodies: Sequence[Body], refusal: WriteRefused, answer: str, quarantine: Quarantine) -> Written:
-    lines = [line for body in bodies for line in body.lines()]
-    try:
-        count = quarantine.put(lines, answer)
-    except OSError as problem:
-        raise refusal.reworded(
-            f"{refusal}; and {quarantine.file} cannot be written to put it aside: {problem.strerror}"
-        ) from problem
-    return Written(put_aside=(PutAside(str(quarantine.file), answer, count),) if count else ())
-
-
 def page_rows(columns: int) -> int:
     """How many rows of so many columns a page holds."""
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
-
-
-def _batches(counts: Sequence[Count]) -> Iterator[list[Count]]:
-    """The questions in parts whose answers are of bounded size."""
-    batch: list[Count] = []
-    cells = 0
-    for count in counts:
-        if batch and (len(batch) == STATEMENTS or cells + count.cells > COUNT_CELLS):
-            yield batch
-            batch, cells = [], 0
-        batch.append(count)
-        cells += count.cells
-    if batch:
-        yield batch
-
-
-def _asked(count: Count) -> Iterator[tuple[str, ...]]:
-    """The fields of each statement: a regex may find no column, or several, so it has one of its own."""
-    if quotable := tuple(name for name in count.types if influxql.is_quotable(name)):
-        yield quotable
-    yield from ((name,) for name in count.types if not influxql.is_quotable(name))
-
-
-def _columns(count: Count, fields: Sequence[str]) -> list[tuple[str, str]]:
-    return [(name, type_) for name in fields for type_ in influxql.kinds(count.types[name])]
-
-
-def _count_statement(count: Count, fields: Sequence[str]) -> str:
-    span = count.span
-    columns = _columns(count, fields)
-    return influxql.select_counts(
-        count.location,
-        columns,
-        span.start,
-        span.end,
-        count.step,
-        by_series=count.by_series,
-        without=count.without,
-    )
-
-
-def _tags(series: Series) -> Tags:
-    return tuple(sorted((key, value) for key, value in series.tags.items() if value))
-
-
-def _add_counts(found: Counts, count: Count, fields: Sequence[str], answer: Iterable[Series]) -> None:
-    columns = _columns(count, fields)
-    for series in answer:
-        tags = _tags(series)
-        for row in series.rows:
-            if len(row) != 1 + len(columns):
-                names = ", ".join(map(influxql.printable, fields))
-                raise QueryRefused(f"{count.location} has names that a query cannot tell apart: {names}")
-            window = found.setdefault(row[0] if count.step else count.span.start, {})
-            for (name, _), values in zip(columns, row[1:], strict=True):
-                if values:
-                    window[name, tags] = window.get((name, tags), 0) + values
 
 
 def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> pd.DataFrame:

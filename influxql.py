@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+import keepable
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -35,6 +37,10 @@ class Policy:
     def keeps_less_than(self, other: "Policy") -> bool:
         """Whether points that `other` still keeps are already refused here."""
         return self.duration != 0 and (other.duration == 0 or self.duration < other.duration)
+
+
+Tags = tuple[tuple[str, str], ...]
+"""The tags of a series, by key; tags without a value are left out."""
 
 
 def printable(name: str) -> str:
@@ -151,19 +157,15 @@ def select_counts(
     groups = [f"time({step}ns)"] * bool(step) + ["*"] * by_series
     grouped = f" GROUP BY {', '.join(groups)}" if groups else ""
     filled = " fill(none)" if step else ""
-    series = "".join(f" AND {quote(tag)}::tag !~ /{UNKEEPABLE_VALUE}/" for tag in without)
+    series = "".join(f" AND {quote(tag)}::tag !~ /{keepable.TAG_VALUE_REGEX}/" for tag in without)
     return f"SELECT {', '.join(counts)} FROM {_from(location)} WHERE {_where(start, end)}{series}{grouped}{filled}"
-
-
-UNKEEPABLE_VALUE = r"\\$|(^|[^\\])\n|\\\\\n|#!~#"
-"""What line_protocol.tag_value_problem finds, as a regex of InfluxQL's: it has no look-behind."""
 
 
 def show_unkeepable(location: Location, tag: str) -> str:
     """One value of the tag that InfluxDB cannot keep, if there is any."""
     return (
         f"SHOW TAG VALUES ON {quote(location.database)} FROM {_table(location.measurement)} "
-        f"WITH KEY = {quote(tag)} WHERE {quote(tag)}::tag =~ /{UNKEEPABLE_VALUE}/ LIMIT 1"
+        f"WITH KEY = {quote(tag)} WHERE {quote(tag)}::tag =~ /{keepable.TAG_VALUE_REGEX}/ LIMIT 1"
     )
 
 

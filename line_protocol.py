@@ -21,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 
 import frames
+from keepable import field_problem, is_utf8, measurement_problem, tag_problem, tag_value_problem
 from report import Refusal
 
 Value = float | int | bool | bytes
@@ -59,66 +60,6 @@ class Body:
     def lines(self) -> list[bytes]:
         """The lines one by one. A string may hold newlines, so the text cannot tell where they end."""
         return [self.text] if self.points == 1 or self.rows is None else _encode_lines(self.rows)
-
-
-# ---------------------------------------------------------------- names that InfluxDB cannot keep
-
-_LONELY_NEWLINE = re.compile(r"(?<!\\)\n|\\\\\n")
-_SERIES_SEPARATOR = "#!~#"
-SYSTEM_MEASUREMENTS = frozenset({"_series", "_fieldKeys", "_tagKeys", "_tags", "_measurements"})
-SYSTEM_FIELDS = frozenset({"_name", "_tagKey", "_tagValue", "_seriesKey", "_fieldKey"})
-
-
-def measurement_problem(name: str) -> str | None:
-    """Why InfluxDB cannot keep a measurement of this name, or None."""
-    if name in SYSTEM_MEASUREMENTS:
-        return "is a system name that queries cannot read"
-    if name.startswith(("#", "\t", "\0")):
-        return "starts with a character that makes the line a comment or blank"
-    if re.search(r'\\[, ="]', name):
-        return 'has a backslash before a comma, space, "=" or quote'
-    if not _is_utf8(name):
-        return "is not UTF-8, and its shard would not open after a restart"
-    return _common_problem(name)
-
-
-def field_problem(name: str) -> str | None:
-    """Why InfluxDB cannot keep a field of this name, or None."""
-    if name == "time" or name in SYSTEM_FIELDS:
-        return "is a system name that queries cannot read"
-    if name.startswith(("\t", "\0")):
-        return "starts with a character that the server skips at the start of a line's fields"
-    if re.search(r"\\[, =]", name):
-        return 'has a backslash before a comma, space or "="'
-    if not _is_utf8(name):
-        return "is not UTF-8, and its shard would not open after a restart"
-    return _common_problem(name, separator=False)
-
-
-def tag_problem(name: str) -> str | None:
-    """Why InfluxDB cannot keep a tag key of this name, or None."""
-    if name == "time":
-        return "is a system name"
-    return _common_problem(name)
-
-
-def tag_value_problem(value: str) -> str | None:
-    """Why InfluxDB cannot keep this tag value, or None."""
-    return _common_problem(value)
-
-
-def _common_problem(name: str, *, separator: bool = True) -> str | None:
-    if name.endswith("\\"):
-        return "ends in a backslash"
-    if _LONELY_NEWLINE.search(name):
-        return "has a newline without exactly one backslash before it"
-    if separator and _SERIES_SEPARATOR in name:
-        return f"contains {_SERIES_SEPARATOR}, which InfluxDB uses inside its index"
-    return None
-
-
-def _is_utf8(name: str) -> bool:
-    return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 # ---------------------------------------------------------------- one point
@@ -377,7 +318,7 @@ def _encode_lines(rows: _Rows) -> list[bytes]:
 
 def _has_stray_bytes(rows: _Rows) -> bool:
     columns = (*rows.tags, *rows.fields)
-    return any(column.dtype == pl.Binary or not _is_utf8(name) for name, column in columns)
+    return any(column.dtype == pl.Binary or not is_utf8(name) for name, column in columns)
 
 
 def _lines(rows: _Rows) -> pl.Series:

@@ -13,7 +13,8 @@ from backup import BackupManager
 from compare import Comparer
 from config import Config
 from influx_client import InfluxClient
-from plan import Planner, Target
+from plan import Target
+from planner import Planner
 from report import MeasurementResult
 from stopping import StopRequest
 from timeline import Segment

@@ -8,14 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from counting import CELLS
+
 import timeline
 from answers import AccessDenied, InfluxError
 from backup import describe
 from compare import Comparer, Mismatch, Question, Window, comparable_types
 from config import Config
-from influx_client import COUNT_CELLS, InfluxClient
+from influx_client import InfluxClient
 from influxql import printable
-from plan import Copy, Planner, Target, comparable_since
+from plan import Copy, Target, comparable_since
+from planner import Planner
 from stopping import StopRequest
 from timeline import END_OF_TIME, Span
 from values import MIN_TIME, MINUTE
@@ -198,7 +201,7 @@ class Verifier:
         suspects: list[tuple[Tally, Window]] = []
         questions = self._questions()
         width = max((len(tally.copy.types) for tally, _ in questions), default=1)
-        size = max(1, min(BATCH, COUNT_CELLS // width))
+        size = max(1, min(BATCH, CELLS // width))
         for begin in range(0, len(questions), size):
             if self._is_over():
                 break

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import frames
+import keepable
 import line_protocol as lp
 from line_protocol import Body, Point, Value
 from report import Refusal, Written
@@ -311,7 +312,7 @@ def test_a_point_without_fields_is_an_error() -> None:
 )
 def test_a_measurement_that_cannot_be_kept_is_found(name: str, reason: str) -> None:
     """The reason says what is wrong with it."""
-    problem = lp.measurement_problem(name)
+    problem = keepable.measurement_problem(name)
     assert problem
     assert reason in problem
 
@@ -323,7 +324,7 @@ def test_a_measurement_that_cannot_be_kept_is_found(name: str, reason: str) -> N
 )  # fmt: skip
 def test_a_measurement_that_only_looks_dangerous_is_kept(name: str) -> None:
     """Nothing is refused that InfluxDB would keep."""
-    assert lp.measurement_problem(name) is None
+    assert keepable.measurement_problem(name) is None
 
 
 @pytest.mark.parametrize(
@@ -348,7 +349,7 @@ def test_a_measurement_that_only_looks_dangerous_is_kept(name: str) -> None:
 )
 def test_a_field_that_cannot_be_kept_is_found(name: str, reason: str) -> None:
     """The reason says what is wrong with it."""
-    problem = lp.field_problem(name)
+    problem = keepable.field_problem(name)
     assert problem
     assert reason in problem
 
@@ -360,14 +361,14 @@ def test_a_field_that_cannot_be_kept_is_found(name: str, reason: str) -> None:
 )  # fmt: skip
 def test_a_field_that_only_looks_dangerous_is_kept(name: str) -> None:
     """The series separator and a leading hash are harmless in a field."""
-    assert lp.field_problem(name) is None
+    assert keepable.field_problem(name) is None
 
 
 @pytest.mark.parametrize("name", ["a\\", "\\", "a\nb", "\n", "a\\\\\nb", "\\\n\n", "#!~#", "a#!~#b", "##!~##"])
 def test_a_tag_key_or_value_that_cannot_be_kept_is_found(name: str) -> None:
     """Keys and values obey the same rule."""
-    assert lp.tag_problem(name)
-    assert lp.tag_value_problem(name)
+    assert keepable.tag_problem(name)
+    assert keepable.tag_value_problem(name)
 
 
 @pytest.mark.parametrize(
@@ -391,14 +392,14 @@ def test_a_tag_key_or_value_that_cannot_be_kept_is_found(name: str) -> None:
 )
 def test_a_tag_key_or_value_that_only_looks_dangerous_is_kept(name: str) -> None:
     """Tags survive much that measurements and fields do not, stray bytes too."""
-    assert lp.tag_problem(name) is None
-    assert lp.tag_value_problem(name) is None
+    assert keepable.tag_problem(name) is None
+    assert keepable.tag_value_problem(name) is None
 
 
 def test_time_is_refused_as_a_tag_key_but_not_as_a_tag_value() -> None:
     """A tag called `time` cannot be read back."""
-    assert lp.tag_problem("time")
-    assert lp.tag_value_problem("time") is None
+    assert keepable.tag_problem("time")
+    assert keepable.tag_value_problem("time") is None
 
 
 # ---------------------------------------------------------------- a whole frame: tables
@@ -599,8 +600,8 @@ def names(characters: st.SearchStrategy[str], size: int = 5) -> st.SearchStrateg
     return st.text(characters, min_size=1, max_size=size)
 
 
-MEASUREMENTS = names(CHARACTERS).filter(lambda name: lp.measurement_problem(name) is None)
-FIELDS = names(CHARACTERS).filter(lambda name: lp.field_problem(name) is None)
+MEASUREMENTS = names(CHARACTERS).filter(lambda name: keepable.measurement_problem(name) is None)
+FIELDS = names(CHARACTERS).filter(lambda name: keepable.field_problem(name) is None)
 TAG_KEYS = names(STRAY)
 TAG_VALUES = st.one_of(names(STRAY), st.sampled_from(["a", "b c", "C:\\x"])).map(as_bytes)
 TIMES = st.integers(FIRST_TIME, LAST_TIME)
@@ -642,7 +643,9 @@ class Table:
 
 def can_be_kept(point: Point) -> bool:
     """Whether InfluxDB can keep the tags of a point."""
-    return not any(lp.tag_problem(key) or lp.tag_value_problem(value) for key, value in point.tags.items())
+    return not any(
+        keepable.tag_problem(key) or keepable.tag_value_problem(value) for key, value in point.tags.items()
+    )
 
 
 @st.composite

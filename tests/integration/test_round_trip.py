@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import influx_client
+import keepable
 import line_protocol
 from tests.integration.harness import DAY, Pair
 from tests.support.servers import InfluxServer
@@ -17,10 +18,10 @@ _nasty = st.sampled_from(
     [",", " ", "=", '"', "\\", "'", "\r", "\0", "\t", "%", "/", "*", "é", "🚀", "a", "Z", "_"]
 )
 _text = st.lists(_nasty | _characters, min_size=1, max_size=8).map("".join)
-measurements = _text.filter(lambda n: not line_protocol.measurement_problem(n))
-tag_keys = _text.filter(lambda n: not line_protocol.tag_problem(n))
-tag_values = _text.filter(lambda n: not line_protocol.tag_value_problem(n))
-field_keys = _text.filter(lambda n: not line_protocol.field_problem(n))
+measurements = _text.filter(lambda n: not keepable.measurement_problem(n))
+tag_keys = _text.filter(lambda n: not keepable.tag_problem(n))
+tag_values = _text.filter(lambda n: not keepable.tag_value_problem(n))
+field_keys = _text.filter(lambda n: not keepable.field_problem(n))
 values = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.integers(-(2**63), 2**63 - 1),
