@@ -19,7 +19,7 @@ demo: prepare .venv/runtime
 test: lint types pytest
 
 lint: .venv/dev
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 
 types: .venv/dev

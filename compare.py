@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 
 import pandas as pd
-from counting import Count, Counts, Key
 
 import frames
 import influxql
 import line_protocol
 import timeline
 from answers import QueryTooLarge
+from counting import Count, Counts, Key
 from influx_client import InfluxClient, page_rows
 from influxql import Location, Tags
 from line_protocol import Value

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from counting import CELLS
-
 import timeline
 from answers import AccessDenied, InfluxError
 from backup import describe
 from compare import Comparer, Mismatch, Question, Window, comparable_types
 from config import Config
+from counting import CELLS
 from influx_client import InfluxClient
 from influxql import printable
 from plan import Copy, Target, comparable_since
