@@ -14,9 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-import pandas as pd
-
-import frames
 import late
 import line_protocol
 import quarantine
@@ -24,9 +21,11 @@ import timeline
 from answers import InfluxError, QueryRefused, QueryTooLarge
 from compare import Comparer
 from config import Config
-from influx_client import InfluxClient, Page, page_rows
+from frames import Frame
+from influx_client import FIRST_ROWS, InfluxClient, Page, page_rows
 from influxql import Location
 from late import Lateness, LookBack
+from line_protocol import Body, Encoded
 from plan import Copy, allowed_types, kept, split_for_downsampling
 from planner import Planner
 from quarantine import Quarantine
@@ -231,21 +230,33 @@ class BackupManager:
     # ------------------------------------------------------------ one range
 
     def transfer_data(self, copy: Copy, segment: Segment) -> Iterator[Written]:
-        """Read page by page and write each before the next one is written, yielding what was acknowledged."""
-        for page in read_ahead(self._pages(copy, segment)):
-            try:
-                yield from self._write_page(copy, page)
-            except InfluxError as error:
-                raise error.during(describe(page.span)) from error
+        """Read page by page and write each before the next one is written, yielding what was acknowledged.
 
-    def _write_page(self, copy: Copy, page: Page) -> Iterator[Written]:
-        """Write the page. Refused lines are put aside; `_losses` makes the measurement fail at its end."""
-        for frame in page.frames:
-            for part in self._writable_parts(copy, frame):
-                self._check_stop()
-                yield from self._destination.write_frame(
-                    part, copy.destination, self._quarantine(copy.destination)
-                )
+        While one request is written, the next one is encoded and the page after it is read. Refused lines are put
+        aside; `_losses` makes the measurement fail at its end.
+        """
+        quarantine = self._quarantine(copy.destination)
+        for span, item in read_ahead(self._requests(copy, read_ahead(self._pages(copy, segment)))):
+            if isinstance(item, Written):
+                yield item
+                continue
+            self._check_stop()
+            try:
+                yield from self._destination.write_body(item, copy.destination, quarantine)
+            except InfluxError as error:
+                raise error.during(describe(span)) from error
+
+    def _requests(self, copy: Copy, pages: Iterable[Page]) -> Iterator[tuple[Span, Body | Written]]:
+        """What to write of each page, and what must not be written, with the page's range."""
+        for page in pages:
+            for frame in page.frames:
+                try:
+                    for encoded in self._encoded(copy, frame):
+                        yield page.span, Written(refusals=encoded.refusals)
+                        for body in encoded.bodies:
+                            yield page.span, body
+                except InfluxError as error:
+                    raise error.during(describe(page.span)) from error
 
     def _pages(self, copy: Copy, segment: Segment) -> Iterator[Page]:
         """Every point of the segment, oldest first, by queries as long as the answers allow."""
@@ -262,7 +273,7 @@ class BackupManager:
                     continue
                 except InfluxError as error:
                     raise error.during(describe(window)) from error
-                pace = pace.after(window, page.span, page.rows)
+                pace = pace.after(window, page.span, page.rows, slow_start=page.slow_start, fitting=page.fitting)
                 position, tags = page.span.end, page.tags
                 yield page
 
@@ -273,7 +284,7 @@ class BackupManager:
         window = self._job.source.group_by
         if window:
             return Pace(8 * window, rows, longest, window)
-        return Pace(copy.target.source.shard_duration, rows, longest)
+        return Pace(copy.target.source.shard_duration, min(rows, FIRST_ROWS), longest, ceiling=rows)
 
     def _ranges(self, copy: Copy, segment: Segment) -> tuple[Span, ...]:
         """The parts of the segment where data can be, cut so that every type read in one of them is exact."""
@@ -298,32 +309,42 @@ class BackupManager:
 
     def _read(self, copy: Copy, fields: Sequence[str], tags: Sequence[str], window: Span, rows: int) -> Page:
         if self._job.source.group_by is None:
-            return self._source.read_page(copy.source, fields, tags, window, rows)
+            return self._source.read_page(copy.source, {f: copy.types[f] for f in fields}, tags, window, rows)
         averaged, latest = split_for_downsampling({name: copy.types[name] for name in fields})
         return self._source.read_windows(copy.source, averaged, latest, window, self._job.source.group_by)
 
-    def _writable_parts(self, copy: Copy, frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-        """The frame without unwanted types, cut where the destination's shard groups meet.
+    def _encoded(self, copy: Copy, frame: Frame) -> Iterator[Encoded]:
+        """The frame without unwanted types as requests, none of which goes across a shard group's edge.
 
         Fields that the destination holds with another type come last and alone: the server refuses all their
         values, and must not refuse others with them.
         """
         if copy.is_mixed and copy.rules.types:
-            frame = frames.only_types(frame, allowed_types(copy.rules))
-        groups, duration = copy.target.written_groups or (), copy.target.destination.shard_duration
-        for part in frames.split_at(frame, timeline.shard_cuts(frames.times(frame), duration, groups)):
-            fields = frames.field_types(part)
-            conflicts = self._check_types(copy, part, fields)
-            for names in ((fields.keys() - conflicts), *({name} for name in sorted(conflicts))):
-                selected = frames.with_fields(part, names) if conflicts else part
+            frame = frame.only_types(allowed_types(copy.rules))
+        measurement, duration = copy.destination.measurement, copy.target.destination.shard_duration
+        cuts = timeline.shard_cuts(frame.times, duration, copy.target.written_groups or ())
+        if self._fits(copy, frame):
+            yield line_protocol.encode_frame(frame, measurement, cuts)
+            return
+        for part in frame.split(cuts):
+            conflicts = self._check_types(copy, part)
+            for names in ((part.types.keys() - conflicts), *({name} for name in sorted(conflicts))):
+                selected = part.with_fields(names) if conflicts else part
                 if len(selected):
-                    yield selected
+                    yield line_protocol.encode_frame(selected, measurement)
 
-    def _check_types(self, copy: Copy, part: pd.DataFrame, fields: Mapping[str, str]) -> set[str]:
+    def _fits(self, copy: Copy, frame: Frame) -> bool:
+        """Whether no type of a field can be in conflict with one at the destination."""
+        there = copy.written_types
+        return not copy.is_mixed and all(
+            theirs == ours for name, ours in frame.types.items() for theirs in there.get(name, ())
+        )
+
+    def _check_types(self, copy: Copy, part: Frame) -> set[str]:
         """The fields that the destination holds with another type, in the shard group of the part."""
         conflicts: set[str] = set()
-        moment = int(frames.times(part)[0])
-        for name, ours in fields.items():
+        moment = int(part.times[0])
+        for name, ours in part.types.items():
             if not copy.is_mixed and all(theirs == ours for theirs in copy.written_types.get(name, ())):
                 continue
             span = timeline.group_around(

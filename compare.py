@@ -10,15 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import compress
 
-import pandas as pd
-
-import frames
 import influxql
 import line_protocol
 import timeline
 from answers import QueryTooLarge
 from counting import Count, Counts, Key
-from influx_client import InfluxClient, page_rows
+from frames import Frame
+from influx_client import FIRST_ROWS, InfluxClient, page_rows
 from influxql import Location, Tags
 from line_protocol import Value
 from plan import Copy, allowed_types
@@ -189,13 +187,15 @@ class Comparer:
         places = [] if copy.target.is_foreign else [("source", self._source, copy.source)]
         if not copy.target.is_new:
             places.append(("destination", self._destination, copy.destination))
-        fields, position, last, follows = tuple(copy.types), span.start, span.start, False
-        pace = Pace(span.length, page_rows(len(fields) + len(copy.tags)))
+        position, last, follows = span.start, span.start, False
+        rows = page_rows(len(copy.types) + len(copy.tags))
+        pace = Pace(span.length, min(rows, FIRST_ROWS), ceiling=rows)
         with ThreadPoolExecutor(2) as pool:
             while position < span.end:
                 window = pace.window(position, span.end)
                 reads = [
-                    pool.submit(c.read_page, where, fields, copy.tags, window, pace.rows) for _, c, where in places
+                    pool.submit(c.read_page, where, copy.types, copy.tags, window, pace.rows)
+                    for _, c, where in places
                 ]
                 try:
                     pages = [read.result() for read in reads]
@@ -206,12 +206,18 @@ class Comparer:
                     pace = smaller
                     continue
                 position = min(page.span.end for page in pages)
-                pace = pace.after(window, Span(window.start, position), max(page.rows for page in pages))
-                sides: dict[str, list[pd.DataFrame]] = {"source": [], "destination": []}
+                pace = pace.after(
+                    window,
+                    Span(window.start, position),
+                    max(page.rows for page in pages),
+                    slow_start=any(page.slow_start for page in pages),
+                    fitting=min(page.fitting for page in pages),
+                )
+                sides: dict[str, list[Frame]] = {"source": [], "destination": []}
                 for (side, _, _), page in zip(places, pages, strict=True):
                     sides[side] = [_cut(copy, part, position) for part in page.frames]
                     if read is not None:
-                        read[side] += sum(map(frames.count_values, sides[side]))
+                        read[side] += sum(part.values for part in sides[side])
                 found, equal = mismatches(sides["source"], sides["destination"], copy.source.measurement)
                 for mismatch in found:
                     between = bisect_right(equal, last) < bisect_left(equal, mismatch.time)
@@ -263,14 +269,14 @@ class Comparer:
         ]
 
 
-def _cut(copy: Copy, part: pd.DataFrame, end: int) -> pd.DataFrame:
+def _cut(copy: Copy, part: Frame, end: int) -> Frame:
     """The points older than `end`, without fields of unwanted types."""
-    frame = frames.before(part, end)
-    return frames.only_types(frame, allowed_types(copy.rules)) if copy.rules.types else frame
+    frame = part.before(end)
+    return frame.only_types(allowed_types(copy.rules)) if copy.rules.types else frame
 
 
 def mismatches(
-    source: Sequence[pd.DataFrame], destination: Sequence[pd.DataFrame], measurement: str
+    source: Sequence[Frame], destination: Sequence[Frame], measurement: str
 ) -> tuple[list[Mismatch], list[int]]:
     """The values that differ between two sets of points, and the times of equal points, both in order.
 
@@ -292,7 +298,7 @@ def mismatches(
 
 
 def _unequal_points(
-    side: Iterable[tuple[pd.DataFrame, Sequence[bytes]]], equal: frozenset[bytes], measurement: str
+    side: Iterable[tuple[Frame, Sequence[bytes]]], equal: frozenset[bytes], measurement: str
 ) -> dict[tuple[int, Tags], Mapping[str, Value]]:
     """Time and tags -> fields, of the points that the other side does not have like this."""
     found = {}
@@ -300,7 +306,7 @@ def _unequal_points(
         if equal.issuperset(lines):
             continue
         odd = [i for i, line in enumerate(lines) if line not in equal]
-        for point in line_protocol.frame_points(part.iloc[odd], measurement):
+        for point in line_protocol.frame_points(part.gather(odd), measurement):
             found[point.time, tuple(sorted(point.tags.items()))] = point.fields
     return found
 

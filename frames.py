@@ -1,56 +1,129 @@
-"""Query answers as pandas DataFrames: the table that travels from the source to the destination.
+"""Query answers as columns: the table that travels from the source to the destination.
 
-A frame's columns are labelled `(kind, name)`, so that a tag and a field of the same name stay apart:
-
-    ("time", "")      int64, nanoseconds, ascending
-    ("tag", name)     string; null where the point has no such tag
-    ("field", name)   double, int64, bool or string: the field's type; null where the point has no such field
-
-All columns are Arrow-backed: an integer next to a null stays an integer. Text that is not UTF-8 has the
-binary type. A column without a single value has the null type.
+A column is a polars Series: an integer next to a null stays an integer. Text that is not UTF-8 has the binary
+type. A column without a single value has the null type. A tag and a field of the same name stay apart.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import polars as pl
 import pyarrow as pa
 
-FIELD_TYPES = {pa.float64(): "float", pa.int64(): "integer", pa.bool_(): "boolean",
-               pa.string(): "string", pa.binary(): "string"}  # fmt: skip
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIELD_TYPES: Mapping[pl.DataType | type[pl.DataType], str] = {
+    pl.Float64: "float", pl.Int64: "integer", pl.Boolean: "boolean", pl.String: "string", pl.Binary: "string",
+}  # fmt: skip
 
 _ARROW_TYPES = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), bytes: pa.binary()}
+
+Columns = tuple[tuple[str, pl.Series], ...]
+"""Name and values of each. A name is any text, with bytes that are not UTF-8 as surrogates."""
 
 
 class UnexpectedRows(ValueError):
     """The rows are not what was asked for: other columns, or several types in one."""
 
 
-def to_frame(rows: Sequence[Sequence[Any]], fields: Sequence[str], tags: Sequence[str]) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """Points of one measurement, ordered by time.
+
+    `time` is int64, nanoseconds. A field is null where the point has no such field, and so is a tag.
+    """
+
+    time: pl.Series
+    fields: Columns
+    tags: Columns
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def times(self) -> npt.NDArray[np.int64]:
+        """The time column."""
+        return self.time.to_numpy()
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The InfluxDB type of each field that has a value."""
+        return {name: FIELD_TYPES[c.dtype] for name, c in self.fields if c.dtype in FIELD_TYPES and _has_values(c)}
+
+    @property
+    def values(self) -> int:
+        """How many field values there are."""
+        return sum(len(column) - column.null_count() for _, column in self.fields)
+
+    def slice(self, start: int, end: int) -> "Frame":
+        """The rows at the positions `[start, end)`."""
+        return self._each(lambda column: column.slice(start, end - start))
+
+    def gather(self, positions: Sequence[int]) -> "Frame":
+        """The rows at these positions."""
+        return self._each(lambda column: column.gather(positions))
+
+    def filter(self, kept: pl.Series) -> "Frame":
+        """The rows where `kept` is true."""
+        return self._each(lambda column: column.filter(kept))
+
+    def _each(self, change: Callable[[pl.Series], pl.Series]) -> "Frame":
+        return Frame(
+            change(self.time),
+            tuple((name, change(column)) for name, column in self.fields),
+            tuple((name, change(column)) for name, column in self.tags),
+        )
+
+    def before(self, time: int) -> "Frame":
+        """The rows older than `time`."""
+        return self.slice(0, int(self.times.searchsorted(time)))
+
+    def split(self, positions: Sequence[int]) -> "list[Frame]":
+        """Cut before the rows at these ascending positions; empty parts are left out."""
+        cuts = [0, *positions, len(self)]
+        return [self.slice(a, b) for a, b in pairwise(cuts) if b > a]
+
+    def only_types(self, allowed: frozenset[str]) -> "Frame":
+        """Without fields of other types, and without the rows that then have no field left."""
+        return self.with_fields({name for name, type_ in self.types.items() if type_ in allowed})
+
+    def with_fields(self, names: Collection[str]) -> "Frame":
+        """No other fields than these, and only the rows that have one of them."""
+        fields = tuple((name, column) for name, column in self.fields if name in names)
+        present = pl.Series("", [False], dtype=pl.Boolean).new_from_index(0, len(self))
+        for _, column in fields:
+            present = present | column.is_not_null()
+        return Frame(self.time, fields, self.tags).filter(present)
+
+
+def _has_values(column: pl.Series) -> bool:
+    return column.null_count() < len(column)
+
+
+def to_frame(rows: Sequence[Sequence[Any]], fields: Sequence[str], tags: Sequence[str]) -> Frame:
     """Rows of `time, *fields, *tags` as they come off the wire (text is bytes) as a frame.
 
     Raises UnexpectedRows when a row has another number of values, or a column values of several types.
     """
-    names = [("time", ""), *(("field", f) for f in fields), *(("tag", t) for t in tags)]
-    if any(len(row) != len(names) for row in rows):
-        raise UnexpectedRows(f"a row does not have the {len(names)} columns that were asked for")
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    return from_arrays([pa.array(columns[0], pa.int64()), *map(_array, columns[1:])], names)
+    width = 1 + len(fields) + len(tags)
+    if any(len(row) != width for row in rows):
+        raise UnexpectedRows(f"a row does not have the {width} columns that were asked for")
+    columns = list(zip(*rows, strict=True)) if rows else [()] * width
+    time, *others = [pl.Series(columns[0], dtype=pl.Int64), *map(_column, columns[1:])]
+    return Frame(
+        time,
+        tuple(zip(fields, others[: len(fields)], strict=True)),
+        tuple(zip(tags, others[len(fields) :], strict=True)),
+    )
 
 
-def from_arrays(arrays: Sequence[pa.Array], names: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """A frame over Arrow arrays, without a copy."""
-    columns = {i: pd.Series(pd.arrays.ArrowExtensionArray(a), copy=False) for i, a in enumerate(arrays)}
-    frame = pd.DataFrame(columns, copy=False)
-    # not a MultiIndex: its levels would be Arrow text, which holds no stray bytes
-    frame.columns = pd.Index(names, dtype=object, tupleize_cols=False)
-    return frame
-
-
-def _array(values: Sequence[Any]) -> pa.Array:
+def _column(values: Sequence[Any]) -> pl.Series:
     """One column. The wire's own types decide: floats and integers arrive apart, and text as bytes."""
     try:
         array = pa.array(values)
@@ -58,10 +131,10 @@ def _array(values: Sequence[Any]) -> pa.Array:
         raise UnexpectedRows(f"a column holds several types: {error}") from error
     first = next((v for v in values if v is not None), None)
     if first is None:
-        return pa.nulls(len(values))
+        return pl.Series(values=[None] * len(values), dtype=pl.Null)
     if array.type != _ARROW_TYPES[type(first)]:
         raise UnexpectedRows(f"a column holds {type(first).__name__} values and others")
-    return _as_text(array) if pa.types.is_binary(array.type) else array
+    return pl.Series(values=_as_text(array) if pa.types.is_binary(array.type) else array)
 
 
 def _as_text(array: pa.Array) -> pa.Array:
@@ -71,48 +144,85 @@ def _as_text(array: pa.Array) -> pa.Array:
         return array
 
 
-def labels(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """The `(kind, name)` of each column."""
-    return [(str(label[0]), str(label[1])) for label in frame.columns]
+def joined(parts: Sequence[Frame]) -> list[Frame]:
+    """The rows of frames that follow one another, in as few frames as their columns allow."""
+    found: list[list[Frame]] = []
+    dtypes: list[pl.DataType | None] = []
+    for part in parts:
+        same = found and _names(found[-1][0]) == _names(part)
+        common = [_common(known, c.dtype) for known, c in zip(dtypes, _columns(part), strict=True)] if same else []
+        if same and None not in common:
+            found[-1].append(part)
+            dtypes = common
+        else:
+            found.append([part])
+            dtypes = [column.dtype for column in _columns(part)]
+    return [_joined(group) if len(group) > 1 else group[0] for group in found]
 
 
-def field_types(frame: pd.DataFrame) -> Mapping[str, str]:
-    """The InfluxDB type of each field that has a value in the frame."""
-    types = {name: frame.dtypes.iloc[i].pyarrow_dtype for i, (kind, name) in enumerate(labels(frame))
-             if kind == "field"}  # fmt: skip
-    return {name: FIELD_TYPES[type_] for name, type_ in types.items() if type_ in FIELD_TYPES}
+def _names(frame: Frame) -> tuple[list[str], list[str]]:
+    return [name for name, _ in frame.fields], [name for name, _ in frame.tags]
 
 
-def count_values(frame: pd.DataFrame) -> int:
-    """How many field values the frame holds."""
-    fields = [i for i, (kind, _) in enumerate(labels(frame)) if kind == "field"]
-    return int(frame.iloc[:, fields].count().sum())
+def _columns(frame: Frame) -> list[pl.Series]:
+    return [frame.time, *(column for _, column in (*frame.fields, *frame.tags))]
 
 
-def times(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """The time column, nanoseconds."""
-    return frame.iloc[:, 0].to_numpy(np.int64)
+def _common(one: pl.DataType | None, other: pl.DataType) -> pl.DataType | None:
+    """The type that values of both have without a change, or None."""
+    if one == other or other == pl.Null:
+        return one
+    if one == pl.Null:
+        return other
+    return pl.Binary() if {one, other} == {pl.String(), pl.Binary()} else None
 
 
-def before(frame: pd.DataFrame, time: int) -> pd.DataFrame:
-    """The rows older than `time`, of a frame that is ordered by time."""
-    return frame.iloc[: times(frame).searchsorted(time)]
+def _joined(parts: Sequence[Frame]) -> Frame:
+    columns = []
+    for same in zip(*map(_columns, parts), strict=True):
+        dtype = functools.reduce(_common, (column.dtype for column in same))
+        columns.append(pl.concat([column.cast(dtype) for column in same], rechunk=True))
+    fields, tags = _names(parts[0])
+    return Frame(
+        columns[0],
+        tuple(zip(fields, columns[1 : 1 + len(fields)], strict=True)),
+        tuple(zip(tags, columns[1 + len(fields) :], strict=True)),
+    )
 
 
-def split_at(frame: pd.DataFrame, positions: Sequence[int]) -> list[pd.DataFrame]:
-    """The frame cut before the rows at these ascending positions; empty parts are left out."""
-    cuts = [0, *positions, len(frame)]
-    return [frame.iloc[a:b] for a, b in pairwise(cuts) if b > a]
+# ---------------------------------------------------------------- pandas, for other programs
 
 
-def only_types(frame: pd.DataFrame, allowed: frozenset[str]) -> pd.DataFrame:
-    """The frame without fields of other types, and without the rows that then have no field left."""
-    types = field_types(frame)
-    return with_fields(frame, {name for name, type_ in types.items() if type_ in allowed})
+def joined_pandas(parts: Sequence[Frame]) -> "pd.DataFrame":
+    """All rows of frames with the same columns."""
+    import pandas as pd  # noqa: PLC0415 -- heavy, and no backup needs it
+
+    return pd.concat(map(to_pandas, parts), ignore_index=True)
 
 
-def with_fields(frame: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
-    """The frame with no other fields than these, and without the rows that then have no field left."""
-    frame = frame.loc[:, [kind != "field" or name in names for kind, name in labels(frame)]]
-    fields = [i for i, (kind, _) in enumerate(labels(frame)) if kind == "field"]
-    return frame[frame.iloc[:, fields].notna().any(axis=1)]
+def to_pandas(frame: Frame) -> "pd.DataFrame":
+    """The same as a pandas frame over Arrow arrays, its columns labelled `(kind, name)`.
+
+    The kinds are `time` (with no name), `field` and `tag`.
+    """
+    import pandas as pd  # noqa: PLC0415 -- heavy, and no backup needs it
+
+    labels = [("time", ""), *(("field", name) for name, _ in frame.fields), *(("tag", n) for n, _ in frame.tags)]
+    columns = [frame.time, *(column for _, column in (*frame.fields, *frame.tags))]
+    arrays = {i: pd.arrays.ArrowExtensionArray(column.to_arrow()) for i, column in enumerate(columns)}
+    found = pd.DataFrame({i: pd.Series(array, copy=False) for i, array in arrays.items()}, copy=False)
+    # not a MultiIndex: its levels would be Arrow text, which holds no stray bytes
+    found.columns = pd.Index(labels, dtype=object, tupleize_cols=False)
+    return found
+
+
+def from_pandas(frame: "pd.DataFrame") -> Frame:
+    """A frame from one whose columns are labelled and typed like those of `to_pandas`."""
+    columns = [
+        (*label, pl.Series(values=pa.array(frame.iloc[:, i].array))) for i, label in enumerate(frame.columns)
+    ]
+    return Frame(
+        next(column for kind, _, column in columns if kind == "time"),
+        tuple((name, column) for kind, name, column in columns if kind == "field"),
+        tuple((name, column) for kind, name, column in columns if kind == "tag"),
+    )

@@ -5,13 +5,14 @@ transport.py makes the requests, and tries again.
 """
 
 import functools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-
-import pandas as pd
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import answers
 import counting
+import csv_answers
 import frames
 import influxql
 import line_protocol
@@ -20,23 +21,38 @@ import timeline
 from answers import IncompleteAnswer, InfluxError, QueryRefused, QueryTooLarge, Series, Unreachable
 from config import Server
 from counting import STATEMENTS, Count, Counts
+from frames import Frame
 from influxql import Location, Policy, Tags
 from line_protocol import Body, Point
 from quarantine import Quarantine
 from report import Written
 from stopping import StopRequest
 from timeline import END_OF_TIME, FEWEST_ROWS, Span
-from transport import DOCUMENT_ROWS, Transport
+from transport import DOCUMENT_ROWS, Meter, Transport
 from values import MIN_TIME, SECOND
 
-CHUNK_CELLS = 200_000
-"""How many values one document of an answer, and so one frame and one write, holds at most."""
+if TYPE_CHECKING:
+    import pandas as pd
 
-PAGE_CELLS = 1_000_000
+logger = logging.getLogger(__name__)
+
+CHUNK_CELLS = 200_000
+"""How many values one document of an answer, and so one frame, holds at most."""
+
+FIRST_ROWS = 10_000
+"""How many rows the first page of a range holds; later ones hold more where that pays."""
+
+DOCUMENTS = 10
+"""How many documents the answer for one page has at least, to see when it begins."""
+
+PAGE_CELLS = 2_500_000
 """How many rows times columns one page of rows holds at most; it is in memory as a whole."""
 
 PAGE_BYTES = 24 * 1024 * 1024
 """The most bytes of one page off the wire; very long strings make the tool ask for fewer rows."""
+
+SLOW_START = 0.2
+"""From which share of its time on a page that had to wait for its first row should have been longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +62,26 @@ class Page:
     `tags` are the tag keys that the points were read with.
     """
 
-    frames: tuple[pd.DataFrame, ...]
+    frames: tuple[Frame, ...]
     span: Span
     tags: tuple[str, ...] = ()
+    meter: Meter = field(default_factory=Meter)
+    """What it took to read it."""
 
     @property
     def rows(self) -> int:
         """How many points."""
         return sum(map(len, self.frames))
+
+    @property
+    def slow_start(self) -> bool:
+        """Whether the server took long to begin, measured by how long all of it took."""
+        return self.meter.waited > SLOW_START * self.meter.seconds
+
+    @property
+    def fitting(self) -> int:
+        """How many rows like these fit into a page, with room for some that are longer."""
+        return PAGE_BYTES * self.rows // (2 * self.meter.size) if self.rows else END_OF_TIME
 
 
 class InfluxClient:
@@ -84,6 +112,7 @@ class InfluxClient:
             threads=threads,
             stopping=self._stopping,
         )
+        self._not_as_csv: set[Location] = set()
         self.name = self._server.name
         self.version = self.ping()
 
@@ -241,7 +270,7 @@ class InfluxClient:
         """The type of a field inside one shard group; None when it has no value there."""
         (answer,) = self.query_data(influxql.select_type(location, field, span.start, span.end))
         rows = [row for series in answer for row in series.rows]
-        return frames.field_types(frames.to_frame(rows, [field], [])).get(field)
+        return frames.to_frame(rows, [field], []).types.get(field)
 
     def check_write(self, database: str) -> None:
         """Raise AccessDenied unless the user may write to the database. An empty request changes nothing."""
@@ -326,79 +355,129 @@ class InfluxClient:
 
     def query_to_dataframe(
         self, location: Location, fields: Sequence[str], tags: Sequence[str], span: Span
-    ) -> pd.DataFrame:
-        """All points of the range as one frame, in memory: for ranges known to be small."""
+    ) -> "pd.DataFrame":
+        """All points of the range as one pandas frame, in memory: for ranges known to be small."""
         parts = list(self.query_to_dataframes(location, fields, tags, span))
-        return pd.concat(parts, ignore_index=True) if parts else frames.to_frame([], fields, tags)
+        return frames.joined_pandas(parts or [frames.to_frame([], fields, tags)])
 
     def query_to_dataframes(
         self, location: Location, fields: Sequence[str], tags: Sequence[str], span: Span
-    ) -> Iterator[pd.DataFrame]:
+    ) -> Iterator[Frame]:
         """All points of the range, oldest first, in frames of bounded size."""
         position = span.start
         while position < span.end:
-            page = self.read_page(location, fields, tags, Span(position, span.end))
+            page = self.read_page(location, dict.fromkeys(fields, ()), tags, Span(position, span.end))
             yield from page.frames
             position = page.span.end
 
     def read_page(
         self,
         location: Location,
-        fields: Sequence[str],
+        types: Mapping[str, Sequence[str]],
         tags: Sequence[str],
         span: Span,
         rows: int | None = None,
     ) -> Page:
         """The oldest points of the range: about `rows` of them, but all that share a time, or none.
 
+        `types` are the wanted fields, with all types that each has in the range, as far as they are known.
+
         The page's own span says how far it got: every point of that span is in it. Nothing of an answer is
         handed out before the end of the answer has proved it complete, because a query that is interrupted
         goes on for a while with some of its series missing.
         """
-        limit = rows or page_rows(len(fields) + len(tags))
+        limit = rows or page_rows(len(types) + len(tags))
         keys, most_bytes = tuple(tags), PAGE_BYTES if limit > FEWEST_ROWS else None
         while True:
-            parts, present = self._read_rows(location, fields, keys, span, limit, most_bytes)
+            parts, present, meter = self._read_rows(location, types, keys, span, limit, most_bytes)
             if not present <= set(keys):
                 # a series with a new tag appeared: read without it, its points would merge with others
                 keys = tuple(sorted({*keys, *present}))
                 continue
             if sum(map(len, parts)) < limit:
-                return Page(tuple(parts), span, keys)
-            last = int(frames.times(parts[-1])[-1])
-            if last > int(frames.times(parts[0])[0]):
+                return Page(tuple(parts), span, keys, meter)
+            last = int(parts[-1].times[-1])
+            if last > int(parts[0].times[0]):
                 # the points at the last time may go on beyond the limit: leave them to the next page
-                whole = [part for part in (frames.before(p, last) for p in parts) if len(part)]
-                return Page(tuple(whole), Span(span.start, last), keys)
+                whole = [part for part in (p.before(last) for p in parts) if len(part)]
+                return Page(tuple(whole), Span(span.start, last), keys, reading)
             limit, most_bytes = 2 * limit, None  # points of one time cannot be read apart, however many
 
     def _read_rows(
         self,
         location: Location,
-        fields: Sequence[str],
+        types: Mapping[str, Sequence[str]],
         tags: Sequence[str],
         span: Span,
         limit: int,
         most_bytes: int | None,
-    ) -> tuple[list[pd.DataFrame], set[str]]:
+    ) -> tuple[list[Frame], frozenset[str], Meter]:
         """The rows, and the tag keys that the measurement had after they were read."""
-        query = influxql.select_points(location, fields, tags, span.start, span.end, limit)
-        chunk = max(1, min(DOCUMENT_ROWS, limit, CHUNK_CELLS // (1 + len(fields) + len(tags))))
-        proof = influxql.show_tag_keys(location)
+        query = influxql.select_points(location, types, tags, span.start, span.end, limit)
 
-        def read() -> tuple[list[pd.DataFrame], set[str]]:
-            parts: list[pd.DataFrame] = []
-            keys: set[str] = set()
-            for statement, series in self._server.stream(
-                query, proof=proof, chunk_rows=chunk, most_bytes=most_bytes, timed_out=QueryTooLarge
-            ):
-                if statement == 0:
-                    parts.append(_frame(series, location, fields, tags))
+        def read() -> tuple[list[Frame], frozenset[str], Meter]:
+            if location not in self._not_as_csv and csv_answers.is_plain(types, tags):
+                self._not_as_csv.add(location)  # an attempt that fails is not repeated
+                try:
+                    answer = self._read_csv(query, location, types, tags, most_bytes)
+                except csv_answers.Doubtful as doubt:
+                    logger.debug("%s: reading it as msgpack: %s", location, doubt)
                 else:
-                    keys.update(answers.as_text(row[0]) for row in series.rows)
-            return parts, keys
+                    self._not_as_csv.discard(location)
+                    return answer
+            return self._read_msgpack(query, location, types, tags, limit, most_bytes)
 
         return self._server.attempts(f"read {location}", read)
+
+    def _read_csv(
+        self,
+        query: str,
+        location: Location,
+        types: Mapping[str, Sequence[str]],
+        tags: Sequence[str],
+        most_bytes: int | None,
+    ) -> tuple[list[Frame], frozenset[str], Meter]:
+        meter = Meter()
+        proved = f"{query}; {influxql.show_tag_keys(location)}; {influxql.show_field_keys(location)}"
+        body = self._server.fetch_csv(
+            proved,
+            location.database,
+            location.policy,
+            most_bytes=most_bytes,
+            timed_out=QueryTooLarge,
+            meter=meter,
+        )
+        answer = csv_answers.take_apart(body)
+        if any(answer.types.get(name) != tuple(expected) for name, expected in types.items()):
+            raise csv_answers.Doubtful("the types of its fields have changed")
+        frame = csv_answers.to_frame(answer.rows, {name: expected[0] for name, expected in types.items()}, tags)
+        return [frame] if len(frame) else [], answer.tags, meter
+
+    def _read_msgpack(
+        self,
+        query: str,
+        location: Location,
+        fields: Iterable[str],
+        tags: Sequence[str],
+        limit: int,
+        most_bytes: int | None,
+    ) -> tuple[list[Frame], frozenset[str], Meter]:
+        fields, parts, keys = tuple(fields), list[Frame](), set[str]()
+        chunk = min(DOCUMENT_ROWS, limit // DOCUMENTS, CHUNK_CELLS // (1 + len(fields) + len(tags)))
+        meter = Meter()
+        for statement, series in self._server.stream(
+            query,
+            proof=influxql.show_tag_keys(location),
+            chunk_rows=max(1, chunk),
+            most_bytes=most_bytes,
+            timed_out=QueryTooLarge,
+            meter=meter,
+        ):
+            if statement == 0:
+                parts.append(_frame(series, location, fields, tags))
+            else:
+                keys.update(answers.as_text(row[0]) for row in series.rows)
+        return frames.joined(parts), frozenset(keys), meter
 
     def read_windows(
         self, location: Location, averaged: Sequence[str], latest: Sequence[str], span: Span, window: int
@@ -421,7 +500,7 @@ class InfluxClient:
         rows.sort(key=lambda row: int(row[0]))
         parts = [rows[i : i + DOCUMENT_ROWS] for i in range(0, len(rows), DOCUMENT_ROWS)]
         try:
-            return Page(tuple(frames.to_frame(part, fields, tags) for part in parts), span)
+            return Page(tuple(frames.joined([frames.to_frame(part, fields, tags) for part in parts])), span)
         except frames.UnexpectedRows as error:
             raise QueryRefused(f"{location}: {error}") from error
 
@@ -431,26 +510,31 @@ class InfluxClient:
 
     # ------------------------------------------------------------ writing
 
-    def write_dataframe(self, frame: pd.DataFrame, location: Location) -> Written:
-        """Write the points of a frame as `write_frame` does, and add up what came of it."""
-        return sum(self.write_frame(frame, location), Written())
+    def write_dataframe(self, frame: "pd.DataFrame", location: Location) -> Written:
+        """Write the points of a pandas frame (frames.py describes its columns), and add up what came of it."""
+        return sum(self.write_frame(frames.from_pandas(frame), location), Written())
 
     def write_frame(
-        self, frame: pd.DataFrame, location: Location, quarantine: Quarantine | None = None
+        self, frame: Frame, location: Location, quarantine: Quarantine | None = None
     ) -> Iterator[Written]:
-        """Write the points of a frame, in its order, telling of each acknowledged request before the next one.
-
-        The types of the columns decide the types of the fields. Points older than the server's retention policy
-        are counted. A request that the server refuses is narrowed down to the lines that it does not take, which
-        are put into the quarantine, and all others are written; without a quarantine such a line raises
-        WriteRefused. Where a field has another type at the server, its values are put aside alone, and all of the
-        request: no more than one shard group may be in the frame.
-        """
+        """Write the points of a frame, in its order, telling of each acknowledged request before the next one."""
         encoded = line_protocol.encode_frame(frame, location.measurement)
-        send = functools.partial(self._write, location.database, location.policy)
         yield Written(refusals=encoded.refusals)
         for body in encoded.bodies:
-            yield from narrowing.write(body, send, quarantine, self._stopping)
+            yield from self.write_body(body, location, quarantine)
+
+    def write_body(
+        self, body: Body, location: Location, quarantine: Quarantine | None = None
+    ) -> Iterator[Written]:
+        """Write encoded points, telling of each acknowledged request before the next one.
+
+        Points older than the server's retention policy are counted. A request that the server refuses is narrowed
+        down to the lines that it does not take, which are put into the quarantine, and all others are written;
+        without a quarantine such a line raises WriteRefused. Where a field has another type at the server, its
+        values are put aside alone, and all of the body: no more than one shard group may be in it.
+        """
+        send = functools.partial(self._write, location.database, location.policy)
+        yield from narrowing.write(body, send, quarantine, self._stopping)
 
     def write_points(self, points: Iterable[Point], database: str, policy: str) -> Written:
         """Write single points, each line in a request of its own when a name needs it."""
@@ -472,7 +556,7 @@ def page_rows(columns: int) -> int:
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
 
 
-def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> pd.DataFrame:
+def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> Frame:
     """The rows of a raw query as a frame.
 
     A column that had to be named by a regex is missing where no shard of the range has it.

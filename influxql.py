@@ -180,6 +180,11 @@ def show_tag_keys(location: Location) -> str:
     return f"SHOW TAG KEYS ON {quote(location.database)} FROM {_table(location.measurement)}"
 
 
+def show_field_keys(location: Location) -> str:
+    """All fields of the measurement with their types, in the policy that the request's parameter `rp` names."""
+    return f"SHOW FIELD KEYS ON {quote(location.database)} FROM {_table(location.measurement)}"
+
+
 def _table(measurement: str) -> str:
     return quote(measurement) if is_quotable(measurement) else exact_regex(measurement)
 

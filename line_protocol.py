@@ -12,15 +12,15 @@ the plain one, and `encode_frame`, which does the same to whole columns at once;
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import pairwise
 
-import pandas as pd
+import numpy as np
+import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-import frames
+from frames import Frame
 from keepable import field_problem, is_utf8, measurement_problem, tag_problem, tag_value_problem
 from report import Refusal
 
@@ -42,24 +42,26 @@ class Point:
 class Body:
     """Encoded points: `text` holds `points` lines with `values` field values in all.
 
-    `rows` are what it was made of, so that it can be taken apart when the server refuses it; single points
-    that were encoded one by one have none.
+    `frame` is what it was made of, so that it can be taken apart when the server refuses it; single points that
+    were encoded one by one have none.
     """
 
     text: bytes
     points: int
     values: int
-    rows: "_Rows | None" = field(default=None, compare=False, repr=False)
+    measurement: str = field(default="", compare=False)
+    frame: Frame | None = field(default=None, compare=False, repr=False)
 
     @property
     def fields(self) -> frozenset[str]:
         """The names of the fields that have a value."""
-        columns = self.rows.fields if self.rows else ()
-        return frozenset(name for name, column in columns if column.null_count() < len(column))
+        return frozenset(self.frame.types) if self.frame else frozenset()
 
     def lines(self) -> list[bytes]:
         """The lines one by one. A string may hold newlines, so the text cannot tell where they end."""
-        return [self.text] if self.points == 1 or self.rows is None else _encode_lines(self.rows)
+        if self.points == 1 or self.frame is None:
+            return [self.text]
+        return frame_lines(self.frame, self.measurement)
 
 
 # ---------------------------------------------------------------- one point
@@ -133,7 +135,7 @@ def encode_value(value: Value) -> bytes:
 
 # ---------------------------------------------------------------- a whole frame
 
-BODY_BYTES = 4_000_000
+BODY_BYTES = 6_000_000
 """The most that one request body holds, uncompressed; a single longer line still travels, alone."""
 
 _RISKY = re.compile(r'(?<!\\)\\(?:\\\\)*[, =\n"]')
@@ -146,102 +148,55 @@ _SUSPECT = r"[\\\n]|#!~#"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What became of a frame: request bodies in the order to send them, and points that must not be sent."""
+    """What became of a frame: request bodies in the order to send them, and points that must not be sent.
 
-    bodies: tuple[Body, ...]
+    The bodies are made one by one, as they are asked for.
+    """
+
+    bodies: Iterator[Body]
     refusals: tuple[Refusal, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """A frame taken apart into columns; names keep their kinds apart."""
-
-    measurement: str
-    time: pl.Series
-    tags: tuple[tuple[str, pl.Series], ...]
-    fields: tuple[tuple[str, pl.Series], ...]
-
-    def slice(self, start: int, end: int) -> "_Rows":
-        length = end - start
-        return _Rows(
-            self.measurement,
-            self.time.slice(start, length),
-            tuple((name, column.slice(start, length)) for name, column in self.tags),
-            tuple((name, column.slice(start, length)) for name, column in self.fields),
-        )
-
-    def select(self, names: Collection[str]) -> "_Rows":
-        """Only these fields, and only the rows that have one of them."""
-        kept = [column for name, column in self.fields if name in names]
-        present = pl.Series("", [False] * len(self.time), dtype=pl.Boolean)
-        for column in kept:
-            present = present | column.is_not_null()
-        return _Rows(
-            self.measurement,
-            self.time.filter(present),
-            tuple((name, column.filter(present)) for name, column in self.tags),
-            tuple((name, column.filter(present)) for name, column in self.fields if name in names),
-        )
-
-    @property
-    def values(self) -> int:
-        return sum(len(column) - column.null_count() for _, column in self.fields)
-
-
-def encode_frame(frame: pd.DataFrame, measurement: str) -> Encoded:
-    """The rows of a frame (frames.py describes its columns) as request bodies, in the order of the rows.
+def encode_frame(frame: Frame, measurement: str, cuts: Iterable[int] = ()) -> Encoded:
+    """The rows of a frame as request bodies, in the order of the rows; no body goes across one of the `cuts`.
 
     Rows whose tags InfluxDB cannot keep are left out and counted. A row with a risky backslash in a name is a
     body of its own, so that it cannot swallow its neighbour. Raises ValueError when the measurement or a field
     has a name that InfluxDB cannot keep: whoever chooses the fields leaves those out. Every row needs a field.
     """
-    rows = _take_apart(frame, measurement)
-    _check_names(rows)
-    refused, alone = _special_rows(rows)
-    bodies: list[Body] = []
-    start = 0
-    for index in sorted(refused.keys() | alone):
-        bodies.extend(_bodies(rows.slice(start, index)))
-        if index not in refused:
-            bodies.extend(_bodies(rows.slice(index, index + 1)))
-        start = index + 1
-    bodies.extend(_bodies(rows.slice(start, len(rows.time))))
-    return Encoded(tuple(bodies), add_up(refused.values()))
+    frame = _tidy(frame)
+    _check_names(frame, measurement)
+    refused, alone = _special_rows(frame, measurement)
+    edges = sorted({0, len(frame), *cuts, *(i + after for i in (refused.keys() | alone) for after in (0, 1))})
+    pieces = [(a, b) for a, b in pairwise(edges) if a not in refused]
+    return Encoded(_bodies(frame, measurement, pieces), add_up(refused.values()))
 
 
-def _take_apart(frame: pd.DataFrame, measurement: str) -> _Rows:
-    columns = [(kind, name, _series(frame.iloc[:, i])) for i, (kind, name) in enumerate(frames.labels(frame))]
-    time = next(column for kind, _, column in columns if kind == "time")
-    used = [(kind, name, column) for kind, name, column in columns if column.dtype != pl.Null]
-    return _Rows(
-        measurement,
-        time,
-        tuple((name, column) for kind, name, column in sorted(used, key=lambda c: c[1]) if kind == "tag"),
-        tuple((name, column) for kind, name, column in used if kind == "field"),
+def _tidy(frame: Frame) -> Frame:
+    """Without columns that have no value, the tags in the order in which the server keeps them."""
+    return Frame(
+        frame.time,
+        tuple((name, column) for name, column in frame.fields if column.dtype != pl.Null),
+        tuple(sorted((t for t in frame.tags if t[1].dtype != pl.Null), key=lambda tag: tag[0])),
     )
 
 
-def _series(column: "pd.Series[Any]") -> pl.Series:
-    array = pa.array(column.array)
-    return pl.Series("", array)
-
-
-def _check_names(rows: _Rows) -> None:
-    problem = measurement_problem(rows.measurement)
+def _check_names(frame: Frame, measurement: str) -> None:
+    problem = measurement_problem(measurement)
     if problem:
-        raise ValueError(f"measurement {rows.measurement!r} {problem}")
-    for name, _ in rows.fields:
+        raise ValueError(f"measurement {measurement!r} {problem}")
+    for name, _ in frame.fields:
         problem = field_problem(name)
         if problem:
-            raise ValueError(f"field {name!r} of {rows.measurement!r} {problem}")
+            raise ValueError(f"field {name!r} of {measurement!r} {problem}")
 
 
-def _special_rows(rows: _Rows) -> tuple[dict[int, Refusal], set[int]]:
+def _special_rows(frame: Frame, measurement: str) -> tuple[dict[int, Refusal], set[int]]:
     """The rows that must not be sent, and those that must travel alone, by index."""
-    names = [rows.measurement, *(name for name, _ in rows.tags), *(name for name, _ in rows.fields)]
-    alone = set(range(len(rows.time))) if any(map(_RISKY.search, names)) else set()
+    names = [measurement, *(name for name, _ in frame.tags), *(name for name, _ in frame.fields)]
+    alone = set(range(len(frame))) if any(map(_RISKY.search, names)) else set()
     refused: dict[int, Refusal] = {}
-    for key, column in rows.tags:
+    for key, column in frame.tags:
         key_problem = tag_problem(key)
         if key_problem:
             present = column.is_not_null().arg_true()
@@ -274,61 +229,85 @@ def add_up(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
     return tuple(totals.values())
 
 
-def _bodies(rows: _Rows) -> Iterator[Body]:
-    """The rows in one body, or halved until each body is short enough."""
-    count = len(rows.time)
-    if not count:
+def _bodies(frame: Frame, measurement: str, pieces: Iterable[tuple[int, int]]) -> Iterator[Body]:
+    """The rows of each piece in one body, or in as many as it takes to keep each short enough."""
+    if not len(frame):
         return
-    text = _encode_rows(rows)
-    if len(text) > BODY_BYTES and count > 1:
-        yield from _bodies(rows.slice(0, count // 2))
-        yield from _bodies(rows.slice(count // 2, count))
-    else:
-        yield Body(text, count, rows.values, rows)
+    lines = _lines(frame, measurement)
+    ends = np.cumsum(_lengths(lines) + 1)  # with their newlines
+    for start, end in pieces:
+        for first, last in _cut(ends, start, end):
+            part = frame.slice(first, last)
+            yield Body(_joined(lines, first, last), last - first, part.values, measurement, part)
+
+
+def _cut(ends: npt.NDArray[np.int64], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The rows `[start, end)` in about equal parts whose texts are short enough; `ends` is where each row's ends."""
+    before = int(ends[start - 1]) if start else 0
+    parts = -(-(int(ends[end - 1]) - before) // (BODY_BYTES + 1))
+    size = -(-(int(ends[end - 1]) - before) // parts)
+    while start < end:
+        first = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, first + size, side="right"))
+        stop = min(max(stop, start + 1), end)
+        yield start, stop
+        start = stop
 
 
 def halves(body: Body) -> tuple[Body, ...]:
     """The older and the newer half of the lines, in two bodies or more; none for a line that stands alone."""
-    if body.rows is None or body.points < 2:
+    if body.frame is None or body.points < 2:
         return ()
     middle = body.points // 2
-    return (*_bodies(body.rows.slice(0, middle)), *_bodies(body.rows.slice(middle, body.points)))
+    return tuple(_bodies(body.frame, body.measurement, [(0, middle), (middle, body.points)]))
 
 
 def apart(body: Body, name: str) -> tuple[Body, ...]:
     """The lines without this field, then lines of nothing but it; none where it is not one of several fields."""
     others = body.fields - {name}
-    if body.rows is None or not others or len(others) == len(body.fields):
+    if body.frame is None or not others or len(others) == len(body.fields):
         return ()
-    return (*_bodies(body.rows.select(others)), *_bodies(body.rows.select({name})))
+    parts = (body.frame.with_fields(names) for names in (others, {name}))
+    return tuple(b for part in parts for b in _bodies(part, body.measurement, [(0, len(part))]))
 
 
-def _encode_rows(rows: _Rows) -> bytes:
-    if not _has_stray_bytes(rows):
-        text: str = _lines(rows).str.join("\n").item()
+# ---- lines: a polars Series of texts, or where there are stray bytes, which polars would replace, a list
+
+
+def _lines(frame: Frame, measurement: str) -> pl.Series | list[bytes]:
+    columns = (*frame.tags, *frame.fields)
+    if any(column.dtype == pl.Binary or not is_utf8(name) for name, column in columns):
+        return [encode_point(point) for point in frame_points(frame, measurement)]
+    return _encode(frame, measurement)
+
+
+def _lengths(lines: pl.Series | list[bytes]) -> npt.NDArray[np.int64]:
+    if isinstance(lines, pl.Series):
+        return lines.str.len_bytes().cast(pl.Int64).to_numpy()
+    return np.array([len(line) for line in lines], np.int64)
+
+
+def _joined(lines: pl.Series | list[bytes], start: int, end: int) -> bytes:
+    if isinstance(lines, pl.Series):
+        text: str = lines.slice(start, end - start).str.join("\n").item()
         return text.encode()
-    return b"\n".join(_encode_lines(rows))
+    return b"\n".join(lines[start:end])
 
 
-def _encode_lines(rows: _Rows) -> list[bytes]:
-    if not _has_stray_bytes(rows):
-        return [line.encode() for line in _lines(rows)]
-    return [encode_point(point) for point in _points(rows)]  # polars would replace stray bytes
+def frame_lines(frame: Frame, measurement: str) -> list[bytes]:
+    """The lines of a frame, whatever its names: two points are equal exactly when their lines are."""
+    lines = _lines(_tidy(frame), measurement) if len(frame) else []
+    return [line.encode() for line in lines] if isinstance(lines, pl.Series) else lines
 
 
-def _has_stray_bytes(rows: _Rows) -> bool:
-    columns = (*rows.tags, *rows.fields)
-    return any(column.dtype == pl.Binary or not is_utf8(name) for name, column in columns)
-
-
-def _lines(rows: _Rows) -> pl.Series:
+def _encode(frame: Frame, measurement: str) -> pl.Series:
     """One text for each row."""
-    named: dict[str, pl.Series] = {"time": rows.time}
-    named |= {f"t{i}": column for i, (_, column) in enumerate(rows.tags)}
-    named |= {f"f{i}": column for i, (_, column) in enumerate(rows.fields)}
-    series = [pl.lit(rows.measurement.translate(_MEASUREMENT))]
-    series += [_tag_text(key, pl.col(f"t{i}")) for i, (key, _) in enumerate(rows.tags)]
-    fields = [_field_text(key, pl.col(f"f{i}"), column.dtype) for i, (key, column) in enumerate(rows.fields)]
+    named: dict[str, pl.Series] = {"time": frame.time}
+    named |= {f"t{i}": column for i, (_, column) in enumerate(frame.tags)}
+    named |= {f"f{i}": column for i, (_, column) in enumerate(frame.fields)}
+    series = [pl.lit(measurement.translate(_MEASUREMENT))]
+    series += [_tag_text(key, pl.col(f"t{i}"), column) for i, (key, column) in enumerate(frame.tags)]
+    fields = [_field_text(key, pl.col(f"f{i}"), column) for i, (key, column) in enumerate(frame.fields)]
     line = pl.concat_str(
         pl.concat_str(series, separator=",", ignore_nulls=True),
         pl.concat_str(fields, separator=",", ignore_nulls=True),
@@ -338,46 +317,42 @@ def _lines(rows: _Rows) -> pl.Series:
     return pl.DataFrame(named).select(line).to_series()
 
 
-def _tag_text(key: str, value: pl.Expr) -> pl.Expr:
-    """`,key=value`, or null where the row has no such tag; concat_str then leaves it out."""
-    escaped = value.str.replace_all(",", r"\,", literal=True).str.replace_all(" ", r"\ ", literal=True)
-    escaped = escaped.str.replace_all("=", r"\=", literal=True)
-    return pl.when(value != "").then(pl.lit(key.translate(_TAG) + "=") + escaped)
+def _tag_text(key: str, value: pl.Expr, column: pl.Series) -> pl.Expr:
+    """`key=value`, or null where the row has no such tag; concat_str then leaves it out."""
+    for special in (",", " ", "=") if column.str.contains("[, =]").any() else ():
+        value = value.str.replace_all(special, "\\" + special, literal=True)
+    text = pl.concat_str(pl.lit(key.translate(_TAG) + "="), value)
+    return pl.when(value != "").then(text) if (column == "").any() else text
 
 
-def _field_text(key: str, value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def _field_text(key: str, value: pl.Expr, column: pl.Series) -> pl.Expr:
     name = key.translate(_FIELD_KEY) + "="
-    if dtype == pl.String:
-        escaped = value.str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', r"\"", literal=True)
-        return pl.lit(name + '"') + escaped + pl.lit('"')
-    if dtype == pl.Int64:
-        return pl.lit(name) + value.cast(pl.String) + pl.lit("i")
-    if dtype in (pl.Float64, pl.Boolean):
-        return pl.lit(name) + value.cast(pl.String)
-    raise TypeError(f"field {key!r} has the type {dtype}, which InfluxDB does not know")
+    if column.dtype == pl.String:
+        for special in ("\\", '"') if column.str.contains(r'[\\"]').any() else ():
+            value = value.str.replace_all(special, "\\" + special, literal=True)
+        return pl.concat_str(pl.lit(name + '"'), value, pl.lit('"'))
+    if column.dtype == pl.Int64:
+        return pl.concat_str(pl.lit(name), value.cast(pl.String), pl.lit("i"))
+    if column.dtype in (pl.Float64, pl.Boolean):
+        return pl.concat_str(pl.lit(name), value.cast(pl.String))
+    raise TypeError(f"field {key!r} has the type {column.dtype}, which InfluxDB does not know")
 
 
-def _points(rows: _Rows) -> Iterator[Point]:
-    """The rows one by one, for the rare frames that hold bytes that are not UTF-8."""
-    for index, time in enumerate(rows.time):
-        tags = {key: column[index] for key, column in rows.tags}
-        fields = {key: column[index] for key, column in rows.fields}
-        yield Point(
-            rows.measurement,
-            {key: _as_text(value) for key, value in tags.items() if value is not None},
-            {key: _as_bytes(value) for key, value in fields.items() if value is not None},
-            time,
-        )
-
-
-def frame_points(frame: pd.DataFrame, measurement: str) -> list[Point]:
+def frame_points(frame: Frame, measurement: str) -> list[Point]:
     """The rows of a frame one by one."""
-    return list(_points(_take_apart(frame, measurement)))
-
-
-def frame_lines(frame: pd.DataFrame, measurement: str) -> list[bytes]:
-    """The lines of a frame, whatever its names: two points are equal exactly when their lines are."""
-    return _encode_lines(_take_apart(frame, measurement)) if len(frame) else []
+    points = []
+    for index, time in enumerate(frame.time):
+        tags = {key: column[index] for key, column in frame.tags}
+        fields = {key: column[index] for key, column in frame.fields}
+        points.append(
+            Point(
+                measurement,
+                {key: _as_text(value) for key, value in tags.items() if value is not None},
+                {key: _as_bytes(value) for key, value in fields.items() if value is not None},
+                time,
+            )
+        )
+    return points
 
 
 def _as_text(value: str | bytes) -> str:

@@ -184,17 +184,30 @@ class Pace:
     """Every length is a multiple of this: the windows of a downsampling query are never cut."""
     most_rows: int = 0
     """What `rows` grows back to after it had to shrink; 0: the `rows` of the beginning."""
+    ceiling: int = 0
+    """What `rows` may grow to where a longer page pays; 0: it may not."""
 
     def window(self, start: int, end: int) -> Span:
         """The next stretch to ask for."""
         length = min(self.length, self.longest)
         return Span(start, min(end, start + max(self.step, length - length % self.step)))
 
-    def after(self, asked: Span, got: Span, rows: int) -> "Pace":
-        """The pace for the next query, from how far the last one got and how many rows came back."""
+    def after(
+        self, asked: Span, got: Span, rows: int, *, slow_start: bool = False, fitting: int = END_OF_TIME
+    ) -> "Pace":
+        """The pace for the next query, from how far the last one got and how many rows came back.
+
+        `slow_start`: it took the server long to begin, so fewer and longer pages cost less. `fitting`: so many rows
+        like these fit into memory.
+        """
         if got.end < asked.end:
-            grown = self.rows + self.rows // 4 + 1
-            return replace(self, length=2 * got.length, rows=max(self.rows, min(grown, self.most_rows)))
+            most = max(self.rows, self.most_rows)
+            wanted = min(self.rows + self.rows // 4 + 1, most)
+            if slow_start:
+                wanted = most = max(most, min(2 * self.rows, self.ceiling))
+            return replace(
+                self, length=2 * got.length, rows=max(FEWEST_ROWS, min(wanted, fitting)), most_rows=most
+            )
         if rows > self.rows:  # only an answer without a row limit can be too long
             return replace(self, length=max(self.step, asked.length // 2))
         if 4 * rows < self.rows:

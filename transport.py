@@ -7,13 +7,15 @@ that tries again; every error is an `InfluxError` (answers.py draws the tree).
 import gzip
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import requests
 import tenacity
 import urllib3
-from influxdb import InfluxDBClient
+from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
 import answers
@@ -44,6 +46,26 @@ LONGEST_TARGET = 200
 DOCUMENT_ROWS = 10_000
 """How many rows one document of an answer holds, unless fewer are asked for."""
 
+CSV_ROWS = 1000
+"""How many rows the server sends at a time as CSV, which has no documents: few, to see when it begins."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """What an answer takes: how many bytes it has, and how many seconds until the first and the last of them."""
+
+    size: int = 0
+    waited: float = 0.0
+    seconds: float = 0.0
+    _begun: float = field(default_factory=time.monotonic)
+
+    def see(self, piece: bytes) -> None:
+        """Count a piece as it comes."""
+        self.seconds = time.monotonic() - self._begun
+        if not self.size:
+            self.waited = self.seconds
+        self.size += len(piece)
+
 
 class Transport:
     """Safe to use from several threads. `role` names the server in messages ("source", "destination").
@@ -68,15 +90,9 @@ class Transport:
         self._retries = retries
         self._retry_delay = retry_delay
         self._stopping = stopping
-        self._session = _session(server)
-        InfluxDBClient(  # it mounts the connection pool and the TLS settings on our session
-            server.host,
-            server.port,
-            path=server.path,
-            ssl=server.ssl,
-            pool_size=threads,
-            session=self._session,
-        )
+        # compressing costs more than it saves within one machine
+        self._is_local = same_host(server.host) == "localhost"
+        self._session = _session(server, threads, "identity" if self._is_local else "gzip")
 
     def close(self) -> None:
         """Close the connections."""
@@ -134,6 +150,7 @@ class Transport:
         chunk_rows: int = DOCUMENT_ROWS,
         most_bytes: int | None = None,
         timed_out: type[InfluxError] = Unreachable,
+        meter: Meter | None = None,
     ) -> Iterator[tuple[int, Series]]:
         """The series of an answer with the number of their statement, as they arrive.
 
@@ -141,24 +158,12 @@ class Transport:
         statement of ours: the server does not run it when one before it failed, and an answer that was cut
         off, even at a document's edge, lacks it. `timed_out` is what a server that falls silent is taken for.
         """
-        params: dict[str, str | int] = {
-            "db": database,
-            "rp": policy,
-            "epoch": "ns",
-            "chunked": "true",
-            "chunk_size": chunk_rows,
-        }
+        params = _query_parameters(database, policy, chunk_rows)
         response = self._send("query", params, {"q": f"{query}; {proof}"}, stream=True, timed_out=timed_out)
         with response:
-            if response.status_code != 200:
-                text = self._body(response)
-                is_own = answers.influxdb_message(response.content) is not None
-                raise answers.query_error(response.status_code, text, is_influxdb=is_own)
-            if response.headers.get("Content-Type") != "application/x-msgpack":
-                kind = response.headers.get("Content-Type")
-                raise IncompleteAnswer(f"the answer is {kind}, not InfluxDB's; is a proxy in the way?")
+            self._check_answer(response, "application/x-msgpack")
             complete = -1
-            for result in answers.results(self._pieces(response, most_bytes, timed_out)):
+            for result in answers.results(self._pieces(response, most_bytes, timed_out, meter or Meter())):
                 statement = result[b"statement_id"]
                 for series in result.get(b"series", ()):
                     yield statement, answers.series_of(series)
@@ -167,14 +172,41 @@ class Transport:
             if complete != statements:
                 raise IncompleteAnswer("the answer ended before it was complete")
 
+    def fetch_csv(
+        self,
+        query: str,
+        database: str,
+        policy: str,
+        *,
+        most_bytes: int | None,
+        timed_out: type[InfluxError],
+        meter: Meter,
+    ) -> bytes:
+        """The text of an answer, whole or not: csv_answers.py tells."""
+        params = _query_parameters(database, policy, CSV_ROWS)
+        kind = {"Accept": "application/csv"}
+        response = self._send("query", params, {"q": query}, kind, stream=True, timed_out=timed_out)
+        with response:
+            self._check_answer(response, "text/csv")
+            return b"".join(self._pieces(response, most_bytes, timed_out, meter))
+
+    def _check_answer(self, response: requests.Response, kind: str) -> None:
+        """Raise the error of an answer that is none, or not InfluxDB's."""
+        if response.status_code != 200:
+            text = self._body(response)
+            is_own = answers.influxdb_message(response.content) is not None
+            raise answers.query_error(response.status_code, text, is_influxdb=is_own)
+        found = response.headers.get("Content-Type")
+        if found != kind:
+            raise IncompleteAnswer(f"the answer is {found}, not InfluxDB's; is a proxy in the way?")
+
     def _pieces(
-        self, response: requests.Response, most_bytes: int | None, timed_out: type[InfluxError]
+        self, response: requests.Response, most_bytes: int | None, timed_out: type[InfluxError], meter: Meter
     ) -> Iterator[bytes]:
-        received = 0
         try:
             for piece in response.iter_content(1 << 18):
-                received += len(piece)
-                if most_bytes and received > most_bytes:
+                meter.see(piece)
+                if most_bytes and meter.size > most_bytes:
                     raise QueryTooLarge(f"the answer is larger than {most_bytes} bytes")
                 if self._stopping.is_set():
                     raise Unreachable("given up in order to stop")
@@ -188,8 +220,9 @@ class Transport:
         Raises the error for everything else that is not acknowledged.
         """
         params = {"db": database, "rp": policy, "precision": "ns"}
-        # the checksum of gzip turns a request that was cut on its way into an error
-        response = self._send("write", params, gzip.compress(body, 1), {"Content-Encoding": "gzip"})
+        # the checksum of gzip turns a request that was cut on its way into an error, compressed or not
+        packed = gzip.compress(body, 0 if self._is_local else 1)
+        response = self._send("write", params, packed, {"Content-Encoding": "gzip"})
         text = self._body(response)
         has_version = "X-Influxdb-Version" in response.headers
         has_message = response.status_code == 204 or answers.influxdb_message(response.content) is not None
@@ -278,16 +311,20 @@ def _untrusted(error: OSError) -> AccessDenied:
     return AccessDenied(f"TLS: {reason}; {remedy}")
 
 
-def _session(server: Server) -> requests.Session:
-    """A session with the server's certificates and password."""
+def _query_parameters(database: str, policy: str, chunk_rows: int) -> dict[str, str | int]:
+    return {"db": database, "rp": policy, "epoch": "ns", "chunked": "true", "chunk_size": chunk_rows}
+
+
+def _session(server: Server, threads: int, encoding: str) -> requests.Session:
+    """A session with the server's certificates and password, and a connection for each thread."""
     session = PlainSession()
+    session.mount(f"{'https' if server.ssl else 'http'}://", HTTPAdapter(pool_maxsize=threads))
     session.verify = str(server.ca_file) if server.ca_file else server.verify_ssl
     if not session.verify:
         logger.warning("%s: its certificate is not verified (verify_ssl: false)", server.url)
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     session.headers.update({"Accept": "application/x-msgpack", "User-Agent": "influxdb-backup"})
-    # compressing an answer costs the server more than a copy within one machine does
-    session.headers["Accept-Encoding"] = "identity" if same_host(server.host) == "localhost" else "gzip"
+    session.headers["Accept-Encoding"] = encoding
     if server.user:
         password = server.password.get_secret_value()
         session.auth = HTTPBasicAuth(server.user.encode(), password.encode())
