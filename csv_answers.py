@@ -85,27 +85,26 @@ def to_frame(rows: bytes, types: Mapping[str, str], tags: Sequence[str]) -> Fram
     head = rows[: rows.index(b"\n")].split(b",")
     if len(head) != width or head[:3] != [b"name", b"tags", b"time"]:
         raise Doubtful("the answer has other columns than those asked for")
-    kinds = [
-        pl.String,
-        pl.String,
-        pl.Int64,
-        *(TYPES[type_] for type_ in types.values()),
-        *(pl.String for _ in tags),
-    ]
+    fields = [TYPES[type_] for type_ in types.values()]
+    kinds: list[type[pl.DataType]] = [pl.String, pl.String, pl.Int64, *fields, *[pl.String] * len(tags)]
     try:
         table = pl.read_csv(
             rows,
+            has_header=False,
+            skip_rows=1,
             columns=list(range(2, width)),
-            schema={str(i): kind for i, kind in enumerate(kinds)},
-            low_memory=False,
+            schema={str(position): kind for position, kind in enumerate(kinds)},
         )
     except pl.exceptions.PolarsError as error:  # text that is not UTF-8, or a value of another type
         raise Doubtful(str(error)) from error
     time, *columns = table.get_columns()
     if time.null_count() or len(time) != rows.count(b"\n") - 1:
         raise Doubtful("a text holds a newline")
-    fields = tuple(zip(types, columns[: len(types)], strict=True))
-    return Frame(time.rechunk(), fields, tuple(zip(tags, columns[len(types) :], strict=True)))
+    return Frame(
+        time.rechunk(),
+        tuple(zip(types, columns[: len(types)], strict=True)),
+        tuple(zip(tags, columns[len(types) :], strict=True)),
+    )
 
 
 def _empty(kind: type[pl.DataType]) -> pl.Series:

@@ -65,7 +65,7 @@ class Frame:
         """The rows at the positions `[start, end)`."""
         return self._each(lambda column: column.slice(start, end - start))
 
-    def gather(self, positions: Sequence[int]) -> "Frame":
+    def gather(self, positions: list[int]) -> "Frame":
         """The rows at these positions."""
         return self._each(lambda column: column.gather(positions))
 
@@ -170,7 +170,7 @@ def _columns(frame: Frame) -> list[pl.Series]:
 
 def _common(one: pl.DataType | None, other: pl.DataType) -> pl.DataType | None:
     """The type that values of both have without a change, or None."""
-    if one == other or other == pl.Null:
+    if other in (one, pl.Null):
         return one
     if one == pl.Null:
         return other

@@ -400,7 +400,7 @@ class InfluxClient:
             if last > int(parts[0].times[0]):
                 # the points at the last time may go on beyond the limit: leave them to the next page
                 whole = [part for part in (p.before(last) for p in parts) if len(part)]
-                return Page(tuple(whole), Span(span.start, last), keys, reading)
+                return Page(tuple(whole), Span(span.start, last), keys, meter)
             limit, most_bytes = 2 * limit, None  # points of one time cannot be read apart, however many
 
     def _read_rows(
@@ -422,6 +422,9 @@ class InfluxClient:
                     answer = self._read_csv(query, location, types, tags, most_bytes)
                 except csv_answers.Doubtful as doubt:
                     logger.debug("%s: reading it as msgpack: %s", location, doubt)
+                except QueryTooLarge:
+                    self._not_as_csv.discard(location)
+                    raise
                 else:
                     self._not_as_csv.discard(location)
                     return answer

@@ -177,8 +177,16 @@ def _tidy(frame: Frame) -> Frame:
     return Frame(
         frame.time,
         tuple((name, column) for name, column in frame.fields if column.dtype != pl.Null),
-        tuple(sorted((t for t in frame.tags if t[1].dtype != pl.Null), key=lambda tag: tag[0])),
+        tuple(sorted((t for t in map(_without_empty, frame.tags) if t[1].dtype != pl.Null), key=lambda t: t[0])),
     )
+
+
+def _without_empty(tag: tuple[str, pl.Series]) -> tuple[str, pl.Series]:
+    """The tag, null where it is empty: InfluxDB has no empty tag."""
+    name, column = tag
+    if column.dtype != pl.String or not (column == "").any():
+        return tag
+    return name, pl.select(pl.when(column != "").then(column)).to_series()
 
 
 def _check_names(frame: Frame, measurement: str) -> None:
@@ -242,7 +250,7 @@ def _bodies(frame: Frame, measurement: str, pieces: Iterable[tuple[int, int]]) -
 
 
 def _cut(ends: npt.NDArray[np.int64], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The rows `[start, end)` in about equal parts whose texts are short enough; `ends` is where each row's ends."""
+    """The rows `[start, end)` in about equal parts whose texts are short enough; `ends`: where each row ends."""
     before = int(ends[start - 1]) if start else 0
     parts = -(-(int(ends[end - 1]) - before) // (BODY_BYTES + 1))
     size = -(-(int(ends[end - 1]) - before) // parts)
@@ -301,40 +309,66 @@ def frame_lines(frame: Frame, measurement: str) -> list[bytes]:
 
 
 def _encode(frame: Frame, measurement: str) -> pl.Series:
-    """One text for each row."""
-    named: dict[str, pl.Series] = {"time": frame.time}
-    named |= {f"t{i}": column for i, (_, column) in enumerate(frame.tags)}
+    """One text for each row: the columns, with what stands between them."""
+    named = {"time": frame.time}
+    texts: list[str | pl.Expr] = [measurement.translate(_MEASUREMENT)]
+    for i, (key, column) in enumerate(frame.tags):
+        named[f"t{i}"] = column
+        texts += _always(f",{key.translate(_TAG)}=", _tag_text(pl.col(f"t{i}"), column), "", column)
+    texts.append(" ")
+    keys = [key.translate(_FIELD_KEY) + "=" for key, _ in frame.fields]
+    values = [_field_text(key, pl.col(f"f{i}"), column) for i, (key, column) in enumerate(frame.fields)]
     named |= {f"f{i}": column for i, (_, column) in enumerate(frame.fields)}
-    series = [pl.lit(measurement.translate(_MEASUREMENT))]
-    series += [_tag_text(key, pl.col(f"t{i}"), column) for i, (key, column) in enumerate(frame.tags)]
-    fields = [_field_text(key, pl.col(f"f{i}"), column) for i, (key, column) in enumerate(frame.fields)]
-    line = pl.concat_str(
-        pl.concat_str(series, separator=",", ignore_nulls=True),
-        pl.concat_str(fields, separator=",", ignore_nulls=True),
-        pl.col("time").cast(pl.String),
-        separator=" ",
-    )
-    return pl.DataFrame(named).select(line).to_series()
+    if frame.fields[0][1].null_count():  # any field may be the first
+        fields = [
+            pl.concat_str(pl.lit(key + a), v, pl.lit(z)) for key, (a, v, z) in zip(keys, values, strict=True)
+        ]
+        texts.append(pl.concat_str(fields, separator=",", ignore_nulls=True))
+    else:
+        for i, (key, (_, column), text) in enumerate(zip(keys, frame.fields, values, strict=True)):
+            before, value, after = text
+            texts += _always("," * bool(i) + key + before, value, after, column)
+    texts += [" ", pl.col("time")]
+    return pl.DataFrame(named).select(pl.concat_str(_literals_joined(texts))).to_series()
 
 
-def _tag_text(key: str, value: pl.Expr, column: pl.Series) -> pl.Expr:
-    """`key=value`, or null where the row has no such tag; concat_str then leaves it out."""
+def _always(before: str, value: pl.Expr, after: str, column: pl.Series) -> list[str | pl.Expr]:
+    """The value between these texts, or nothing where there is no value."""
+    if not column.null_count():
+        return [before, value, after]
+    return [pl.concat_str(pl.lit(before), value, pl.lit(after)).fill_null("")]
+
+
+def _literals_joined(texts: Iterable[str | pl.Expr]) -> Iterator[pl.Expr]:
+    literal = ""
+    for text in texts:
+        if isinstance(text, str):
+            literal += text
+            continue
+        if literal:
+            yield pl.lit(literal)
+        yield text
+        literal = ""
+    if literal:
+        yield pl.lit(literal)
+
+
+def _tag_text(value: pl.Expr, column: pl.Series) -> pl.Expr:
     for special in (",", " ", "=") if column.str.contains("[, =]").any() else ():
         value = value.str.replace_all(special, "\\" + special, literal=True)
-    text = pl.concat_str(pl.lit(key.translate(_TAG) + "="), value)
-    return pl.when(value != "").then(text) if (column == "").any() else text
+    return value
 
 
-def _field_text(key: str, value: pl.Expr, column: pl.Series) -> pl.Expr:
-    name = key.translate(_FIELD_KEY) + "="
+def _field_text(key: str, value: pl.Expr, column: pl.Series) -> tuple[str, pl.Expr, str]:
+    """What stands before the value, the value, and what stands after it."""
     if column.dtype == pl.String:
         for special in ("\\", '"') if column.str.contains(r'[\\"]').any() else ():
             value = value.str.replace_all(special, "\\" + special, literal=True)
-        return pl.concat_str(pl.lit(name + '"'), value, pl.lit('"'))
+        return '"', value, '"'
     if column.dtype == pl.Int64:
-        return pl.concat_str(pl.lit(name), value.cast(pl.String), pl.lit("i"))
+        return "", value, "i"
     if column.dtype in (pl.Float64, pl.Boolean):
-        return pl.concat_str(pl.lit(name), value.cast(pl.String))
+        return "", value, ""
     raise TypeError(f"field {key!r} has the type {column.dtype}, which InfluxDB does not know")
 
 

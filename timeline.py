@@ -197,8 +197,8 @@ class Pace:
     ) -> "Pace":
         """The pace for the next query, from how far the last one got and how many rows came back.
 
-        `slow_start`: it took the server long to begin, so fewer and longer pages cost less. `fitting`: so many rows
-        like these fit into memory.
+        `slow_start`: it took the server long to begin, so fewer and longer pages cost less. `fitting`: so many
+        rows like these fit into memory.
         """
         if got.end < asked.end:
             most = max(self.rows, self.most_rows)

@@ -7,7 +7,9 @@ that tries again; every error is an `InfluxError` (answers.py draws the tree).
 import gzip
 import logging
 import re
+import struct
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -45,6 +47,9 @@ LONGEST_TARGET = 200
 
 DOCUMENT_ROWS = 10_000
 """How many rows one document of an answer holds, unless fewer are asked for."""
+
+STORED_BLOCK = 0xFFFF
+"""How many bytes a block of gzip holds at most when it is not compressed."""
 
 CSV_ROWS = 1000
 """How many rows the server sends at a time as CSV, which has no documents: few, to see when it begins."""
@@ -220,8 +225,7 @@ class Transport:
         Raises the error for everything else that is not acknowledged.
         """
         params = {"db": database, "rp": policy, "precision": "ns"}
-        # the checksum of gzip turns a request that was cut on its way into an error, compressed or not
-        packed = gzip.compress(body, 0 if self._is_local else 1)
+        packed = _stored(body) if self._is_local else gzip.compress(body, 1)
         response = self._send("write", params, packed, {"Content-Encoding": "gzip"})
         text = self._body(response)
         has_version = "X-Influxdb-Version" in response.headers
@@ -309,6 +313,21 @@ def _untrusted(error: OSError) -> AccessDenied:
     reason = answers.reason(error)
     remedy = next(remedy for pattern, remedy in _TLS_REMEDIES if re.search(pattern, reason.lower()))
     return AccessDenied(f"TLS: {reason}; {remedy}")
+
+
+def _stored(body: bytes) -> bytes:
+    """The body as gzip (RFC 1952) that is not compressed: its checksum still tells when it is cut on its way.
+
+    Three times as fast as level 0 of zlib, which copies it piece by piece.
+    """
+    view = memoryview(body)
+    pieces: list[bytes | memoryview] = [b"\x1f\x8b\x08\0\0\0\0\0\0\xff"]
+    for begin in range(0, max(1, len(body)), STORED_BLOCK):
+        block = view[begin : begin + STORED_BLOCK]
+        is_last = begin + STORED_BLOCK >= len(body)
+        pieces += [struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF), block]
+    pieces.append(struct.pack("<II", zlib.crc32(body), len(body) & 0xFFFFFFFF))
+    return b"".join(pieces)
 
 
 def _query_parameters(database: str, policy: str, chunk_rows: int) -> dict[str, str | int]:

@@ -5,36 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import frames
+from frames import Frame
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
-def column(frame: pd.DataFrame, position: int) -> list[Any]:
+def columns(frame: Frame) -> list[pl.Series]:
+    """Time, then fields, then tags."""
+    return [frame.time, *(column for _, column in (*frame.fields, *frame.tags))]
+
+
+def column(frame: Frame, position: int) -> list[Any]:
     """The exact values of a column; None for null."""
-    values: list[Any] = pa.array(frame.iloc[:, position].array).to_pylist()
-    return values
+    return columns(frame)[position].to_list()
 
 
-def labels(frame: pd.DataFrame) -> list[Any]:
+def labels(frame: Frame) -> list[tuple[str, str]]:
     """Kind and name of each column."""
-    return list(frame.columns)
+    return [
+        ("time", ""), *(("field", name) for name, _ in frame.fields), *(("tag", name) for name, _ in frame.tags),
+    ]  # fmt: skip
 
 
-def arrow_types(frame: pd.DataFrame) -> list[pa.DataType]:
-    """The Arrow type of each column."""
-    return [dtype.pyarrow_dtype for dtype in frame.dtypes]
+def dtypes(frame: Frame) -> list[pl.DataType]:
+    """The type of each column."""
+    return [column.dtype for column in columns(frame)]
 
 
 @pytest.fixture
-def frame() -> pd.DataFrame:
+def frame() -> Frame:
     """Five rows of every type, two of them at the same time."""
     rows = [
         (10, 1.5, None, None, b"s", b"a"),
@@ -46,43 +52,43 @@ def frame() -> pd.DataFrame:
     return frames.to_frame(rows, ["f", "i", "b", "s"], ["tag"])
 
 
-def test_columns_are_labelled_by_kind_and_name_in_the_order_asked_for(frame: pd.DataFrame) -> None:
+def test_columns_are_labelled_by_kind_and_name_in_the_order_asked_for(frame: Frame) -> None:
     """Time first, then fields, then tags."""
     assert labels(frame) == [
         ("time", ""), ("field", "f"), ("field", "i"), ("field", "b"), ("field", "s"), ("tag", "tag"),
     ]  # fmt: skip
 
 
-def test_each_column_has_the_type_that_came_off_the_wire(frame: pd.DataFrame) -> None:
+def test_each_column_has_the_type_that_came_off_the_wire(frame: Frame) -> None:
     """Floats, integers, booleans and text arrive apart, and nulls change none of them."""
-    expected = [pa.int64(), pa.float64(), pa.int64(), pa.bool_(), pa.string(), pa.string()]
-    assert arrow_types(frame) == expected
+    expected = [pl.Int64, pl.Float64, pl.Int64, pl.Boolean, pl.String, pl.String]
+    assert dtypes(frame) == expected
 
 
 @pytest.mark.parametrize(
     ("values", "type_"),
     [
-        ([2**53 + 1, None, INT64_MAX, INT64_MIN], pa.int64()),
-        ([None, None, 2**53 + 1], pa.int64()),
-        ([1.0, None, 2.0], pa.float64()),
-        ([None, 1.7976931348623157e308, 5e-324], pa.float64()),
-        ([None, True, False], pa.bool_()),
-        ([b"", None, b"NA", b"null", b"NaN", b"1", b"true"], pa.string()),
-        ([None, b"\0", b"\n", "🚀".encode()], pa.string()),
-        ([None, None], pa.null()),
+        ([2**53 + 1, None, INT64_MAX, INT64_MIN], pl.Int64),
+        ([None, None, 2**53 + 1], pl.Int64),
+        ([1.0, None, 2.0], pl.Float64),
+        ([None, 1.7976931348623157e308, 5e-324], pl.Float64),
+        ([None, True, False], pl.Boolean),
+        ([b"", None, b"NA", b"null", b"NaN", b"1", b"true"], pl.String),
+        ([None, b"\0", b"\n", "🚀".encode()], pl.String),
+        ([None, None], pl.Null),
     ],
 )
-def test_values_beside_nulls_stay_exact(values: list[Any], type_: pa.DataType) -> None:
+def test_values_beside_nulls_stay_exact(values: list[Any], type_: type[pl.DataType]) -> None:
     """No integer turns into a float, no text into a null."""
     found = frames.to_frame([(i, v) for i, v in enumerate(values)], ["f"], [])
-    assert arrow_types(found)[1] == type_
+    assert dtypes(found)[1] == type_
     assert column(found, 1) == [v.decode() if isinstance(v, bytes) else v for v in values]
 
 
 def test_a_negative_zero_keeps_its_sign() -> None:
     """-0.0 and 0.0 are equal but not the same."""
     found = frames.to_frame([(1, -0.0), (2, 0.0)], ["f"], [])
-    assert np.signbit(found.iloc[:, 1].to_numpy(float)).tolist() == [True, False]
+    assert np.signbit(columns(found)[1].to_numpy()).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,7 @@ def test_a_negative_zero_keeps_its_sign() -> None:
 def test_text_that_is_not_utf8_keeps_its_bytes(text: list[bytes | None]) -> None:
     """The whole column is binary then, in fields and in tags."""
     found = frames.to_frame([(i, t, t) for i, t in enumerate(text)], ["f"], ["t"])
-    assert arrow_types(found)[1:] == [pa.binary(), pa.binary()]
+    assert dtypes(found)[1:] == [pl.Binary, pl.Binary]
     assert column(found, 1) == column(found, 2) == text
 
 
@@ -116,8 +122,8 @@ def test_no_rows_are_an_empty_frame_with_all_columns() -> None:
     found = frames.to_frame([], ["f"], ["t"])
     assert labels(found) == [("time", ""), ("field", "f"), ("tag", "t")]
     assert len(found) == 0
-    assert frames.times(found).tolist() == []
-    assert frames.field_types(found) == {}
+    assert found.times.tolist() == []
+    assert found.types == {}
 
 
 @pytest.mark.parametrize("rows", [[(1, 2)], [(1, 2, 3, 4)], [(1, 2), (2, 3)]])
@@ -144,25 +150,25 @@ def test_a_column_of_two_types_is_an_error(values: list[Any]) -> None:
 # ---------------------------------------------------------------- looking into a frame
 
 
-def test_field_types_are_those_of_influxdb(frame: pd.DataFrame) -> None:
+def test_field_types_are_those_of_influxdb(frame: Frame) -> None:
     """Tags and time have none."""
-    assert frames.field_types(frame) == {"f": "float", "i": "integer", "b": "boolean", "s": "string"}
+    assert frame.types == {"f": "float", "i": "integer", "b": "boolean", "s": "string"}
 
 
 def test_text_that_is_not_utf8_is_a_string_to_influxdb() -> None:
     """Binary is only our way to hold it."""
-    assert frames.field_types(frames.to_frame([(1, b"\xff")], ["f"], [])) == {"f": "string"}
+    assert frames.to_frame([(1, b"\xff")], ["f"], []).types == {"f": "string"}
 
 
 def test_a_field_without_any_value_has_no_type() -> None:
     """A column of nulls tells nothing."""
-    assert frames.field_types(frames.to_frame([(1, None, 2)], ["f", "g"], [])) == {"g": "integer"}
+    assert frames.to_frame([(1, None, 2)], ["f", "g"], []).types == {"g": "integer"}
 
 
 @pytest.mark.parametrize("time", [-9223372036854775806, -1, 0, 2**53 + 1, 9223372036854775806])
 def test_times_are_exact_nanoseconds(time: int) -> None:
     """At both ends of what can be stored, and where a float would round."""
-    times = frames.times(frames.to_frame([(time, 1)], ["f"], []))
+    times = frames.to_frame([(time, 1)], ["f"], []).times
     assert times.dtype == np.int64
     assert times.tolist() == [time]
 
@@ -182,10 +188,10 @@ def test_times_are_exact_nanoseconds(time: int) -> None:
     ],
 )
 def test_the_rows_before_a_moment_leave_out_all_rows_of_that_moment(
-    frame: pd.DataFrame, moment: int, times: list[int]
+    frame: Frame, moment: int, times: list[int]
 ) -> None:
     """Half-open, like every range."""
-    assert frames.times(frames.before(frame, moment)).tolist() == times
+    assert frame.before(moment).times.tolist() == times
 
 
 @pytest.mark.parametrize(
@@ -198,15 +204,15 @@ def test_the_rows_before_a_moment_leave_out_all_rows_of_that_moment(
     ],
 )
 def test_a_frame_is_split_before_the_given_rows(
-    frame: pd.DataFrame, positions: list[int], parts: list[list[int]]
+    frame: Frame, positions: list[int], parts: list[list[int]]
 ) -> None:
     """Every row is in exactly one part, and no part is empty."""
-    assert [frames.times(part).tolist() for part in frames.split_at(frame, positions)] == parts
+    assert [part.times.tolist() for part in frame.split(positions)] == parts
 
 
 def test_an_empty_frame_splits_into_nothing() -> None:
     """There is no part to write."""
-    assert frames.split_at(frames.to_frame([], ["f"], []), [0]) == []
+    assert frames.to_frame([], ["f"], []).split([0]) == []
 
 
 @given(st.integers(0, 6), st.data())
@@ -215,9 +221,9 @@ def test_the_parts_of_a_frame_put_together_are_the_frame(length: int, data: st.D
     """No row is lost or doubled."""
     positions = sorted(data.draw(st.lists(st.integers(0, length), max_size=5)))
     whole = frames.to_frame([(i, i) for i in range(length)], ["f"], [])
-    parts = frames.split_at(whole, positions)
-    assert [t for part in parts for t in frames.times(part).tolist()] == list(range(length))
-    starts = {int(frames.times(part)[0]) for part in parts}
+    parts = whole.split(positions)
+    assert [t for part in parts for t in part.times.tolist()] == list(range(length))
+    starts = {int(part.times[0]) for part in parts}
     assert starts == {p for p in positions if p < length} | ({0} if length else set())
 
 
@@ -233,23 +239,23 @@ def test_the_parts_of_a_frame_put_together_are_the_frame(length: int, data: st.D
     ],
 )
 def test_only_fields_of_the_allowed_types_stay_and_rows_that_have_one(
-    frame: pd.DataFrame, allowed: set[str], fields: list[str], times: list[int]
+    frame: Frame, allowed: set[str], fields: list[str], times: list[int]
 ) -> None:
     """A row with nothing left but tags is no point."""
-    found = frames.only_types(frame, frozenset(allowed))
+    found = frame.only_types(frozenset(allowed))
     assert [label for label in labels(found) if label[0] == "field"] == [("field", name) for name in fields]
-    assert frames.times(found).tolist() == times
+    assert found.times.tolist() == times
     assert labels(found)[-1] == ("tag", "tag")
 
 
 def test_a_tag_stays_when_the_field_of_its_name_is_left_out() -> None:
     """Types are those of fields; the tag of the same name is not asked."""
-    found = frames.only_types(frames.to_frame([(1, 5, 2.5, b"x")], ["x", "f"], ["x"]), frozenset({"float"}))
+    found = frames.to_frame([(1, 5, 2.5, b"x")], ["x", "f"], ["x"]).only_types(frozenset({"float"}))
     assert labels(found) == [("time", ""), ("field", "f"), ("tag", "x")]
     assert column(found, 2) == ["x"]
 
 
-def test_types_are_filtered_in_a_part_of_a_frame_too(frame: pd.DataFrame) -> None:
+def test_types_are_filtered_in_a_part_of_a_frame_too(frame: Frame) -> None:
     """A part keeps the row labels of the whole, which must not confuse the filter."""
-    part = frames.split_at(frame, [2])[1]
-    assert frames.times(frames.only_types(part, frozenset({"float"}))).tolist() == [40]
+    part = frame.split([2])[1]
+    assert part.only_types(frozenset({"float"})).times.tolist() == [40]

@@ -215,10 +215,10 @@ def test_a_tag_key_that_appears_while_reading_is_read_too(pair: Pair) -> None:
     pair.write(f"m,a=1 v=1 {MONDAY}\nm,a=1,b=2 v=2 {MONDAY}")
     config = Config(write_job(pair.directory, pair.config()))
     source = connect(config, config.job.source, "source", StopRequest())
-    page = source.read_page(Location(pair.database, "autogen", "m"), ["v"], ["a"], Span(MONDAY, MONDAY + 1))
+    page = source.read_page(Location(pair.database, "autogen", "m"), {"v": ()}, ["a"], Span(MONDAY, MONDAY + 1))
     assert page.tags == ("a", "b")
     assert page.rows == 2
-    assert sorted(page.frames[0]["tag", "b"].dropna()) == ["2"]
+    assert dict(page.frames[0].tags)["b"].drop_nulls().to_list() == ["2"]
 
 
 def test_one_time_that_is_larger_than_a_page_may_be(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,6 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from random import Random
 
-import pandas as pd
-import pyarrow as pa
 import pytest
 
 import frames
@@ -19,6 +17,7 @@ import influx_client
 import quarantine
 from answers import InfluxError
 from config import Config
+from frames import Frame
 from influx_client import InfluxClient
 from influxql import Location
 from quarantine import Quarantine
@@ -425,11 +424,9 @@ def destination_client(pair: Pair, stopping: StopRequest) -> InfluxClient:
     return connect(config, config.job.destination, "destination", stopping)
 
 
-def frame_of(hosts: list[str]) -> pd.DataFrame:
+def frame_of(hosts: list[str]) -> Frame:
     """One row of `m` for each host, a nanosecond apart."""
-    names = [("time", ""), ("tag", "host"), ("field", "v")]
-    times = pa.array(range(MONDAY + 100, MONDAY + 100 + len(hosts)), pa.int64())
-    return frames.from_arrays([times, pa.array(hosts), pa.array([1] * len(hosts), pa.int64())], names)
+    return frames.to_frame([(MONDAY + 100 + i, 1, host.encode()) for i, host in enumerate(hosts)], ["v"], ["host"])
 
 
 @pytest.mark.parametrize("end", ["stop", "lost"])

@@ -169,6 +169,6 @@ def test_a_server_that_hangs_is_not_asked_for_less(source: InfluxServer, databas
         hanging.pause()
         try:
             with pytest.raises(Unreachable, match="nor an answer to a ping"):
-                client.read_page(Location(database, "autogen", "m"), ["v"], [], Span(MONDAY, MONDAY + 1))
+                client.read_page(Location(database, "autogen", "m"), {"v": ()}, [], Span(MONDAY, MONDAY + 1))
         finally:
             hanging.resume()
