@@ -18,48 +18,27 @@ import late
 import line_protocol
 import quarantine
 import timeline
-from answers import InfluxError, QueryRefused, QueryTooLarge
+from answers import InfluxError
 from compare import Comparer
 from config import Config
+from convoy import MOST, Convoy, Progress, may_join
 from frames import Frame
-from influx_client import FIRST_ROWS, InfluxClient, Page, page_rows
+from influx_client import InfluxClient, Page
 from influxql import Location
 from late import Lateness, LookBack
 from line_protocol import Body, Encoded
-from plan import Copy, allowed_types, kept, split_for_downsampling
+from plan import Copy, allowed_types, fits, kept
 from planner import Planner
 from quarantine import Quarantine
+from reading import Reader, describe, read_ahead
 from report import DatabaseResult, JobResult, MeasurementResult, Written
-from stopping import StopRequest
-from timeline import END_OF_TIME, Pace, Segment, Span
-from values import DAY, MIN_TIME, format_time
+from stopping import Stopped, StopRequest
+from timeline import Segment, Span
+from values import format_time
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Stopped(Exception):
-    """The run was asked to stop: what was acknowledged stays, and the next run goes on from there."""
-
-
-def describe(span: Span) -> str:
-    """A range for people: `[2026-01-05T00:00:00Z, 2026-01-12T00:00:00Z)`."""
-    start = "beginning" if span.start <= MIN_TIME else format_time(span.start)
-    end = "end" if span.end >= END_OF_TIME else format_time(span.end)
-    return f"[{start}, {end})"
-
-
-def read_ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items; the next one is made in another thread while the caller works on this one."""
-    with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(next, items, None)
-        while (item := upcoming.result()) is not None:
-            upcoming = pool.submit(next, items, None)
-            yield item
-
-
-# ---------------------------------------------------------------- the copying
 
 
 class BackupManager:
@@ -84,6 +63,7 @@ class BackupManager:
         self._now = time.time_ns() if now is None else now
         self._planner = Planner(config.job, source, destination, self._now)
         self._stopping = stopping or StopRequest()
+        self._reader = Reader(config.job, source, self._now, self._stopping)
         self._look_back = LookBack(config.job, Comparer(source, destination), self._now)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
         self._quarantines: dict[Location, Quarantine] = {}
@@ -129,7 +109,7 @@ class BackupManager:
         return configured or self._source.get_databases()
 
     def _process_database(self, name: str) -> DatabaseResult:
-        self._check_stop()
+        self._stopping.check()
         results: list[MeasurementResult] = []
         problems: list[str] = []
         try:
@@ -138,7 +118,8 @@ class BackupManager:
             for policy in policies:
                 copies = self._planner.plan(name, policy, tags)
                 lateness = {} if self._stopping.is_set() else self._look_back.find(copies)
-                results += self._in_parallel(functools.partial(self._bring, lateness), copies)
+                done = self._bring_together([copy for copy in copies if copy.source not in lateness])
+                results += self._in_parallel(functools.partial(self._bring, lateness, done), copies)
         except InfluxError as error:
             problems += self._unless_stopping(f"database {name}: {error}")
         return DatabaseResult(name, tuple(results), tuple(problems))
@@ -157,7 +138,35 @@ class BackupManager:
 
     # ------------------------------------------------------------ one measurement
 
-    def _bring(self, lateness: Mapping[Location, Lateness], copy: Copy) -> MeasurementResult:
+    def _bring_together(self, copies: Iterable[Copy]) -> dict[Location, Progress]:
+        """Copy what is new of measurements that have little of it, many at a time, as far as that goes well."""
+        if self._job.source.group_by is not None:
+            return {}
+        able = []
+        for copy in copies:
+            segments = self._segments(copy)
+            if may_join(copy, segments):
+                able.append((copy, segments[0]))
+        able.sort(key=lambda pair: pair[1].span.start)
+        convoys = [
+            Convoy(
+                self._source,
+                self._destination,
+                able[first : first + MOST],
+                now=self._now,
+                days=self._options.days_of_pagination,
+                stopping=self._stopping,
+            )
+            for first in range(0, len(able) - 1, MOST)  # one alone gains nothing
+        ]
+        found: dict[Location, Progress] = {}
+        for part in self._in_parallel(Convoy.travel, convoys):
+            found |= part
+        return found
+
+    def _bring(
+        self, lateness: Mapping[Location, Lateness], done: Mapping[Location, Progress], copy: Copy
+    ) -> MeasurementResult:
         """Copy what is late, then what is new.
 
         In this order, because what is new moves the newest points at the destination, from which the next run
@@ -165,13 +174,21 @@ class BackupManager:
         """
         result = self._heal(copy, lateness.get(copy.source, Lateness()))
         if result.is_whole:
-            result += self._process_measurement(copy)
+            result += self._process_measurement(copy, done.get(copy.source))
         return self.with_losses(copy, result)
 
-    def _process_measurement(self, copy: Copy) -> MeasurementResult:
-        """Copy one measurement, from where each field resumes."""
-        segments = timeline.plan_segments(self._planner.starts(copy), self._planner.end())
-        return self.copy_segments(copy, segments)
+    def _segments(self, copy: Copy) -> tuple[Segment, ...]:
+        """What is new, from where each field resumes."""
+        return timeline.plan_segments(self._planner.starts(copy), self._planner.end())
+
+    def _process_measurement(self, copy: Copy, done: Progress | None = None) -> MeasurementResult:
+        """Copy what is new of one measurement, but for what is done already."""
+        segments, written = self._segments(copy), Written()
+        if done:
+            clipped = [Segment(s.fields, s.span.clip(done.since, s.span.end)) for s in segments]
+            segments, written = tuple(s for s in clipped if s.span.length > 0), done.written
+        result = self.copy_segments(copy, segments)
+        return replace(result, written=written + result.written)
 
     def copy_segments(
         self, copy: Copy, segments: Sequence[Segment], *, independent: bool = False
@@ -236,11 +253,11 @@ class BackupManager:
         aside; `_losses` makes the measurement fail at its end.
         """
         quarantine = self._quarantine(copy.destination)
-        for span, item in read_ahead(self._requests(copy, read_ahead(self._pages(copy, segment)))):
+        for span, item in read_ahead(self._requests(copy, read_ahead(self._reader.pages(copy, segment)))):
             if isinstance(item, Written):
                 yield item
                 continue
-            self._check_stop()
+            self._stopping.check()
             try:
                 yield from self._destination.write_body(item, copy.destination, quarantine)
             except InfluxError as error:
@@ -258,61 +275,6 @@ class BackupManager:
                 except InfluxError as error:
                     raise error.during(describe(page.span)) from error
 
-    def _pages(self, copy: Copy, segment: Segment) -> Iterator[Page]:
-        """Every point of the segment, oldest first, by queries as long as the answers allow."""
-        pace, tags = self._first_pace(copy, segment), copy.tags
-        for range_ in self._ranges(copy, segment):
-            position = range_.start
-            while position < range_.end:
-                self._check_stop()
-                window = pace.window(position, range_.end)
-                try:
-                    page = self._read(copy, segment.fields, tags, window, pace.rows)
-                except QueryTooLarge as error:
-                    pace = _eased(pace, window, error.during(describe(window)))
-                    continue
-                except InfluxError as error:
-                    raise error.during(describe(window)) from error
-                pace = pace.after(window, page.span, page.rows, slow_start=page.slow_start, fitting=page.fitting)
-                position, tags = page.span.end, page.tags
-                yield page
-
-    def _first_pace(self, copy: Copy, segment: Segment) -> Pace:
-        rows = page_rows(len(segment.fields) + len(copy.tags))
-        days = self._options.days_of_pagination
-        longest = int(days * DAY) if days else END_OF_TIME - MIN_TIME
-        window = self._job.source.group_by
-        if window:
-            return Pace(8 * window, rows, longest, window)
-        return Pace(copy.target.source.shard_duration, min(rows, FIRST_ROWS), longest, ceiling=rows)
-
-    def _ranges(self, copy: Copy, segment: Segment) -> tuple[Span, ...]:
-        """The parts of the segment where data can be, cut so that every type read in one of them is exact."""
-        target, span, window = copy.target, segment.span, self._job.source.group_by
-        groups = target.groups
-        if groups is None:
-            _check_types_are_plain(copy)
-            span = span.clip(span.start, self._newest_in_source(copy) + 1)
-            groups = timeline.assumed_groups(span, target.source.shard_duration, self._now)
-        if window:
-            spans = timeline.aligned_spans(groups, window)
-        else:
-            _check_overlaps(copy, groups, segment.span)
-            spans = timeline.data_spans(groups, self._now, exact=copy.is_mixed)
-        return timeline.calculate_date_ranges(span.start, span.end, spans)
-
-    def _newest_in_source(self, copy: Copy) -> int:
-        edges = self._source.get_edges(
-            "last", [(copy.source, f, types) for f, types in copy.types.items()], unknowable=END_OF_TIME - 1
-        )
-        return max((edge for edge in edges if edge is not None), default=MIN_TIME)
-
-    def _read(self, copy: Copy, fields: Sequence[str], tags: Sequence[str], window: Span, rows: int) -> Page:
-        if self._job.source.group_by is None:
-            return self._source.read_page(copy.source, {f: copy.types[f] for f in fields}, tags, window, rows)
-        averaged, latest = split_for_downsampling({name: copy.types[name] for name in fields})
-        return self._source.read_windows(copy.source, averaged, latest, window, self._job.source.group_by)
-
     def _encoded(self, copy: Copy, frame: Frame) -> Iterator[Encoded]:
         """The frame without unwanted types as requests, none of which goes across a shard group's edge.
 
@@ -323,7 +285,7 @@ class BackupManager:
             frame = frame.only_types(allowed_types(copy.rules))
         measurement, duration = copy.destination.measurement, copy.target.destination.shard_duration
         cuts = timeline.shard_cuts(frame.times, duration, copy.target.written_groups or ())
-        if self._fits(copy, frame):
+        if fits(copy, frame.types):
             yield line_protocol.encode_frame(frame, measurement, cuts)
             return
         for part in frame.split(cuts):
@@ -332,13 +294,6 @@ class BackupManager:
                 selected = part.with_fields(names) if conflicts else part
                 if len(selected):
                     yield line_protocol.encode_frame(selected, measurement)
-
-    def _fits(self, copy: Copy, frame: Frame) -> bool:
-        """Whether no type of a field can be in conflict with one at the destination."""
-        there = copy.written_types
-        return not copy.is_mixed and all(
-            theirs == ours for name, ours in frame.types.items() for theirs in there.get(name, ())
-        )
 
     def _check_types(self, copy: Copy, part: Frame) -> set[str]:
         """The fields that the destination holds with another type, in the shard group of the part."""
@@ -369,40 +324,6 @@ class BackupManager:
                 format_time(self._now),
             )
         return self._quarantines[location]
-
-    def _check_stop(self) -> None:
-        if self._stopping.is_set():
-            raise Stopped
-
-
-def _eased(pace: Pace, window: Span, error: QueryTooLarge) -> Pace:
-    smaller = pace.eased(window)
-    if smaller is None:
-        raise error
-    logger.info("%s; asking for less", error)
-    return smaller
-
-
-def _mixed(copy: Copy) -> str:
-    return ", ".join(f"{name} ({' and '.join(types)})" for name, types in copy.types.items() if len(types) > 1)
-
-
-def _check_types_are_plain(copy: Copy) -> None:
-    if copy.is_mixed:
-        raise QueryRefused(
-            "[beginning, end): these fields have different types in different shards, and only an administrator "
-            f"may see where shards begin: {_mixed(copy)}; use an admin at the source, or exclude them"
-        )
-
-
-def _check_overlaps(copy: Copy, groups: Sequence[Span], span: Span) -> None:
-    inside = (overlap.clip(span.start, span.end) for overlap in timeline.overlaps(groups))
-    doubtful = [overlap for overlap in inside if overlap.length > 0]
-    if copy.is_mixed and doubtful:
-        raise QueryRefused(
-            f"{describe(doubtful[0])}: shard groups overlap there, and these fields have several types, so the "
-            f"server's answers are not exact: {_mixed(copy)}"
-        )
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:

@@ -84,6 +84,16 @@ class Page:
         return PAGE_BYTES * self.rows // (2 * self.meter.size) if self.rows else END_OF_TIME
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Which points are wanted: some fields, with the types that each has, of a measurement in a range."""
+
+    location: Location
+    types: Mapping[str, Sequence[str]]
+    tags: Sequence[str]
+    span: Span
+
+
 class InfluxClient:
     """A connection to one server, safe to use from several threads.
 
@@ -482,6 +492,38 @@ class InfluxClient:
                 keys.update(answers.as_text(row[0]) for row in series.rows)
         return frames.joined(parts), frozenset(keys), meter
 
+    def read_together(self, asked: Sequence[Ask], rows: int) -> list[Frame | None]:
+        """All points of each question, oldest first; None where they are as many as `rows`, or need other tags.
+
+        All measurements are of one database. Raises QueryTooLarge when all of it is too much.
+        """
+        statements = [
+            influxql.select_points(a.location, a.types, a.tags, a.span.start, a.span.end, rows) for a in asked
+        ]
+        proof = influxql.show_tag_keys(*(a.location for a in asked))
+
+        def read() -> list[Frame | None]:
+            parts: list[list[Frame]] = [[] for _ in asked]
+            tags = {a.location.measurement: set[str]() for a in asked}
+            for number, series in self._server.stream(
+                "; ".join(statements),
+                statements=len(asked),
+                proof=proof,
+                most_bytes=PAGE_BYTES,
+                timed_out=QueryTooLarge,
+            ):
+                if number < len(asked):
+                    a = asked[number]
+                    parts[number].append(_frame(series, a.location, tuple(a.types), a.tags))
+                else:
+                    tags[series.name].update(answers.as_text(row[0]) for row in series.rows)
+            return [
+                _whole(part, rows) if tags[a.location.measurement] <= set(a.tags) else None
+                for a, part in zip(asked, parts, strict=True)
+            ]
+
+        return self._server.attempts(f"read {len(asked)} measurements of {asked[0].location.database}", read)
+
     def read_windows(
         self, location: Location, averaged: Sequence[str], latest: Sequence[str], span: Span, window: int
     ) -> Page:
@@ -557,6 +599,14 @@ class InfluxClient:
 def page_rows(columns: int) -> int:
     """How many rows of so many columns a page holds."""
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
+
+
+def _whole(parts: Sequence[Frame], limit: int) -> Frame | None:
+    """The rows as one frame, unless they may not be all, or have several types."""
+    if sum(map(len, parts)) >= limit:
+        return None
+    found = frames.joined(parts) or [frames.to_frame([], [], [])]
+    return found[0] if len(found) == 1 else None
 
 
 def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> Frame:

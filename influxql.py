@@ -175,9 +175,10 @@ def kinds(types: Iterable[str]) -> tuple[str, ...]:
     return tuple(by_kind.values())
 
 
-def show_tag_keys(location: Location) -> str:
-    """All tag keys of the measurement, whatever the policy."""
-    return f"SHOW TAG KEYS ON {quote(location.database)} FROM {_table(location.measurement)}"
+def show_tag_keys(*locations: Location) -> str:
+    """All tag keys of the measurements, which are of one database, whatever the policy."""
+    tables = ", ".join(_table(location.measurement) for location in locations)
+    return f"SHOW TAG KEYS ON {quote(locations[0].database)} FROM {tables}"
 
 
 def show_field_keys(location: Location) -> str:

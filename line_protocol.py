@@ -12,7 +12,7 @@ the plain one, and `encode_frame`, which does the same to whole columns at once;
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -170,6 +170,31 @@ def encode_frame(frame: Frame, measurement: str, cuts: Iterable[int] = ()) -> En
     edges = sorted({0, len(frame), *cuts, *(i + after for i in (refused.keys() | alone) for after in (0, 1))})
     pieces = [(a, b) for a, b in pairwise(edges) if a not in refused]
     return Encoded(_bodies(frame, measurement, pieces), add_up(refused.values()))
+
+
+def encode_plain(frame: Frame, measurement: str, cuts: Sequence[int]) -> list[Body] | None:
+    """The rows between the cuts as a text each; None where one needs care: it must not be sent, or must be alone."""
+    frame = _tidy(frame)
+    if any(_special_rows(frame, measurement)):
+        return None
+    lines = _lines(frame, measurement)
+    return [Body(_joined(lines, a, b), b - a, 0) for a, b in pairwise([0, *cuts, len(frame)])]
+
+
+def packed(bodies: Sequence[Body]) -> Iterator[Body]:
+    """The same texts, in their order, in as few bodies as their length allows."""
+    size, first = 0, 0
+    for index, body in enumerate(bodies):
+        if index > first and size + len(body.text) > BODY_BYTES:
+            yield _together(bodies[first:index])
+            size, first = 0, index
+        size += len(body.text) + 1
+    yield _together(bodies[first:])
+
+
+def _together(bodies: Sequence[Body]) -> Body:
+    text = b"\n".join(body.text for body in bodies)
+    return Body(text, sum(body.points for body in bodies), sum(body.values for body in bodies))
 
 
 def _tidy(frame: Frame) -> Frame:

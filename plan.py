@@ -90,6 +90,14 @@ def allowed_types(rules: FieldRules) -> frozenset[str]:
     return frozenset({*rules.types, *numeric} - {"numeric"})
 
 
+def fits(copy: Copy, types: Mapping[str, str]) -> bool:
+    """Whether none of these types of fields can be in conflict with one at the destination."""
+    there = copy.written_types
+    return not copy.is_mixed and all(
+        theirs == ours for name, ours in types.items() for theirs in there.get(name, ())
+    )
+
+
 def is_obsolete(copied: int | None, newest: int | None, threshold: int, now: int) -> bool:
     """Whether the newest copied value is older than the threshold and the source has nothing newer."""
     if copied is None or copied >= now - threshold:

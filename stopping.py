@@ -3,6 +3,10 @@
 import time
 
 
+class Stopped(Exception):
+    """The run was asked to stop: what was acknowledged stays, and the next run goes on from there."""
+
+
 class StopRequest:
     """Has the two methods of `threading.Event` that a waiter needs; setting it is one assignment."""
 
@@ -19,3 +23,8 @@ class StopRequest:
         while not self.requested and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))
         return self.requested
+
+    def check(self) -> None:
+        """Raise Stopped when a stop is requested."""
+        if self.requested:
+            raise Stopped

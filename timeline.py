@@ -230,18 +230,29 @@ FEWEST_ROWS = 2
 """A page cannot get smaller: its last time is left to the next page, so one row would be no progress."""
 
 
-def shard_cuts(times: npt.NDArray[np.int64], duration: int, groups: Iterable[Span]) -> list[int]:
-    """Row positions where ascending times pass from one shard group into the next.
+def shard_numbers(times: npt.NDArray[np.int64], duration: int, groups: Iterable[Span]) -> npt.NDArray[np.int64]:
+    """A number for each time, the same for two of them only when the server keeps them in the same shard group.
 
-    A write is atomic within one shard at best. Two shards in one request could keep its newer half and lose
-    its older one, which would move the watermark past the hole, so no request may hold both. `groups` are
-    those that exist; the server makes others by `duration`.
+    They ascend with the times. `groups` are those that exist; the server makes others by `duration`.
     """
     # (t - year one) // duration, without overflow at the ends of int64
     offset = np.uint64(-_YEAR_ONE % duration)
     remainder = (times % duration).astype(np.uint64) + offset
     grid = times // duration + (remainder >= duration)
-    cuts = set((np.flatnonzero(np.diff(grid)) + 1).tolist())
     edges = np.array(sorted({e for g in groups for e in (g.start, g.end)}), np.int64)
-    cuts.update(np.searchsorted(times, edges).tolist())
-    return sorted(c for c in cuts if 0 < c < len(times))
+    return grid + np.searchsorted(edges, times, side="right")
+
+
+def changes(numbers: npt.NDArray[np.int64]) -> list[int]:
+    """The positions at which a number is not the one before it."""
+    found: list[int] = (np.flatnonzero(np.diff(numbers)) + 1).tolist()
+    return found
+
+
+def shard_cuts(times: npt.NDArray[np.int64], duration: int, groups: Iterable[Span]) -> list[int]:
+    """Row positions where ascending times pass from one shard group into the next.
+
+    A write is atomic within one shard at best. Two shards in one request could keep its newer half and lose
+    its older one, which would move the watermark past the hole, so no request may hold both.
+    """
+    return changes(shard_numbers(times, duration, groups))

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 import timeline
 from answers import AccessDenied, InfluxError
-from backup import describe
 from compare import Comparer, Mismatch, Question, Window, comparable_types
 from config import Config
 from counting import CELLS
@@ -18,6 +17,7 @@ from influx_client import InfluxClient
 from influxql import printable
 from plan import Copy, Target, comparable_since
 from planner import Planner
+from reading import describe
 from stopping import StopRequest
 from timeline import END_OF_TIME, Span
 from values import MIN_TIME, MINUTE

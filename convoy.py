@@ -1,0 +1,192 @@
+"""Measurements with few points travel together: one request each way for many of them, while all goes well.
+
+Whatever is not plain sailing ends that: a measurement with too many points goes on alone from there, and after
+an error all of them do. The ordinary way (backup.py) then begins where everything had been acknowledged, and knows
+what to do about each error.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import influxql
+import line_protocol
+import timeline
+from answers import InfluxError, WriteRefused
+from frames import Frame
+from influx_client import Ask, InfluxClient
+from influxql import Location
+from line_protocol import Body
+from plan import Copy, fits
+from reading import read_ahead
+from report import Written
+from stopping import Stopped, StopRequest
+from timeline import END_OF_TIME, Segment, Span
+from values import DAY, MIN_TIME
+
+logger = logging.getLogger(__name__)
+
+MOST = 100
+"""How many measurements travel together."""
+
+CELLS = 500_000
+"""How many rows times columns one request for all of them brings at most."""
+
+MOST_ROWS = 5000
+"""A measurement that has more points than this in a shard group goes alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the convoy has done for a measurement."""
+
+    written: Written
+    since: int
+    """Everything older than this is acknowledged."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One measurement of a convoy."""
+
+    copy: Copy
+    segment: Segment
+    left_at: int = END_OF_TIME
+    """From when on it goes alone."""
+    written: Written = field(default_factory=Written)
+
+    def is_due(self, window: Span) -> bool:
+        span = self.segment.span
+        return self.left_at == END_OF_TIME and span.start < window.end and window.start < span.end
+
+    def ask(self, window: Span) -> Ask:
+        types = {name: self.copy.types[name] for name in self.segment.fields}
+        return Ask(self.copy.source, types, self.copy.tags, self.segment.span.clip(window.start, window.end))
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What there is of a measurement in a window: a body for each shard group of the destination, and its number."""
+
+    lane: _Lane
+    parts: tuple[tuple[int, Body], ...]
+    values: int
+
+
+def may_join(copy: Copy, segments: Sequence[Segment]) -> bool:
+    """Whether nothing about a copy needs care that can be seen beforehand."""
+    names = (copy.source.measurement, *copy.types, *copy.tags)
+    return (
+        len(segments) == 1
+        and copy.target.groups is not None
+        and not (copy.is_mixed or copy.refusals)
+        and all(map(influxql.is_quotable, names))
+    )
+
+
+class Convoy:
+    """Copies measurements of one retention policy, one segment of each, in a run whose time is `now`.
+
+    `days` is the longest time range of one query.
+    """
+
+    def __init__(
+        self,
+        source: InfluxClient,
+        destination: InfluxClient,
+        copies: Sequence[tuple[Copy, Segment]],
+        *,
+        now: int,
+        days: float | None,
+        stopping: StopRequest,
+    ) -> None:
+        self._source = source
+        self._destination = destination
+        self._lanes = [_Lane(copy, segment) for copy, segment in copies]
+        self._target = copies[0][0].target
+        columns = max(1 + len(copy.types) + len(copy.tags) for copy, _ in copies)
+        self._rows = max(2, min(MOST_ROWS, CELLS // (len(copies) * columns)))
+        self._longest = int(days * DAY) if days else END_OF_TIME - MIN_TIME
+        self._now = now
+        self._stopping = stopping
+
+    def travel(self) -> dict[Location, Progress]:
+        """How far each of them has come. Errors end it: the ordinary way meets them again."""
+        acknowledged = min(lane.segment.span.start for lane in self._lanes)
+        begun = time.monotonic()
+        try:
+            for window, loads in read_ahead(self._loads()):
+                self._write(loads)
+                acknowledged = window.end
+            acknowledged = END_OF_TIME
+        except Stopped:
+            logger.debug("%d measurements together: stopped", len(self._lanes))
+        except InfluxError as error:
+            logger.info("%d measurements go on one by one: %s", len(self._lanes), error)
+        points = sum(lane.written.points for lane in self._lanes)
+        if points:
+            seconds = time.monotonic() - begun
+            logger.info("%d measurements together: %s points in %.1f s", len(self._lanes), f"{points:,}", seconds)
+        return {lane.copy.source: Progress(lane.written, min(acknowledged, lane.left_at)) for lane in self._lanes}
+
+    def _loads(self) -> Iterator[tuple[Span, list[_Load]]]:
+        """What there is of all of them, encoded, window after window, oldest first."""
+        start = min(lane.segment.span.start for lane in self._lanes)
+        end = max(lane.segment.span.end for lane in self._lanes)
+        spans = timeline.data_spans(self._target.groups or (), self._now, exact=False)
+        shortest = length = min(self._target.source.shard_duration, self._longest)
+        for range_ in timeline.calculate_date_ranges(start, end, spans):
+            position = range_.start
+            while position < range_.end:
+                self._stopping.check()
+                window = Span(position, min(range_.end, position + length))
+                lanes = [lane for lane in self._lanes if lane.is_due(window)]
+                asked = [lane.ask(window) for lane in lanes]
+                found = self._source.read_together(asked, self._rows) if asked else []
+                crowded = [lane for lane, frame in zip(lanes, found, strict=True) if frame is None]
+                if crowded and length > shortest:
+                    length = max(shortest, length // 4)
+                    continue
+                for lane in crowded:
+                    lane.left_at = window.start
+                yield (
+                    window,
+                    [
+                        load
+                        for lane, frame in zip(lanes, found, strict=True)
+                        if frame and (load := self._load(lane, frame, window))
+                    ],
+                )
+                position = window.end
+                fullest = max((len(frame) for frame in found if frame), default=0)
+                length = min(self._longest, length * min(8, max(1, self._rows // (2 * fullest + 1))))
+
+    def _load(self, lane: _Lane, frame: Frame, window: Span) -> _Load | None:
+        """The points as text; nothing where one of them needs care: then the measurement goes alone."""
+        duration, groups = self._target.destination.shard_duration, self._target.written_groups or ()
+        numbers = timeline.shard_numbers(frame.times, duration, groups)
+        cuts = timeline.changes(numbers)
+        bodies = line_protocol.encode_plain(frame, lane.copy.source.measurement, cuts)
+        if bodies is None or not fits(lane.copy, frame.types):
+            lane.left_at = window.start
+            return None
+        return _Load(lane, tuple(zip(numbers[[0, *cuts]].tolist(), bodies, strict=True)), frame.values)
+
+    def _write(self, loads: Sequence[_Load]) -> None:
+        """Write what there is, one shard group of the destination after the other."""
+        groups: dict[int, list[Body]] = {}
+        for load in loads:
+            for number, body in load.parts:
+                groups.setdefault(number, []).append(body)
+        place = Location(self._target.database, self._target.destination.name, "")
+        for number in sorted(groups):
+            for body in line_protocol.packed(groups[number]):
+                self._stopping.check()
+                for written in self._destination.write_body(body, place):
+                    if written.expired:
+                        raise WriteRefused("some points are older than the retention policy keeps")
+        for load in loads:
+            bodies = [body for _, body in load.parts]
+            points, size = sum(body.points for body in bodies), sum(len(body.text) for body in bodies)
+            load.lane.written += Written(points, load.values, size)
