@@ -67,7 +67,7 @@ class _Lane:
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    """What there is of a measurement in a window: a body for each shard group of the destination, and its number."""
+    """The points of a measurement in a window: a numbered body for each shard group of the destination."""
 
     lane: _Lane
     parts: tuple[tuple[int, Body], ...]

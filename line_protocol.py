@@ -173,7 +173,7 @@ def encode_frame(frame: Frame, measurement: str, cuts: Iterable[int] = ()) -> En
 
 
 def encode_plain(frame: Frame, measurement: str, cuts: Sequence[int]) -> list[Body] | None:
-    """The rows between the cuts as a text each; None where one needs care: it must not be sent, or must be alone."""
+    """The rows between the cuts as a text each; None where one must not be sent, or must travel alone."""
     frame = _tidy(frame)
     if any(_special_rows(frame, measurement)):
         return None
