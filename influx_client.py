@@ -81,7 +81,7 @@ class Page:
     @property
     def fitting(self) -> int:
         """How many rows like these fit into a page, with room for some that are longer."""
-        return PAGE_BYTES * self.rows // (2 * self.meter.size) if self.rows else END_OF_TIME
+        return PAGE_BYTES * self.rows // (2 * self.meter.size) if self.rows and self.meter.size else END_OF_TIME
 
 
 @dataclass(frozen=True, slots=True)

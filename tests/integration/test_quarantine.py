@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 import frames
-import influx_client
+import line_protocol
 import quarantine
 from answers import InfluxError
 from config import Config
@@ -381,7 +381,7 @@ def test_too_many_bad_lines_end_the_measurement_and_lose_nothing(
 ) -> None:
     """It is named, nothing later of it is tried, and with file and next run all of it arrives."""
     monkeypatch.setattr(quarantine, "QUARANTINE_MOST", 20)
-    monkeypatch.setattr(influx_client, "CHUNK_CELLS", 300)  # 75 points to a request
+    monkeypatch.setattr(line_protocol, "BODY_BYTES", 3000)  # about 75 points to a request
     pair = limited(VALUES_PER_TAG)
     fill_tag(pair)
     pair.write(
@@ -393,7 +393,7 @@ def test_too_many_bad_lines_end_the_measurement_and_lose_nothing(
     assert "more than 20 lines are refused" in ended
     assert "max-values-per-tag" in ended
     assert f"{result.written.quarantined} lines refused" in put_aside
-    assert 20 < result.written.quarantined <= 20 + 75
+    assert 20 < result.written.quarantined <= 20 + 80
     assert b"narrowing this down was given up" in b"".join(files(pair).values())
     found = pair.found().points
     assert MONDAY + 300 not in {at[4] for at in found}
@@ -407,10 +407,11 @@ def test_too_many_bad_lines_end_the_measurement_and_lose_nothing(
 def test_very_many_values_of_another_type_end_the_measurement(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are not narrowed down one by one, and they count all the same."""
     monkeypatch.setattr(quarantine, "QUARANTINE_MOST", 20)
-    monkeypatch.setattr(influx_client, "CHUNK_CELLS", 90)  # 30 points to a request
+    line = f"m v=100.5 {MONDAY}\n"
+    monkeypatch.setattr(line_protocol, "BODY_BYTES", 30 * len(line))  # 30 points to a request
     pair.destination.create_database(pair.database)
     pair.destination.write(f"m,h=old v=7i {MONDAY}", pair.database)
-    pair.write("\n".join(f"m v={i}.5,w={i} {MONDAY + i}" for i in range(300)))
+    pair.write("\n".join(f"m v={100 + i}.5,w={100 + i} {MONDAY + i}" for i in range(300)))
     result = pair.backup()
     ended, put_aside = result.failures
     assert "more than 20 lines are refused" in ended
