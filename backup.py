@@ -266,7 +266,7 @@ class BackupManager:
     def _requests(self, copy: Copy, pages: Iterable[Page]) -> Iterator[tuple[Span, Body | Written]]:
         """What to write of each page, and what must not be written, with the page's range."""
         for page in pages:
-            for frame in page.frames:
+            for frame in page.blocks:
                 try:
                     for encoded in self._encoded(copy, frame):
                         yield page.span, Written(refusals=encoded.refusals)

@@ -210,6 +210,7 @@ class Comparer:
                     window,
                     Span(window.start, position),
                     max(page.rows for page in pages),
+                    max(page.limit for page in pages),
                     slow_start=any(page.slow_start for page in pages),
                     fitting=min(page.fitting for page in pages),
                 )

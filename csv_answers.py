@@ -55,7 +55,7 @@ def take_apart(body: bytes) -> Answer:
     end = types_at if keys_at < 0 else keys_at
     if any(body[at - 2 : at] != b"\n\n" for at in (types_at, end) if at) or not body.endswith(b"\n"):
         raise Doubtful("the answer is not well-formed")
-    rows = body[:end].removesuffix(b"\n")
+    rows = body[: max(0, end - 1)]  # without the blank line between two tables
     if rows.count(b'"') % 2 or b"\r" in rows:
         raise Doubtful("a quoted text does not end, or holds a carriage return")
     types: dict[str, tuple[str, ...]] = {}

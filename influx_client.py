@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 CHUNK_CELLS = 200_000
 """How many values one document of an answer, and so one frame, holds at most."""
 
-FIRST_ROWS = 10_000
+FIRST_ROWS = 20_000
 """How many rows the first page of a range holds; later ones hold more where that pays."""
 
 DOCUMENTS = 10
@@ -48,10 +48,13 @@ DOCUMENTS = 10
 PAGE_CELLS = 2_500_000
 """How many rows times columns one page of rows holds at most; it is in memory as a whole."""
 
+BLOCK_CELLS = 600_000
+"""How many rows times columns are encoded at once."""
+
 PAGE_BYTES = 24 * 1024 * 1024
 """The most bytes of one page off the wire; very long strings make the tool ask for fewer rows."""
 
-SLOW_START = 0.2
+SLOW_START = 0.1
 """From which share of its time on a page that had to wait for its first row should have been longer."""
 
 
@@ -67,11 +70,20 @@ class Page:
     tags: tuple[str, ...] = ()
     meter: Meter = field(default_factory=Meter)
     """What it took to read it."""
+    limit: int = 0
+    """How many rows were asked for, after all: more than wanted where so many points share a time."""
 
     @property
     def rows(self) -> int:
         """How many points."""
         return sum(map(len, self.frames))
+
+    @property
+    def blocks(self) -> Iterator[Frame]:
+        """The same points in frames of about BLOCK_CELLS, so that encoding them takes little memory."""
+        for frame in self.frames:
+            rows = max(1, BLOCK_CELLS // (1 + len(frame.fields) + len(frame.tags)))
+            yield from frame.split(range(rows, len(frame), rows))
 
     @property
     def slow_start(self) -> bool:
@@ -81,7 +93,9 @@ class Page:
     @property
     def fitting(self) -> int:
         """How many rows like these fit into a page, with room for some that are longer."""
-        return PAGE_BYTES * self.rows // (2 * self.meter.size) if self.rows and self.meter.size else END_OF_TIME
+        if not self.rows or not self.meter.size:
+            return END_OF_TIME
+        return PAGE_BYTES * 3 * self.rows // (4 * self.meter.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +200,15 @@ class InfluxClient:
         return found
 
     def get_shard_groups(self, database: str, policy: str) -> tuple[Span, ...]:
-        """Where the policy holds data. Raises AccessDenied for a user who is not an administrator."""
+        """Where the policy holds data, in order. Raises AccessDenied for a user who is not an administrator."""
         (answer,) = self.query_data("SHOW SHARD GROUPS")
         rows = [dict(zip(s.columns, map(answers.as_text, row), strict=True)) for s in answer for row in s.rows]
-        return tuple(
+        spans = (
             Span(answers.shard_time(row["start_time"]), answers.shard_time(row["end_time"]))
             for row in rows
             if row["database"] == database and row["retention_policy"] == policy
         )
+        return tuple(sorted(spans))
 
     def get_first_timestamp(self, location: Location, field: str, types: Iterable[str]) -> int | None:
         """The time of the oldest value of a field; None when it has none."""
@@ -405,13 +420,13 @@ class InfluxClient:
                 keys = tuple(sorted({*keys, *present}))
                 continue
             if sum(map(len, parts)) < limit:
-                return Page(tuple(parts), span, keys, meter)
+                return Page(tuple(parts), span, keys, meter, limit)
             last = int(parts[-1].times[-1])
             if last > int(parts[0].times[0]):
                 # the points at the last time may go on beyond the limit: leave them to the next page
                 whole = [part for part in (p.before(last) for p in parts) if len(part)]
-                return Page(tuple(whole), Span(span.start, last), keys, meter)
-            limit, most_bytes = 2 * limit, None  # points of one time cannot be read apart, however many
+                return Page(tuple(whole), Span(span.start, last), keys, meter, limit)
+            limit, most_bytes = 3 * limit, None  # points of one time cannot be read apart, however many
 
     def _read_rows(
         self,
@@ -452,15 +467,16 @@ class InfluxClient:
     ) -> tuple[list[Frame], frozenset[str], Meter]:
         meter = Meter()
         proved = f"{query}; {influxql.show_tag_keys(location)}; {influxql.show_field_keys(location)}"
-        body = self._server.fetch_csv(
-            proved,
-            location.database,
-            location.policy,
-            most_bytes=most_bytes,
-            timed_out=QueryTooLarge,
-            meter=meter,
+        answer = csv_answers.take_apart(  # nothing else holds the body, which is large
+            self._server.fetch_csv(
+                proved,
+                location.database,
+                location.policy,
+                most_bytes=most_bytes,
+                timed_out=QueryTooLarge,
+                meter=meter,
+            )
         )
-        answer = csv_answers.take_apart(body)
         if any(answer.types.get(name) != tuple(expected) for name, expected in types.items()):
             raise csv_answers.Doubtful("the types of its fields have changed")
         frame = csv_answers.to_frame(answer.rows, {name: expected[0] for name, expected in types.items()}, tags)

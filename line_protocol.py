@@ -277,13 +277,14 @@ def _bodies(frame: Frame, measurement: str, pieces: Iterable[tuple[int, int]]) -
 def _cut(ends: npt.NDArray[np.int64], start: int, end: int) -> Iterator[tuple[int, int]]:
     """The rows `[start, end)` in about equal parts whose texts are short enough; `ends`: where each row ends."""
     before = int(ends[start - 1]) if start else 0
-    parts = -(-(int(ends[end - 1]) - before) // (BODY_BYTES + 1))
-    size = -(-(int(ends[end - 1]) - before) // parts)
+    length = int(ends[end - 1]) - before
+    longest = int(np.diff(ends[start:end], prepend=before).max())
+    # as long as it takes to make do with the fewest parts
+    size = min(BODY_BYTES + 1, longest + length // -(-length // (BODY_BYTES + 1)))
     while start < end:
         first = int(ends[start - 1]) if start else 0
-        stop = int(np.searchsorted(ends, first + size, side="right"))
-        stop = min(max(stop, start + 1), end)
-        yield start, stop
+        stop = max(int(np.searchsorted(ends, first + size, side="right")), start + 1)
+        yield start, min(stop, end)
         start = stop
 
 

@@ -50,7 +50,7 @@ class Reader:
             position = range_.start
             while position < range_.end:
                 self._stopping.check()
-                window = pace.window(position, range_.end)
+                window = self._window(copy, pace, Span(position, range_.end))
                 try:
                     page = self._read(copy, segment.fields, tags, window, pace.rows)
                 except QueryTooLarge as error:
@@ -58,9 +58,19 @@ class Reader:
                     continue
                 except InfluxError as error:
                     raise error.during(describe(window)) from error
-                pace = pace.after(window, page.span, page.rows, slow_start=page.slow_start, fitting=page.fitting)
+                pace = pace.after(
+                    window, page.span, page.rows, page.limit, slow_start=page.slow_start, fitting=page.fitting
+                )
                 position, tags = page.span.end, page.tags
                 yield page
+
+    def _window(self, copy: Copy, pace: Pace, rest: Span) -> Span:
+        """The next stretch to ask for: to the end of a shard group at least, unless that was too much before."""
+        window = pace.window(rest.start, rest.end)
+        if self._job.source.group_by is not None or pace.was_eased:
+            return window
+        longer = timeline.within_group(window, copy.target.groups or (), pace.longest)
+        return longer.clip(rest.start, rest.end)
 
     def _first_pace(self, copy: Copy, segment: Segment) -> Pace:
         rows = page_rows(len(segment.fields) + len(copy.tags))

@@ -96,6 +96,16 @@ def data_spans(groups: Iterable[Span], now: int, *, exact: bool) -> tuple[Span, 
     return tuple(spans)
 
 
+def within_group(window: Span, groups: Sequence[Span], longest: int) -> Span:
+    """The window, longer where it ends inside the shard group (of these ordered ones) in which it begins.
+
+    The rest of a group costs the server nothing that it has not opened already.
+    """
+    index = bisect_right(groups, window.start, key=lambda g: g.start) - 1
+    end = groups[index].end if index >= 0 else window.end
+    return Span(window.start, min(max(window.end, end), window.start + longest))
+
+
 def with_gaps(spans: Sequence[Span]) -> tuple[Span, ...]:
     """All of time, cut where these ordered spans begin and end."""
     edges = sorted({MIN_TIME, END_OF_TIME, *(e for s in spans for e in (s.start, s.end))})
@@ -186,6 +196,8 @@ class Pace:
     """What `rows` grows back to after it had to shrink; 0: the `rows` of the beginning."""
     ceiling: int = 0
     """What `rows` may grow to where a longer page pays; 0: it may not."""
+    was_eased: bool = False
+    """Whether the server has found a request too large."""
 
     def window(self, start: int, end: int) -> Span:
         """The next stretch to ask for."""
@@ -193,25 +205,35 @@ class Pace:
         return Span(start, min(end, start + max(self.step, length - length % self.step)))
 
     def after(
-        self, asked: Span, got: Span, rows: int, *, slow_start: bool = False, fitting: int = END_OF_TIME
+        self,
+        asked: Span,
+        got: Span,
+        rows: int,
+        limit: int = 0,
+        *,
+        slow_start: bool = False,
+        fitting: int = END_OF_TIME,
     ) -> "Pace":
         """The pace for the next query, from how far the last one got and how many rows came back.
 
+        `limit`: so many rows had to be asked for, because they share a time, and cannot be read apart.
         `slow_start`: it took the server long to begin, so fewer and longer pages cost less. `fitting`: so many
         rows like these fit into memory.
         """
+        most = max(self.rows, self.most_rows)
+        wanted = min(self.rows + self.rows // 4 + 1, most)
+        if slow_start:
+            wanted = most = max(most, min(2 * self.rows, self.ceiling))
+        wanted = max(FEWEST_ROWS, min(wanted, fitting), limit if limit > self.rows else 0)
         if got.end < asked.end:
-            most = max(self.rows, self.most_rows)
-            wanted = min(self.rows + self.rows // 4 + 1, most)
-            if slow_start:
-                wanted = most = max(most, min(2 * self.rows, self.ceiling))
-            return replace(
-                self, length=2 * got.length, rows=max(FEWEST_ROWS, min(wanted, fitting)), most_rows=most
-            )
+            return replace(self, length=2 * got.length * wanted // self.rows, rows=wanted, most_rows=most)
         if rows > self.rows:  # only an answer without a row limit can be too long
             return replace(self, length=max(self.step, asked.length // 2))
         if 4 * rows < self.rows:
             return replace(self, length=min(8 * self.length, self.longest))
+        if slow_start:
+            longer = self.length * max(wanted, self.rows) // self.rows
+            return replace(self, length=min(longer, self.longest), rows=wanted, most_rows=most)
         return self
 
     def eased(self, asked: Span) -> "Pace | None":
@@ -223,6 +245,7 @@ class Pace:
             length=max(1, asked.length // 4),
             rows=max(FEWEST_ROWS, self.rows // 8),
             most_rows=max(self.rows, self.most_rows),
+            was_eased=True,
         )
 
 
