@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +21,9 @@ FIELD_TYPES: Mapping[pl.DataType | type[pl.DataType], str] = {
     pl.Float64: "float", pl.Int64: "integer", pl.Boolean: "boolean", pl.String: "string", pl.Binary: "string",
 }  # fmt: skip
 
-_ARROW_TYPES = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), bytes: pa.binary()}
+_WIRE_TYPES: Mapping[type, type[pl.DataType]] = {
+    float: pl.Float64, int: pl.Int64, bool: pl.Boolean, bytes: pl.Binary,
+}  # fmt: skip
 
 Columns = tuple[tuple[str, pl.Series], ...]
 """Name and values of each. A name is any text, with bytes that are not UTF-8 as surrogates."""
@@ -125,23 +126,20 @@ def to_frame(rows: Sequence[Sequence[Any]], fields: Sequence[str], tags: Sequenc
 
 def _column(values: Sequence[Any]) -> pl.Series:
     """One column. The wire's own types decide: floats and integers arrive apart, and text as bytes."""
-    try:
-        array = pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise UnexpectedRows(f"a column holds several types: {error}") from error
-    first = next((v for v in values if v is not None), None)
-    if first is None:
+    kinds = set(map(type, values)) - {type(None)}
+    if not kinds:
         return pl.Series(values=[None] * len(values), dtype=pl.Null)
-    if array.type != _ARROW_TYPES[type(first)]:
-        raise UnexpectedRows(f"a column holds {type(first).__name__} values and others")
-    return pl.Series(values=_as_text(array) if pa.types.is_binary(array.type) else array)
+    if len(kinds) > 1 or not kinds <= _WIRE_TYPES.keys():
+        raise UnexpectedRows(f"a column holds several types: {', '.join(sorted(k.__name__ for k in kinds))}")
+    column = pl.Series(values=values, dtype=_WIRE_TYPES[kinds.pop()])
+    return _as_text(column) if column.dtype == pl.Binary else column
 
 
-def _as_text(array: pa.Array) -> pa.Array:
+def _as_text(column: pl.Series) -> pl.Series:
     try:
-        return array.cast(pa.string())
-    except pa.ArrowInvalid:  # not UTF-8: keep the bytes
-        return array
+        return column.cast(pl.String)
+    except pl.exceptions.ComputeError:  # not UTF-8: keep the bytes
+        return column
 
 
 def joined(parts: Sequence[Frame]) -> list[Frame]:
@@ -218,6 +216,8 @@ def to_pandas(frame: Frame) -> "pd.DataFrame":
 
 def from_pandas(frame: "pd.DataFrame") -> Frame:
     """A frame from one whose columns are labelled and typed like those of `to_pandas`."""
+    import pyarrow as pa  # noqa: PLC0415 -- heavy, and no backup needs it
+
     columns = [
         (*label, pl.Series(values=pa.array(frame.iloc[:, i].array))) for i, label in enumerate(frame.columns)
     ]

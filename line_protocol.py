@@ -323,8 +323,9 @@ def _lengths(lines: pl.Series | list[bytes]) -> npt.NDArray[np.int64]:
 
 def _joined(lines: pl.Series | list[bytes], start: int, end: int) -> bytes:
     if isinstance(lines, pl.Series):
-        text: str = lines.slice(start, end - start).str.join("\n").item()
-        return text.encode()
+        # as bytes at once: a Python str between would take longer than all the rest where text is not ASCII
+        text: bytes = lines.slice(start, end - start).str.join("\n").cast(pl.Binary).item()
+        return text
     return b"\n".join(lines[start:end])
 
 
@@ -342,20 +343,39 @@ def _encode(frame: Frame, measurement: str) -> pl.Series:
         named[f"t{i}"] = column
         texts += _always(f",{key.translate(_TAG)}=", _tag_text(pl.col(f"t{i}"), column), "", column)
     texts.append(" ")
-    keys = [key.translate(_FIELD_KEY) + "=" for key, _ in frame.fields]
-    values = [_field_text(key, pl.col(f"f{i}"), column) for i, (key, column) in enumerate(frame.fields)]
-    named |= {f"f{i}": column for i, (_, column) in enumerate(frame.fields)}
-    if frame.fields[0][1].null_count():  # any field may be the first
-        fields = [
-            pl.concat_str(pl.lit(key + a), v, pl.lit(z)) for key, (a, v, z) in zip(keys, values, strict=True)
-        ]
-        texts.append(pl.concat_str(fields, separator=",", ignore_nulls=True))
+    if 4 * frame.values < len(frame) * len(frame.fields):
+        named["fields"] = _few_fields(frame)
+        texts.append(pl.col("fields"))
     else:
-        for i, (key, (_, column), text) in enumerate(zip(keys, frame.fields, values, strict=True)):
-            before, value, after = text
-            texts += _always("," * bool(i) + key + before, value, after, column)
+        named |= {f"f{i}": column for i, (_, column) in enumerate(frame.fields)}
+        texts += _field_texts(frame)
     texts += [" ", pl.col("time")]
     return pl.DataFrame(named).select(pl.concat_str(_literals_joined(texts))).to_series()
+
+
+def _field_texts(frame: Frame) -> Iterator[str | pl.Expr]:
+    """The fields `f0`, `f1` and so on, and the commas between them."""
+    fields = [_field_text(key, pl.col(f"f{i}"), column) for i, (key, column) in enumerate(frame.fields)]
+    if frame.fields[0][1].null_count():  # any field may be the first
+        each = [pl.concat_str(pl.lit(before), value, pl.lit(after)) for before, value, after in fields]
+        yield pl.concat_str(each, separator=",", ignore_nulls=True)
+        return
+    for i, ((_, column), (before, value, after)) in enumerate(zip(frame.fields, fields, strict=True)):
+        yield from _always("," * bool(i) + before, value, after, column)
+
+
+def _few_fields(frame: Frame) -> pl.Series:
+    """The fields of each row as one text, value by value instead of column by column: most are missing."""
+    parts = []
+    for key, column in frame.fields:
+        rows = column.is_not_null().arg_true()
+        found = column.gather(rows)
+        before, value, after = _field_text(key, pl.col("value"), found)
+        text = pl.concat_str(pl.lit(before), value, pl.lit(after)).alias("text")
+        parts.append(pl.DataFrame({"row": rows, "value": found}).select("row", text))
+    values = pl.concat(parts).sort("row", maintain_order=True)
+    # collected, then joined: joining in the aggregation takes several times as long
+    return values.group_by("row", maintain_order=True).agg("text").get_column("text").list.join(",")
 
 
 def _always(before: str, value: pl.Expr, after: str, column: pl.Series) -> list[str | pl.Expr]:
@@ -387,14 +407,15 @@ def _tag_text(value: pl.Expr, column: pl.Series) -> pl.Expr:
 
 def _field_text(key: str, value: pl.Expr, column: pl.Series) -> tuple[str, pl.Expr, str]:
     """What stands before the value, the value, and what stands after it."""
+    name = key.translate(_FIELD_KEY) + "="
     if column.dtype == pl.String:
         for special in ("\\", '"') if column.str.contains(r'[\\"]').any() else ():
             value = value.str.replace_all(special, "\\" + special, literal=True)
-        return '"', value, '"'
+        return name + '"', value, '"'
     if column.dtype == pl.Int64:
-        return "", value, "i"
+        return name, value, "i"
     if column.dtype in (pl.Float64, pl.Boolean):
-        return "", value, ""
+        return name, value, ""
     raise TypeError(f"field {key!r} has the type {column.dtype}, which InfluxDB does not know")
 
 
