@@ -48,7 +48,7 @@ DOCUMENTS = 10
 PAGE_CELLS = 2_500_000
 """How many rows times columns one page of rows holds at most; it is in memory as a whole."""
 
-BLOCK_CELLS = 600_000
+BLOCK_CELLS = 450_000
 """How many rows times columns are encoded at once."""
 
 PAGE_BYTES = 24 * 1024 * 1024

@@ -135,7 +135,7 @@ def encode_value(value: Value) -> bytes:
 
 # ---------------------------------------------------------------- a whole frame
 
-BODY_BYTES = 6_000_000
+BODY_BYTES = 8_000_000
 """The most that one request body holds, uncompressed; a single longer line still travels, alone."""
 
 _RISKY = re.compile(r'(?<!\\)\\(?:\\\\)*[, =\n"]')
