@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 MOST = 100
 """How many measurements travel together."""
 
-CELLS = 500_000
+CELLS = 1_500_000
 """How many rows times columns one request for all of them brings at most."""
 
 MOST_ROWS = 5000

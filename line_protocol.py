@@ -178,7 +178,13 @@ def encode_plain(frame: Frame, measurement: str, cuts: Sequence[int]) -> list[Bo
     if any(_special_rows(frame, measurement)):
         return None
     lines = _lines(frame, measurement)
-    return [Body(_joined(lines, a, b), b - a, 0) for a, b in pairwise([0, *cuts, len(frame)])]
+    text = _joined(lines, 0, len(frame))
+    edges = [0, *cuts, len(frame)]
+    ends = [0, *np.cumsum(_lengths(lines) + 1)[[edge - 1 for edge in edges[1:]]].tolist()]
+    return [
+        Body(text[begin : end - 1], last - first, 0)
+        for (first, last), (begin, end) in zip(pairwise(edges), pairwise(ends), strict=True)
+    ]
 
 
 def packed(bodies: Sequence[Body]) -> Iterator[Body]:
