@@ -59,7 +59,7 @@ class _Checker:
         self._check_rights(target, exists=target in there, creates=any(t.is_new for t in targets))
         tags = self._source.get_tag_keys(name)
         for policy in targets:
-            copies = self._planner.plan(name, policy, tags)
+            copies = self._planner.plan(name, policy, tags, exact=True)
             yield f"    {_policy(policy)}: {len(copies)} measurements"
             if policy.destination.keeps_less_than(policy.source):
                 self.problems.append(shorter(target, policy.destination, policy.source))

@@ -101,19 +101,25 @@ class Planner:
 
     # ------------------------------------------------------------ what to copy of a retention policy
 
-    def plan(self, database: str, target: Target, tags: Mapping[str, tuple[str, ...]]) -> list[Copy]:
-        """Every measurement that has something to copy in this policy."""
+    def plan(
+        self, database: str, target: Target, tags: Mapping[str, tuple[str, ...]], *, exact: bool = False
+    ) -> list[Copy]:
+        """Every measurement that has something to copy in this policy.
+
+        `exact`: a field that the destination lacks begins at its first point, not at the first shard group. That
+        takes a look at every shard, which costs more than reading nothing from those before.
+        """
         found = self._source.get_field_keys(database, target.source.name)
+        # not before, so that no shard group is missing that was there when the fields were looked at
+        target = replace(target, groups=self._groups(self._source, database, target.source))
         limits = self._options.range
         span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
         copies = self._selected(database, target, found, tags, span)
         if self._options.range is not None:
             copies = [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
         else:
-            copies = self._resume(copies)
-        # last, so that no shard group is missing that was there when the fields were looked at
-        target = replace(target, groups=self._groups(self._source, database, target.source))
-        return [replace(c, target=target) for c in copies]
+            copies = self._resume(copies, exact=exact or self._job.source.group_by is not None)
+        return copies
 
     def _selected(
         self,
@@ -199,14 +205,12 @@ class Planner:
     ) -> Refusal:
         return Refusal(what, reason, sum(self._source.count_values(copy.source, types, span).values()))
 
-    def _resume(self, copies: Sequence[Copy]) -> list[Copy]:
+    def _resume(self, copies: Sequence[Copy], *, exact: bool) -> list[Copy]:
         """The copies with the place where each field resumes, as the destination tells it."""
         copied = self._newest_copied(copies)
         copies, copied = self._without_obsolete(copies, copied)
         unknown = [(c, f) for c, times in zip(copies, copied, strict=True) for f, t in times.items() if t is None]
-        found = self._source.get_edges(
-            "first", [(c.source, f, c.types[f]) for c, f in unknown], unknowable=MIN_TIME
-        )
+        found = self._first_in_source(unknown, exact=exact)
         first: dict[Location, dict[str, int | None]] = {}
         for (copy, name), edge in zip(unknown, found, strict=True):
             first.setdefault(copy.source, {})[name] = edge
@@ -220,6 +224,13 @@ class Planner:
             )
             for copy, times in zip(copies, copied, strict=True)
         ]
+
+    def _first_in_source(self, fields: Sequence[tuple[Copy, str]], *, exact: bool) -> list[int | None]:
+        """From when on each field may have points; `exact`, or without a right to see shard groups, has some."""
+        if exact or any(copy.target.groups is None for copy, _ in fields):
+            asked = [(copy.source, name, copy.types[name]) for copy, name in fields]
+            return self._source.get_edges("first", asked, unknowable=MIN_TIME)
+        return [min((group.start for group in copy.target.groups or ()), default=None) for copy, _ in fields]
 
     def _hidden_by_forecasts(
         self, copies: Sequence[Copy], copied: Sequence[Mapping[str, int | None]]
