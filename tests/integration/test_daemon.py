@@ -91,6 +91,7 @@ def test_a_second_signal_stops_at_once(source: InfluxServer, database: str, tmp_
         with running(tmp_path / "jobs", tmp_path) as daemon:
             daemon.wait_for("created database")
             destination.pause()
+            time.sleep(1)  # until the copy waits for it
             daemon.send(signal.SIGTERM)
             daemon.wait_for("stopping after the batches in flight")
             _, seconds = daemon.stop()
