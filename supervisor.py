@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +17,7 @@ from config import Config
 from health import write_health
 from report import JobResult
 from targets import find_overlaps
-from worker import worker_process
+from worker import SIGNALS, load_libraries, worker_process
 
 logger = logging.getLogger(__name__)
 
@@ -51,22 +51,23 @@ class JobFile:
 class Worker:
     """A worker process, and the end of the pipe that its results come out of."""
 
-    process: SpawnProcess
+    process: ForkProcess
     answer: Connection
 
     born: float
 
     @classmethod
     def start(cls, file: JobFile, *, once: bool) -> "Worker":
-        """Start the job's process: `spawn`, since forking a process with threads is not safe.
+        """Start the job's process: a fork, which shares the memory of the libraries with this one and its likes.
 
-        It gets the content that was checked, not the file, which may have changed since.
+        That is safe while this process has no other thread: what it had locked would stay locked in the child.
+        The child gets the content that was checked, not the file, which may have changed since.
         """
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)
         arguments = (file.config.path, file.content, sender, once)
         process = context.Process(target=worker_process, args=arguments, name=file.name)
-        with _terminal_signals_ignored():  # the child inherits that until it has handlers of its own
+        with _signals_held():  # in the child until it has handlers of its own: those of here are not for it
             process.start()
         sender.close()
         return cls(process, receiver, time.monotonic())
@@ -79,13 +80,13 @@ class Worker:
 
 
 @contextmanager
-def _terminal_signals_ignored() -> Iterator[None]:
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+def _signals_held() -> Iterator[None]:
+    """Signals that come meanwhile are delivered afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -165,6 +166,8 @@ class Supervisor:
     def run(self) -> list[JobResult]:
         """Supervise; the last result of each job that has one. `stopped` says whether a signal ended it."""
         signals, stops, reloads = Signals(), 0, 0
+        if self.files:
+            load_libraries()
         for file in self.files:
             self._start(file)
         while any(state.is_active for state in self._states.values()):

@@ -1,13 +1,16 @@
 """One job in a process of its own: reaches its servers, waits for its times, runs, and says what became of it."""
 
+import gc
 import logging
 import multiprocessing
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Report = Callable[[JobResult], object]
+
+SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+"""For which a worker process has handlers of its own; they are held until it has set them."""
+
+LOOK_FOR_PARENT = 0.2
+"""Seconds between two looks at whether the parent still lives."""
 
 
 @dataclass
@@ -176,6 +185,21 @@ def _unreachable(config: Config, server: Server, role: str, stopping: StopReques
 # ---------------------------------------------------------------- the process
 
 
+def load_libraries() -> None:
+    """Import most of what a run needs before workers are forked, so that all of them share its memory.
+
+    None of it may start a thread: a fork copies the locks that a thread holds, but not the thread. Those of
+    numpy and pyarrow are not needed; polars cannot do without, so each worker imports it for itself.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
+    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of an allocator that pyarrow does not use
+    import frames  # noqa: F401, PLC0415 -- numpy, pandas, pyarrow
+    import transport  # noqa: F401, PLC0415 -- influxdb, requests
+
+    gc.collect()
+    gc.freeze()  # a collection in a worker does not touch these objects, which would copy their pages
+
+
 def worker_process(path: Path, content: bytes, answer: Connection, once: bool) -> None:  # noqa: FBT001 -- picklable
     """The target of a worker process. The parent alone decides about signals from the terminal."""
     stopping = StopRequest()
@@ -190,13 +214,20 @@ def worker_process(path: Path, content: bytes, answer: Connection, once: bool) -
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_stop_without_parent, args=(stopping,), daemon=True).start()
-    run_worker(path, stopping, content=content, once=once, report=report)
+    try:
+        run_worker(path, stopping, content=content, once=once, report=report)
+    finally:
+        logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki
 
 
 def _stop_without_parent(stopping: StopRequest) -> None:
-    """A worker whose parent is gone finishes its batch and ends, so that no two daemons write at once."""
+    """A worker whose parent is gone finishes its batch and ends, so that no two daemons write at once.
+
+    The parent's sentinel would not tell: workers that were forked later hold its other end open, too.
+    """
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        stopping.requested = True
+    while parent is None or os.getppid() == parent.pid:
+        time.sleep(LOOK_FOR_PARENT)
+    stopping.requested = True

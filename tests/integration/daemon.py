@@ -36,9 +36,9 @@ class Daemon:
         wait_until(lambda: self.log.count(text) >= count, f"{text!r} x {count} in the log", self, seconds)
 
     def workers(self) -> list[int]:
-        """The process ids of the workers (spawned by multiprocessing, without its resource tracker)."""
+        """The process ids of the workers: the parent has no other children."""
         processes = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
-        return [int(p.name) for p in processes if _parent(p) == self.process.pid and _is_worker(p)]
+        return [int(p.name) for p in processes if _parent(p) == self.process.pid]
 
     def send(self, number: signal.Signals) -> None:
         """A signal to the parent."""
@@ -53,17 +53,17 @@ class Daemon:
 
 
 def _parent(entry: Path) -> int:
+    """Of a process that still runs, not one that only waits for being noticed."""
     try:
-        return int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        state, parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:2]
     except (OSError, ValueError):
         return 0
+    return 0 if state == "Z" else int(parent)
 
 
-def _is_worker(entry: Path) -> bool:
-    try:
-        return b"spawn_main" in (entry / "cmdline").read_bytes()
-    except OSError:
-        return False
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    return _parent(Path("/proc") / str(pid)) > 0
 
 
 def wait_until(

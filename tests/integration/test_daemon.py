@@ -2,14 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.daemon import running, wait_until
-from tests.integration.harness import MONDAY, Pair, job_config, run_main, write_job
+from tests.integration.daemon import is_running, running, wait_until
+from tests.integration.harness import MONDAY, ROOT, Pair, job_config, run_main, write_job
+from tests.soak.loki import Loki
 from tests.support.servers import InfluxServer
 
 SCHEDULED = {"options": {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": True}}}
@@ -349,3 +352,83 @@ def test_health_knows_invalid_files_and_servers_that_are_waited_for(pair: Pair) 
             daemon,
         )
         assert "broken: invalid file" in run_main("health", environ={**os.environ, **environ}).stdout
+
+
+def test_the_daemon_has_no_thread_when_it_forks_and_shares_the_libraries(pair: Pair) -> None:
+    """Whatever another thread had locked would stay locked in a worker: a library that starts one is out."""
+    load(pair)
+    write_job(pair.directory / "jobs", scheduled(pair), "yearly")
+    with running(pair.directory / "jobs", pair.directory) as daemon:
+        daemon.wait_for("next run")
+        process = Path("/proc") / str(daemon.process.pid)
+        assert [entry.name for entry in (process / "task").iterdir()] == [process.name]
+        libraries = (process / "maps").read_text()
+        assert "/pandas/" in libraries
+        assert "/pyarrow/" in libraries
+        assert "polars" not in libraries  # it starts a thread when it is imported
+
+
+def test_a_worker_obeys_signals_from_its_first_moment_on(pair: Pair) -> None:
+    """Not as its parent, of which it is a copy: Ctrl-C and a closed terminal are not for it, SIGTERM ends it."""
+    config = scheduled(pair, {"initial_connection_retry_delay": 600})
+    config["source"]["url"] = "http://127.0.0.1:9"
+    job = write_job(pair.directory / "jobs", config)
+    command = [sys.executable, "-c", FRESH_WORKERS, str(job)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["0"] * 5, done.stderr
+
+
+FRESH_WORKERS = """
+import os, signal, sys
+from pathlib import Path
+from config import Config
+from supervisor import JobFile, Signals, Worker
+
+path = Path(sys.argv[1])
+file = JobFile(Config(path), path.read_bytes())
+signals = Signals()
+for _ in range(5):
+    process = Worker.start(file, once=False).process
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        os.kill(process.pid, number)
+    process.join(5)
+    print(process.exitcode)
+    process.kill()
+"""
+
+
+def begin(pid: int) -> int:
+    """When a process began, in ticks of the system."""
+    return int((Path("/proc") / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()[19])
+
+
+def test_all_workers_end_when_the_daemon_is_killed(pair: Pair) -> None:
+    """Also while one hangs that was forked later, and has inherited what its parent had open."""
+    load(pair)
+    jobs = pair.directory / "jobs"
+    names = ("one", "two", "three")
+    try:
+        for name in names:
+            yearly(pair, jobs, name)
+        with running(jobs, pair.directory) as daemon:
+            daemon.wait_for("run ended", count=3)
+            *others, youngest = sorted(daemon.workers(), key=begin)
+            assert len(others) == 2
+            os.kill(youngest, signal.SIGSTOP)
+            daemon.send(signal.SIGKILL)
+            daemon.process.wait()
+            wait_until(lambda: not any(map(is_running, others)), "the end of two workers", daemon, seconds=5)
+            os.kill(youngest, signal.SIGCONT)
+            wait_until(lambda: not is_running(youngest), "the end of the last worker", daemon, seconds=5)
+    finally:
+        for name in names:
+            pair.destination.drop_database(f"{pair.database}_{name}")
+
+
+def test_the_last_lines_of_a_worker_reach_loki(pair: Pair) -> None:
+    """They are still in its queue when its job has ended."""
+    load(pair)
+    loki = Loki()
+    job = write_job(pair.directory / "jobs", pair.config({"options": {"loki": loki.options}}))
+    assert run_main("--config", job).returncode == 0
+    assert any("run ended" in text for text in loki.texts), loki.texts
