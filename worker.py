@@ -1,5 +1,6 @@
 """One job in a process of its own: reaches its servers, waits for its times, runs, and says what became of it."""
 
+import ctypes
 import gc
 import logging
 import multiprocessing
@@ -103,15 +104,29 @@ def _work(config: Config, stopping: StopRequest, *, once: bool, report: Report) 
         last = _reported(_guarded_run(config, stopping), report)
         return last
 
+    def job_of_many() -> None:
+        job()
+        _release_memory()
+
     times = config.job.options.incremental
     if once or times.schedule is None:
         return run_job_once(job)
     if _wait_for_servers(config, stopping, report):
         schedule = Scheduler(
-            job, times.schedule, str(times.timezone), run_on_start=times.run_on_start, stopping=stopping
+            job_of_many, times.schedule, str(times.timezone), run_on_start=times.run_on_start, stopping=stopping
         )
         schedule.start()
     return last
+
+
+def _release_memory() -> None:
+    """Give back to the system what the run has freed: the next one may be a day away."""
+    import pyarrow as pa  # noqa: PLC0415 -- heavy
+
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    with suppress(AttributeError):  # not every C library can
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _guarded_run(config: Config, stopping: StopRequest) -> JobResult:
