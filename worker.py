@@ -121,10 +121,7 @@ def _work(config: Config, stopping: StopRequest, *, once: bool, report: Report) 
 
 def _release_memory() -> None:
     """Give back to the system what the run has freed: the next one may be a day away."""
-    import pyarrow as pa  # noqa: PLC0415 -- heavy
-
     gc.collect()
-    pa.default_memory_pool().release_unused()
     with suppress(AttributeError):  # not every C library can
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -139,7 +136,7 @@ def _guarded_run(config: Config, stopping: StopRequest) -> JobResult:
 
 
 def _run(config: Config, stopping: StopRequest) -> JobResult:
-    # pandas, polars and their like are heavy: only a run pays for them
+    # polars is heavy: only a run pays for it
     from answers import InfluxError  # noqa: PLC0415
     from backup import BackupManager  # noqa: PLC0415
 
@@ -203,13 +200,11 @@ def _unreachable(config: Config, server: Server, role: str, stopping: StopReques
 def load_libraries() -> None:
     """Import most of what a run needs before workers are forked, so that all of them share its memory.
 
-    None of it may start a thread: a fork copies the locks that a thread holds, but not the thread. Those of
-    numpy and pyarrow are not needed; polars cannot do without, so each worker imports it for itself.
+    None of it may start a thread: a fork copies the locks that a thread holds, but not the thread. numpy can do
+    without; polars cannot, so each worker imports it for itself.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
-    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # of an allocator that pyarrow does not use
-    import frames  # noqa: F401, PLC0415 -- numpy, pandas, pyarrow
-    import transport  # noqa: F401, PLC0415 -- influxdb, requests
+    import transport  # noqa: F401, PLC0415 -- and with it numpy, msgpack, requests
 
     gc.collect()
     gc.freeze()  # a collection in a worker does not touch these objects, which would copy their pages
