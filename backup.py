@@ -142,12 +142,8 @@ class BackupManager:
         """Copy what is new of measurements that have little of it, many at a time, as far as that goes well."""
         if self._job.source.group_by is not None:
             return {}
-        able = []
-        for copy in copies:
-            segments = self._segments(copy)
-            if may_join(copy, segments):
-                able.append((copy, segments[0]))
-        able.sort(key=lambda pair: pair[1].span.start)
+        able = [(copy, segments) for copy in copies if may_join(copy) and (segments := self._segments(copy))]
+        able.sort(key=lambda pair: pair[1][0].span.start)
         convoys = [
             Convoy(
                 self._source,

@@ -46,23 +46,23 @@ class Progress:
     """Everything older than this is acknowledged."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Lane:
     """One measurement of a convoy."""
 
     copy: Copy
-    segment: Segment
+    segments: Sequence[Segment]
     left_at: int = END_OF_TIME
     """From when on it goes alone."""
     written: Written = field(default_factory=Written)
 
-    def is_due(self, window: Span) -> bool:
-        span = self.segment.span
-        return self.left_at == END_OF_TIME and span.start < window.end and window.start < span.end
-
-    def ask(self, window: Span) -> Ask:
-        types = {name: self.copy.types[name] for name in self.segment.fields}
-        return Ask(self.copy.source, types, self.copy.tags, self.segment.span.clip(window.start, window.end))
+    def asks(self, window: Span) -> Iterator[Ask]:
+        """What to read of it in a window, oldest first."""
+        for segment in self.segments if self.left_at == END_OF_TIME else ():
+            span = segment.span.clip(window.start, window.end)
+            if span.length > 0:
+                types = {name: self.copy.types[name] for name in segment.fields}
+                yield Ask(self.copy.source, types, self.copy.tags, span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +74,18 @@ class _Load:
     values: int
 
 
-def may_join(copy: Copy, segments: Sequence[Segment]) -> bool:
+def may_join(copy: Copy) -> bool:
     """Whether nothing about a copy needs care that can be seen beforehand."""
     names = (copy.source.measurement, *copy.types, *copy.tags)
     return (
-        len(segments) == 1
-        and copy.target.groups is not None
+        copy.target.groups is not None
         and not (copy.is_mixed or copy.refusals)
         and all(map(influxql.is_quotable, names))
     )
 
 
 class Convoy:
-    """Copies measurements of one retention policy, one segment of each, in a run whose time is `now`.
+    """Copies measurements of one retention policy, the segments of each, in a run whose time is `now`.
 
     `days` is the longest time range of one query.
     """
@@ -95,7 +94,7 @@ class Convoy:
         self,
         source: InfluxClient,
         destination: InfluxClient,
-        copies: Sequence[tuple[Copy, Segment]],
+        copies: Sequence[tuple[Copy, Sequence[Segment]]],
         *,
         now: int,
         days: float | None,
@@ -103,7 +102,7 @@ class Convoy:
     ) -> None:
         self._source = source
         self._destination = destination
-        self._lanes = [_Lane(copy, segment) for copy, segment in copies]
+        self._lanes = [_Lane(copy, segments) for copy, segments in copies]
         self._target = copies[0][0].target
         columns = max(1 + len(copy.types) + len(copy.tags) for copy, _ in copies)
         self._rows = max(2, min(MOST_ROWS, CELLS // (len(copies) * columns)))
@@ -113,7 +112,7 @@ class Convoy:
 
     def travel(self) -> dict[Location, Progress]:
         """How far each of them has come. Errors end it: the ordinary way meets them again."""
-        acknowledged = min(lane.segment.span.start for lane in self._lanes)
+        acknowledged = min(lane.segments[0].span.start for lane in self._lanes)
         begun = time.monotonic()
         try:
             for window, loads in read_ahead(self._loads()):
@@ -132,8 +131,8 @@ class Convoy:
 
     def _loads(self) -> Iterator[tuple[Span, list[_Load]]]:
         """What there is of all of them, encoded, window after window, oldest first."""
-        start = min(lane.segment.span.start for lane in self._lanes)
-        end = max(lane.segment.span.end for lane in self._lanes)
+        start = min(lane.segments[0].span.start for lane in self._lanes)
+        end = max(lane.segments[-1].span.end for lane in self._lanes)
         spans = timeline.data_spans(self._target.groups or (), self._now, exact=False)
         shortest = length = min(self._target.source.shard_duration, self._longest)
         for range_ in timeline.calculate_date_ranges(start, end, spans):
@@ -141,23 +140,20 @@ class Convoy:
             while position < range_.end:
                 self._stopping.check()
                 window = Span(position, min(range_.end, position + length))
-                lanes = [lane for lane in self._lanes if lane.is_due(window)]
-                asked = [lane.ask(window) for lane in lanes]
-                found = self._source.read_together(asked, self._rows) if asked else []
-                crowded = [lane for lane, frame in zip(lanes, found, strict=True) if frame is None]
+                asked = [(lane, ask) for lane in self._lanes for ask in lane.asks(window)]
+                found = self._source.read_together([ask for _, ask in asked], self._rows) if asked else []
+                crowded = [lane for (lane, _), frame in zip(asked, found, strict=True) if frame is None]
                 if crowded and length > shortest:
                     length = max(shortest, length // 4)
                     continue
                 for lane in crowded:
                     lane.left_at = window.start
-                yield (
-                    window,
-                    [
-                        load
-                        for lane, frame in zip(lanes, found, strict=True)
-                        if frame and (load := self._load(lane, frame, window))
-                    ],
-                )
+                loads = []
+                for (lane, _), frame in zip(asked, found, strict=True):
+                    # once a measurement has left, nothing later of it must be written here
+                    if frame and lane.left_at == END_OF_TIME and (load := self._load(lane, frame, window)):
+                        loads.append(load)
+                yield window, loads
                 position = window.end
                 fullest = max((len(frame) for frame in found if frame), default=0)
                 length = min(self._longest, length * min(8, max(1, self._rows // (2 * fullest + 1))))

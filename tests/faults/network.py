@@ -52,6 +52,14 @@ def _changing() -> Iterator[str]:
             yield f"changing,n={step % 2} v={value},w={step}i {MONDAY + week * WEEK + step // 2 * DAY}"
 
 
+def _plain() -> Iterator[str]:
+    """Nothing but numbers and short names, which are read as CSV; two series at each time, ten shards of a day."""
+    for n in range(120):
+        value = f"f={n * 1.1e-3!r}," if n % 3 else ""
+        moment = MONDAY + n // 2 * 4 * HOUR + n // 2
+        yield f"plain,host=h{n % 2} {value}i={INTEGERS[n % 5]}i,b={n % 4 == 0} {moment}"
+
+
 def _awkward() -> Iterator[str]:
     """Names that have to be escaped."""
     for n in range(10):
@@ -77,9 +85,8 @@ class Network:
         self.source.create_database(self.database)
         self.source.query(f'CREATE RETENTION POLICY "days" ON "{self.database}" DURATION INF REPLICATION 1 '
                           "SHARD DURATION 1d")  # fmt: skip
-        everything = lines()
-        self.source.write(b"\n".join(everything), self.database)
-        self.source.write(b"\n".join(everything[:40]), self.database, "days")
+        self.source.write(b"\n".join(lines()), self.database)
+        self.source.write("\n".join(_plain()), self.database, "days")
         self.expected = snapshot(self.source, self.database)
         for half in (False, True):
             self.start_afresh(half=half)
