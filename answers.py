@@ -6,6 +6,7 @@ InfluxError
 +- IncompleteAnswer   the answer ended early, or is not InfluxDB's, or says that    retried
                       the request was damaged on its way
 +- QueryTooLarge      a limit of the server, or of our memory: ask for less
++- RequestTooLarge    the destination's cache cannot take so many points at once: write fewer
 +- AccessDenied       401, 403, a certificate that cannot be trusted
 +- NotFound           no such database or retention policy
 +- QueryRefused       any other error of a statement
@@ -68,6 +69,10 @@ class IncompleteAnswer(InfluxError):
 
 class QueryTooLarge(InfluxError):
     """The same question about a shorter range may be answered."""
+
+
+class RequestTooLarge(InfluxError):
+    """Fewer points at once may be taken."""
 
 
 class AccessDenied(InfluxError):

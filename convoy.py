@@ -127,6 +127,8 @@ class Convoy:
         if points:
             seconds = time.monotonic() - begun
             logger.info("%d measurements together: %s points in %.1f s", len(self._lanes), f"{points:,}", seconds)
+        for lane in self._lanes:
+            logger.debug("%s: %s points together with others", lane.copy.source, f"{lane.written.points:,}")
         return {lane.copy.source: Progress(lane.written, min(acknowledged, lane.left_at)) for lane in self._lanes}
 
     def _loads(self) -> Iterator[tuple[Span, list[_Load]]]:

@@ -18,7 +18,16 @@ import influxql
 import line_protocol
 import narrowing
 import timeline
-from answers import IncompleteAnswer, InfluxError, QueryRefused, QueryTooLarge, Series, Unreachable
+from answers import (
+    IncompleteAnswer,
+    InfluxError,
+    Overloaded,
+    QueryRefused,
+    QueryTooLarge,
+    RequestTooLarge,
+    Series,
+    Unreachable,
+)
 from config import Server
 from counting import STATEMENTS, Count, Counts
 from frames import Frame
@@ -47,6 +56,9 @@ DOCUMENTS = 10
 
 PAGE_CELLS = 2_500_000
 """How many rows times columns one page of rows holds at most; it is in memory as a whole."""
+
+FEW_POINTS = 1000
+"""A request of so many points is not made smaller for a destination whose cache is full: it waits."""
 
 BLOCK_CELLS = 450_000
 """How many rows times columns are encoded at once."""
@@ -605,8 +617,15 @@ class InfluxClient:
         return written
 
     def _write(self, database: str, policy: str, body: Body) -> Written:
-        what = f"write {body.points} points to {database}.{policy}"
-        expired = self._server.attempts(what, lambda: self._server.write(body.text, database, policy))
+        def write() -> int:
+            try:
+                return self._server.write(body.text, database, policy)
+            except Overloaded as error:
+                if "cache-max-memory-size" in error.cause and body.points > FEW_POINTS:
+                    raise RequestTooLarge(error.cause) from error
+                raise
+
+        expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
         # which values the expired points had is not told; all points of a body are alike enough
         share = (body.points - expired) / body.points if expired else 1
         return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)

@@ -1,13 +1,16 @@
 """Refused requests narrowed down to the lines at fault: the others are written, those go into the quarantine."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import line_protocol
-from answers import FieldTypeConflict, InfluxError, WriteRefused
+from answers import FieldTypeConflict, InfluxError, RequestTooLarge, WriteRefused
 from line_protocol import Body
 from quarantine import Quarantine
 from report import PutAside, Written
 from stopping import StopRequest
+
+logger = logging.getLogger(__name__)
 
 
 def write(
@@ -28,6 +31,12 @@ def write(
         try:
             yield send(part)
             waiting = later
+        except RequestTooLarge as error:
+            smaller = line_protocol.halves(part)
+            if not smaller:
+                raise
+            logger.info("%s; writing fewer points at once", error)
+            waiting = (*smaller, *later)
         except WriteRefused as error:
             refusal = error
             smaller = _narrower(part, error)

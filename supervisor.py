@@ -1,5 +1,6 @@
 """Keeps one worker process for each job: starts, restarts with growing delays, reloads, stops."""
 
+import functools
 import logging
 import multiprocessing
 import os
@@ -65,7 +66,7 @@ class Worker:
         """
         context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (file.config.path, file.content, sender, once)
+        arguments = (file.config.path, file.content, sender, _lifeline(), once)
         process = context.Process(target=worker_process, args=arguments, name=file.name)
         with _signals_held():  # in the child until it has handlers of its own: those of here are not for it
             process.start()
@@ -77,6 +78,12 @@ class Worker:
         self.process.join()
         code = self.process.exitcode or 0
         return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+@functools.cache
+def _lifeline() -> tuple[Connection, Connection]:
+    """A pipe whose second end only this process keeps: workers see by the first that it has ended."""
+    return multiprocessing.Pipe(duplex=False)
 
 
 @contextmanager

@@ -3,15 +3,13 @@
 import ctypes
 import gc
 import logging
-import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -30,9 +28,6 @@ Report = Callable[[JobResult], object]
 
 SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 """For which a worker process has handlers of its own; they are held until it has set them."""
-
-LOOK_FOR_PARENT = 0.2
-"""Seconds between two looks at whether the parent still lives."""
 
 
 @dataclass
@@ -210,9 +205,20 @@ def load_libraries() -> None:
     gc.freeze()  # a collection in a worker does not touch these objects, which would copy their pages
 
 
-def worker_process(path: Path, content: bytes, answer: Connection, once: bool) -> None:  # noqa: FBT001 -- picklable
-    """The target of a worker process. The parent alone decides about signals from the terminal."""
+def worker_process(
+    path: Path,
+    content: bytes,
+    answer: Connection,
+    lifeline: tuple[Connection, Connection],
+    once: bool,  # noqa: FBT001 -- the target of a process
+) -> None:
+    """The target of a worker process. The parent alone decides about signals from the terminal.
+
+    `lifeline` are the two ends of a pipe of which only the parent keeps the second: it ends when the parent does.
+    (The parent's sentinel does not: workers that are forked later hold its other end open, too.)
+    """
     stopping = StopRequest()
+    lifeline[1].close()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopping.requested = True
@@ -225,19 +231,14 @@ def worker_process(path: Path, content: bytes, answer: Connection, once: bool) -
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    threading.Thread(target=_stop_without_parent, args=(stopping,), daemon=True).start()
+    threading.Thread(target=_stop_without_parent, args=(stopping, lifeline[0]), daemon=True).start()
     try:
         run_worker(path, stopping, content=content, once=once, report=report)
     finally:
         logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki
 
 
-def _stop_without_parent(stopping: StopRequest) -> None:
-    """A worker whose parent is gone finishes its batch and ends, so that no two daemons write at once.
-
-    The parent's sentinel would not tell: workers that were forked later hold its other end open, too.
-    """
-    parent = multiprocessing.parent_process()
-    while parent is None or os.getppid() == parent.pid:
-        time.sleep(LOOK_FOR_PARENT)
+def _stop_without_parent(stopping: StopRequest, lifeline: Connection) -> None:
+    """A worker whose parent is gone finishes its batch and ends, so that no two daemons write at once."""
+    wait([lifeline])
     stopping.requested = True

@@ -25,7 +25,7 @@ Sections = Mapping[str, Any]
 
 def slow(**options: object) -> Sections:
     """Many small queries, so that a copy of little data lasts long enough to be hit in its middle."""
-    return {"options": {"days_of_pagination": 0.02, **options}}
+    return {"options": {"days_of_pagination": 0.006, **options}}
 
 
 MINUTES = 2000

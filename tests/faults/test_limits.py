@@ -18,7 +18,8 @@ from tests.integration.harness import MONDAY, Pair
 from tests.support.servers import InfluxServer, Settings
 
 WIDE = range(4)
-SECONDS = 2000
+SECONDS = 3000
+"""So many that each measurement is copied alone."""
 FIELDS = range(10)
 
 

@@ -139,7 +139,7 @@ def test_bad_lines_in_a_big_batch_are_put_aside_and_all_others_arrive(
     file = pair.directory / "quarantine" / "job" / f"{pair.database}.autogen.m.lp"
     assert str(file) in failure
     assert (result.written.quarantined, result.written.expired) == (len(bad), 0)
-    assert result.written.points == 1 + 5000 - len(bad)  # the newest point is read again
+    assert result.written.points == 10 + 5000 - len(bad)  # points close to the newest one are written again
     assert lines_of(pair) == [lines[i].encode() for i in bad]
     missing = len(pair.snapshots()[0]) - len(pair.found())
     assert missing == 2 * len(bad)
