@@ -51,6 +51,9 @@ DOCUMENT_ROWS = 10_000
 STORED_BLOCK = 0xFFFF
 """How many bytes a block of gzip holds at most when it is not compressed."""
 
+STORED_MOST = 10_000_000
+"""How many bytes of a request are sent as they are, within one machine."""
+
 CSV_ROWS = 1000
 """How many rows the server sends at a time as CSV, which has no documents: few, to see when it begins."""
 
@@ -225,7 +228,8 @@ class Transport:
         Raises the error for everything else that is not acknowledged.
         """
         params = {"db": database, "rp": policy, "precision": "ns"}
-        packed = _stored(body) if self._is_local else gzip.compress(body, 1)
+        # a single huge value may only get past the server's max-body-size when it is compressed
+        packed = _stored(body) if self._is_local and len(body) <= STORED_MOST else gzip.compress(body, 1)
         response = self._send("write", params, packed, {"Content-Encoding": "gzip"})
         text = self._body(response)
         has_version = "X-Influxdb-Version" in response.headers
