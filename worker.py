@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -143,7 +143,8 @@ def _run(config: Config, stopping: StopRequest) -> JobResult:
         problems = () if stopping.is_set() else (str(error),)
         return JobResult(job.name, problems=problems, stopped=stopping.is_set())
     logger.info("from %s to %s, %s", job.source.url, job.destination.url, job.options.backup_mode)
-    return BackupManager(config, source, destination, stopping=stopping).run_backup()
+    with closing(source), closing(destination):
+        return BackupManager(config, source, destination, stopping=stopping).run_backup()
 
 
 def connect(

@@ -339,7 +339,7 @@ def _latency(scale: float) -> Sequence[Arm]:
 CASES: Sequence[Case] = (
     CommandLine(),
     IdleJobs(),
-    Copies("devops", _first_copy(data.devops), {0.1: 1, 0.5: 1, 1: 3, 10: 1}, quick=(1, 10)),
+    Copies("devops", _first_copy(data.devops), {0.1: 1, 0.5: 1, 1: 5, 10: 1}, quick=(1, 10)),
     Copies("latency", _latency),
     Copies("text", _first_copy(data.text)),
     Copies("sparse", _first_copy(data.sparse)),
