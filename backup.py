@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -249,15 +250,19 @@ class BackupManager:
         aside; `_losses` makes the measurement fail at its end.
         """
         quarantine = self._quarantine(copy.destination)
-        for span, item in read_ahead(self._requests(copy, read_ahead(self._reader.pages(copy, segment)))):
-            if isinstance(item, Written):
-                yield item
-                continue
-            self._stopping.check()
-            try:
-                yield from self._destination.write_body(item, copy.destination, quarantine)
-            except InfluxError as error:
-                raise error.during(describe(span)) from error
+        with (  # closed at once after an error, too: nothing is read or encoded on
+            closing(read_ahead(self._reader.pages(copy, segment))) as pages,
+            closing(read_ahead(self._requests(copy, pages))) as requests,
+        ):
+            for span, item in requests:
+                if isinstance(item, Written):
+                    yield item
+                    continue
+                self._stopping.check()
+                try:
+                    yield from self._destination.write_body(item, copy.destination, quarantine)
+                except InfluxError as error:
+                    raise error.during(describe(span)) from error
 
     def _requests(self, copy: Copy, pages: Iterable[Page]) -> Iterator[tuple[Span, Body | Written]]:
         """What to write of each page, and what must not be written, with the page's range."""

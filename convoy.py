@@ -8,6 +8,7 @@ what to do about each error.
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import influxql
@@ -115,9 +116,10 @@ class Convoy:
         acknowledged = min(lane.segments[0].span.start for lane in self._lanes)
         begun = time.monotonic()
         try:
-            for window, loads in read_ahead(self._loads()):
-                self._write(loads)
-                acknowledged = window.end
+            with closing(read_ahead(self._loads())) as windows:
+                for window, loads in windows:
+                    self._write(loads)
+                    acknowledged = window.end
             acknowledged = END_OF_TIME
         except Stopped:
             logger.debug("%d measurements together: stopped", len(self._lanes))

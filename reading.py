@@ -1,7 +1,7 @@
 """Reader: the points of a copy, page by page, by queries as long as the answers allow."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ def describe(span: Span) -> str:
     return f"[{start}, {end})"
 
 
-def read_ahead(items: Iterator[T]) -> Iterator[T]:
+def read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The same items; the next one is made in another thread while the caller works on this one."""
     with ThreadPoolExecutor(1) as pool:
         upcoming = pool.submit(next, items, None)

@@ -265,6 +265,7 @@ class Transport:
         except OSError as error:  # how requests tells that ca_file is gone
             raise _untrusted(error) from error
         if 300 <= response.status_code < 400:
+            response.close()  # it may be a stream, of which nobody will read the end
             target = without_credentials(response.headers.get("Location", "elsewhere"))[:LONGEST_TARGET]
             # a server that has answered to its ping once does not redirect: that is a proxy, for now
             kind = QueryRefused if endpoint == "ping" else IncompleteAnswer
