@@ -18,13 +18,16 @@ def write(
 ) -> Iterator[Written]:
     """Send a body, oldest lines first; what is refused is sent in ever smaller parts.
 
-    Raises WriteRefused for a line that is refused where there is no quarantine, or none that takes it.
+    Raises WriteRefused for a line that is refused where there is no quarantine, or none that takes it, and for
+    what is left of a refused body when a stop is requested and there is no quarantine.
     """
     waiting: Sequence[Body] = (body,)
     refusal: WriteRefused | None = None
     doubted: Body | None = None
     while waiting:
         if refusal and stopping.is_set():
+            if quarantine is None:
+                raise refusal
             yield from _not_narrowed(waiting, refusal, quarantine)
             return
         part, *later = waiting

@@ -11,8 +11,12 @@ import pytest
 
 import convoy
 import line_protocol
-from report import JobResult
-from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
+from influx_client import InfluxClient
+from line_protocol import Body
+from main import run_worker
+from report import JobResult, Written
+from stopping import StopRequest
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
 from tests.support.proxy import Proxy, reset_response
 
 MEASUREMENTS = 120
@@ -131,6 +135,25 @@ def test_an_error_is_met_again_alone_and_retried_there(pair: Pair) -> None:
         result: JobResult = pair.backup({**sections, "options": {"retries": 2, "retry_delay": 0.01}})
     assert result.failures == ()
     pair.assert_equal()
+
+
+def test_a_refusal_counts_when_a_stop_comes_with_it(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server has dropped is not reported as written, and no measurement as complete."""
+    pair.destination.create_database(pair.database)
+    pair.write("\n".join(f"m{n} v={t}.5,w={t}i {MONDAY + t * HOUR}" for n in range(3) for t in range(10)))
+    stopping, write = StopRequest(), InfluxClient._write
+
+    def write_and_stop(client: InfluxClient, database: str, policy: str, body: Body) -> Written:
+        if body.text:
+            pair.destination.write(f"m1 v=7i {MONDAY}", pair.database)  # after the types were looked at
+            stopping.requested = True
+        return write(client, database, policy, body)
+
+    monkeypatch.setattr(InfluxClient, "_write", write_and_stop)
+    result = run_worker(write_job(pair.directory, pair.config()), stopping)
+    assert result.stopped
+    assert result.written.points == 0
+    assert not any(measurement.is_whole for database in result.databases for measurement in database.measurements)
 
 
 def test_points_that_are_too_old_are_counted_for_their_own_measurement(pair: Pair) -> None:
