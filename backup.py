@@ -153,6 +153,7 @@ class BackupManager:
                 now=self._now,
                 days=self._options.days_of_pagination,
                 stopping=self._stopping,
+                quarantine=self._quarantine,
             )
             for first in range(0, len(able) - 1, MOST)  # one alone gains nothing
         ]

@@ -7,12 +7,13 @@ what to do about each error.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
 import influxql
 import line_protocol
+import narrowing
 import timeline
 from answers import InfluxError, WriteRefused
 from frames import Frame
@@ -20,6 +21,7 @@ from influx_client import Ask, InfluxClient
 from influxql import Location
 from line_protocol import Body
 from plan import Copy, fits
+from quarantine import Quarantine
 from reading import read_ahead
 from report import Written
 from stopping import Stopped, StopRequest
@@ -72,7 +74,14 @@ class _Load:
 
     lane: _Lane
     parts: tuple[tuple[int, Body], ...]
-    values: int
+    frame: Frame
+    cuts: Sequence[int]
+
+    def bodies(self, number: int) -> Iterator[Body]:
+        """Its points in a shard group, in bodies that can be taken apart."""
+        for (at, _), frame in zip(self.parts, self.frame.split(self.cuts), strict=True):
+            if at == number:
+                yield from line_protocol.encode_frame(frame, self.lane.copy.source.measurement).bodies
 
 
 def may_join(copy: Copy) -> bool:
@@ -88,7 +97,7 @@ def may_join(copy: Copy) -> bool:
 class Convoy:
     """Copies measurements of one retention policy, the segments of each, in a run whose time is `now`.
 
-    `days` is the longest time range of one query.
+    `days` is the longest time range of one query. `quarantine` gives that of a measurement.
     """
 
     def __init__(
@@ -100,6 +109,7 @@ class Convoy:
         now: int,
         days: float | None,
         stopping: StopRequest,
+        quarantine: Callable[[Location], Quarantine],
     ) -> None:
         self._source = source
         self._destination = destination
@@ -110,6 +120,7 @@ class Convoy:
         self._longest = int(days * DAY) if days else END_OF_TIME - MIN_TIME
         self._now = now
         self._stopping = stopping
+        self._quarantine = quarantine
 
     def travel(self) -> dict[Location, Progress]:
         """How far each of them has come. Errors end it: the ordinary way meets them again."""
@@ -171,7 +182,7 @@ class Convoy:
         if bodies is None or not fits(lane.copy, frame.types):
             lane.left_at = window.start
             return None
-        return _Load(lane, tuple(zip(numbers[[0, *cuts]].tolist(), bodies, strict=True)), frame.values)
+        return _Load(lane, tuple(zip(numbers[[0, *cuts]].tolist(), bodies, strict=True)), frame, cuts)
 
     def _write(self, loads: Sequence[_Load]) -> None:
         """Write what there is, one shard group of the destination after the other."""
@@ -181,12 +192,42 @@ class Convoy:
                 groups.setdefault(number, []).append(body)
         place = Location(self._target.database, self._target.destination.name, "")
         for number in sorted(groups):
-            for body in line_protocol.packed(groups[number]):
-                self._stopping.check()
-                for written in self._destination.write_body(body, place):
-                    if written.expired:
-                        raise WriteRefused("some points are older than the retention policy keeps")
+            try:
+                for body in line_protocol.packed(groups[number]):
+                    self._stopping.check()
+                    for written in self._destination.write_body(body, place):
+                        if written.expired:
+                            raise InfluxError("some points are older than the retention policy keeps")
+            except WriteRefused as refusal:
+                self._write_apart(loads, number, refusal)
+                raise
         for load in loads:
             bodies = [body for _, body in load.parts]
             points, size = sum(body.points for body in bodies), sum(len(body.text) for body in bodies)
-            load.lane.written += Written(points, load.values, size)
+            load.lane.written += Written(points, load.frame.values, size)
+
+    def _write_apart(self, loads: Sequence[_Load], number: int, refusal: WriteRefused) -> None:
+        """Write each measurement of a refused shard group by itself, and put aside what is refused of it.
+
+        The server may have stored some of its points, with the newest of them. No later run would find the others
+        if this one ended before the ordinary way comes to them.
+        """
+        is_over = False
+        for load in loads:
+            place = load.lane.copy.destination
+            quarantine = self._quarantine(place)
+            for body in load.bodies(number):
+                is_over = is_over or self._stopping.is_set()
+                try:
+                    if not is_over:
+                        self._keep(load, self._destination.write_body(body, place, quarantine))
+                        continue
+                except InfluxError as error:
+                    is_over = error.retryable  # the server is gone
+                self._keep(load, narrowing.put_aside_whole([body], refusal, quarantine))
+
+    @staticmethod
+    def _keep(load: _Load, parts: Iterable[Written]) -> None:
+        """Remember what was put aside; points are counted when the ordinary way writes them."""
+        for written in parts:
+            load.lane.written += Written(put_aside=written.put_aside)

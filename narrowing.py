@@ -19,16 +19,14 @@ def write(
     """Send a body, oldest lines first; what is refused is sent in ever smaller parts.
 
     Raises WriteRefused for a line that is refused where there is no quarantine, or none that takes it, and for
-    what is left of a refused body when a stop is requested and there is no quarantine.
+    what is left of a refused body when a stop or another error comes and there is no quarantine.
     """
     waiting: Sequence[Body] = (body,)
     refusal: WriteRefused | None = None
     doubted: Body | None = None
     while waiting:
         if refusal and stopping.is_set():
-            if quarantine is None:
-                raise refusal
-            yield from _not_narrowed(waiting, refusal, quarantine)
+            yield from put_aside_whole(waiting, refusal, quarantine)
             return
         part, *later = waiting
         try:
@@ -50,7 +48,7 @@ def write(
             elif quarantine is None:
                 raise
             elif quarantine.is_full:
-                yield from _not_narrowed(waiting, refusal, quarantine)
+                yield from put_aside_whole(waiting, refusal, quarantine)
                 raise error.reworded(
                     f"more than {quarantine.most:,} lines are refused: that is not a few bad lines, it is the "
                     f"setup; nothing later was tried, correct it first: {error}"
@@ -59,7 +57,7 @@ def write(
                 yield _put_aside([part], error, error.cause, quarantine)
                 waiting = later
         except InfluxError:
-            yield from _not_narrowed(waiting, refusal, quarantine)
+            yield from put_aside_whole(waiting, refusal, quarantine)
             raise
 
 
@@ -70,18 +68,20 @@ def _narrower(body: Body, refusal: WriteRefused) -> tuple[Body, ...]:
     return line_protocol.halves(body)
 
 
-def _not_narrowed(
+def put_aside_whole(
     bodies: Sequence[Body], refusal: WriteRefused | None, quarantine: Quarantine | None
 ) -> Iterator[Written]:
-    """Put aside as a whole what is left of a refused body, when there is no going on.
+    """Put aside as a whole what is left of refused bodies, when there is no going on.
 
-    The server may have stored some of it, with the newest points of it, and the next run would begin there.
+    The server may have stored some of it, with the newest points of it, and the next run would begin there. Raises
+    the refusal where there is no quarantine.
     """
-    if refusal and quarantine:
-        answer = (
-            f"{refusal.cause} (narrowing this down was given up, so some of these lines may be written already)"
-        )
-        yield _put_aside(bodies, refusal, answer, quarantine)
+    if refusal is None:
+        return
+    if quarantine is None:
+        raise refusal
+    answer = f"{refusal.cause} (narrowing this down was given up, so some of these lines may be written already)"
+    yield _put_aside(bodies, refusal, answer, quarantine)
 
 
 def _put_aside(bodies: Sequence[Body], refusal: WriteRefused, answer: str, quarantine: Quarantine) -> Written:

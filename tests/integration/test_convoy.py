@@ -11,6 +11,7 @@ import pytest
 
 import convoy
 import line_protocol
+from answers import Unreachable
 from influx_client import InfluxClient
 from line_protocol import Body
 from main import run_worker
@@ -168,3 +169,36 @@ def test_points_that_are_too_old_are_counted_for_their_own_measurement(pair: Pai
     assert "m3" in failure
     assert "1 points are older than retention policy" in failure
     assert {at[1] for at in pair.found().points} == {b"m%d" % n for n in range(5)}
+
+
+@pytest.mark.parametrize("end", ["stop", "destination gone"])
+def test_a_refused_request_leaves_no_hole_when_the_run_ends_with_it(
+    end: str, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has stored its newest points but dropped older ones: these are put aside."""
+    pair.destination.create_database(pair.database)
+    pair.write(
+        "\n".join(f"m{n} w={t}i{',v=1.5' * (t < 5)} {MONDAY + t * HOUR}" for n in range(3) for t in range(1, 9))
+    )
+    stopping, write, sent = StopRequest(), InfluxClient._write, list[bytes]()
+
+    def end_at_the_first(client: InfluxClient, database: str, policy: str, body: Body) -> Written:
+        if body.text and sent and end != "stop":
+            raise Unreachable("gone")
+        if body.text:
+            sent.append(body.text)
+            pair.destination.write(f"m1 v=7i {MONDAY}", pair.database)  # after the types were looked at
+            stopping.requested = end == "stop"
+        return write(client, database, policy, body)
+
+    monkeypatch.setattr(InfluxClient, "_write", end_at_the_first)
+    sections = {"options": {"retries": 0, "incremental": {"lookback": "0"}}}
+    run_worker(write_job(pair.directory, pair.config(sections)), stopping)
+    monkeypatch.setattr(InfluxClient, "_write", write)
+    run_worker(write_job(pair.directory, pair.config(sections)))
+    expected, found = pair.snapshots()
+    lines = [line for file in pair.directory.rglob("*.lp") for line in file.read_bytes().splitlines()]
+    aside = {(line.split()[0], line.split()[-1]) for line in lines if b"v=" in line and b"w=" in line}
+    lost = {(at[1], b"%d" % at[4]) for at in expected.points.keys() - found.points.keys()}
+    assert {measurement for measurement, _ in lost} == {b"m1"}
+    assert lost <= aside

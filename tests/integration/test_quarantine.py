@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+import convoy
 import frames
 import line_protocol
 import quarantine
@@ -382,6 +383,7 @@ def test_too_many_bad_lines_end_the_measurement_and_lose_nothing(
     """It is named, nothing later of it is tried, and with file and next run all of it arrives."""
     monkeypatch.setattr(quarantine, "QUARANTINE_MOST", 20)
     monkeypatch.setattr(line_protocol, "BODY_BYTES", 3000)  # about 75 points to a request
+    monkeypatch.setattr(convoy, "MOST_ROWS", 100)  # it does not travel with the other one
     pair = limited(VALUES_PER_TAG)
     fill_tag(pair)
     pair.write(
