@@ -13,10 +13,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
+import influxql
 from frames import Frame
 
 TYPES: Mapping[str, type[pl.DataType]] = {"float": pl.Float64, "integer": pl.Int64, "boolean": pl.Boolean}
 """The field types that CSV tells exactly, once they are known."""
+
+_REPLACED = "\ufffd".encode()
+"""What servers built with Go before 1.13 write for each byte that is not UTF-8, in texts that stand in quotes."""
 
 _KEYS, _TYPES = b"name,tags,tagKey\n", b"name,tags,fieldKey,fieldType\n"
 
@@ -26,10 +30,12 @@ class Doubtful(Exception):
 
 
 def is_plain(types: Mapping[str, Sequence[str]], tags: Sequence[str]) -> bool:
-    """Whether fields of these types, and tags, can be read as CSV: one known type each, and plain names."""
-    names = (*types, *tags)
-    return all(len(t) == 1 and t[0] in TYPES for t in types.values()) and not any(
-        c in n for n in names for c in ',"\r\n'
+    """Whether fields of these types, and tags, can be read as CSV: one known type each, and plain names.
+
+    A name that a query cannot quote is none: only its column's name tells whether it is the one that was meant.
+    """
+    return all(len(t) == 1 and t[0] in TYPES for t in types.values()) and all(
+        influxql.is_quotable(name) and not any(c in name for c in ',"\n') for name in (*types, *tags)
     )
 
 
@@ -48,6 +54,8 @@ def take_apart(body: bytes) -> Answer:
     The server does not run the later statements when the first one failed, so their presence proves it whole. A
     text in the rows could look like them; it would stand in quotes, which are then left open.
     """
+    if _REPLACED in body:
+        raise Doubtful("a text may have held other bytes")
     types_at = body.rfind(_TYPES)
     if types_at < 0:
         raise Doubtful("the answer ended before it was complete")

@@ -54,6 +54,14 @@ def test_a_tag_that_looks_like_the_proof_does_not_prove_anything() -> None:
         csv_answers.take_apart(rows)
 
 
+@pytest.mark.parametrize("tag", ['"\ufffd,"', '" \ufffd"', "\ufffd"])
+def test_a_text_whose_bytes_may_have_been_replaced_is_in_doubt(tag: str) -> None:
+    """Older servers quote a text with bytes that are not UTF-8 without them, which is UTF-8 then."""
+    rows = f"name,tags,time,f,host\nm,,1,1,{tag}\n".encode()
+    with pytest.raises(Doubtful):
+        csv_answers.take_apart(rows + b"\n" + KEYS + TYPES)
+
+
 def test_a_field_of_two_types_has_both() -> None:
     """Shards may differ; the reader compares with what it expected."""
     assert csv_answers.take_apart(TYPES + b"m,,i,float\n").types["i"] == ("integer", "float")
@@ -70,6 +78,8 @@ def test_a_field_of_two_types_has_both() -> None:
         ({'"': ("float",)}, [], False),
         ({"a\nb": ("float",)}, [], False),
         ({"f": ("float",)}, ["a\rb"], False),
+        ({"f": ("float",)}, ["a\0b"], False),
+        ({"f": ("float",)}, ["a\udcffb"], False),
     ],
 )
 def test_only_known_numbers_and_plain_names_are_read_as_csv(
