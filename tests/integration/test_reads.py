@@ -66,7 +66,7 @@ def test_a_killed_query_is_retried_and_loses_nothing(pair: Pair) -> None:
     """Queries killed while their answers are on the way are asked again."""
     load(pair.source, pair.database)
     with killer(pair.source, kills=3) as killed:
-        result = pair.backup({"options": {"retries": 5}})
+        result = pair.backup({"options": {"retries": 5, "days_of_pagination": 0.05}})  # many queries to kill
     assert killed
     assert result.failures == ()
     pair.assert_equal(points=3 * ROWS)
