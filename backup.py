@@ -24,11 +24,10 @@ from compare import Comparer
 from config import Config
 from convoy import MOST, Convoy, Progress, may_join
 from frames import Frame
-from influx_client import InfluxClient
+from influx_client import InfluxClient, Page
 from influxql import Location
 from late import Lateness, LookBack
 from line_protocol import Body, Encoded
-from pages import Page
 from plan import Copy, allowed_types, fits, kept
 from planner import Planner
 from quarantine import Quarantine

@@ -17,10 +17,9 @@ import narrowing
 import timeline
 from answers import InfluxError, WriteRefused
 from frames import Frame
-from influx_client import InfluxClient
+from influx_client import Ask, InfluxClient
 from influxql import Location
 from line_protocol import Body
-from pages import Ask
 from plan import Copy, fits
 from quarantine import Quarantine
 from reading import read_ahead

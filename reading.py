@@ -8,8 +8,7 @@ from typing import TypeVar
 import timeline
 from answers import InfluxError, QueryRefused, QueryTooLarge
 from config import Job
-from influx_client import InfluxClient
-from pages import FIRST_ROWS, Page, page_rows
+from influx_client import FIRST_ROWS, InfluxClient, Page, page_rows
 from plan import Copy, split_for_downsampling
 from stopping import StopRequest
 from timeline import END_OF_TIME, Pace, Segment, Span

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-import pages
+import influx_client
 from config import Config
 from influxql import Location
 from stopping import StopRequest
@@ -99,7 +99,7 @@ def test_what_is_written_to_the_source_arrives_unchanged(case: str, pair: Pair) 
 
 def test_more_series_at_one_time_than_a_page_holds(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Points that share a time are never lost between two pages, whatever their number."""
-    monkeypatch.setattr(pages, "PAGE_CELLS", 1000)
+    monkeypatch.setattr(influx_client, "PAGE_CELLS", 1000)
     lines = [f"m,host=h{h} v={h}i,w={t} {t}" for t in (1, 2, 3, MONDAY) for h in range(1200)]
     pair.write("\n".join(lines))
     result = pair.backup()
@@ -113,8 +113,8 @@ def test_pages_of_any_size_lose_nothing_at_their_edges(
     cells: int, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every point is copied exactly once, however the pages fall on times that many series share."""
-    monkeypatch.setattr(pages, "PAGE_CELLS", cells)
-    monkeypatch.setattr(pages, "CHUNK_CELLS", cells // 2)
+    monkeypatch.setattr(influx_client, "PAGE_CELLS", cells)
+    monkeypatch.setattr(influx_client, "CHUNK_CELLS", cells // 2)
     lines = [f"m,host=h{h} v={h}i {MONDAY - 50 + t * (t % 7)}" for t in range(60) for h in range(1 + t % 5)]
     pair.write("\n".join(lines))
     distinct = len({line.split(" ")[0] + line.split(" ")[2] for line in lines})
@@ -223,7 +223,7 @@ def test_a_tag_key_that_appears_while_reading_is_read_too(pair: Pair) -> None:
 
 def test_one_time_that_is_larger_than_a_page_may_be(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Points that share a time cannot be read apart, so the limit of a page's bytes gives way."""
-    monkeypatch.setattr(pages, "PAGE_BYTES", 20_000)
+    monkeypatch.setattr(influx_client, "PAGE_BYTES", 20_000)
     pair.write("\n".join(f'm,h=h{i} s="{"x" * 1000}" {t}' for t in (MONDAY, MONDAY + 1) for i in range(80)))
     assert pair.backup().failures == ()
     pair.assert_equal(points=160)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+import influx_client
 import keepable
 import line_protocol
-import pages
 from tests.integration.harness import DAY, Pair
 from tests.support.servers import InfluxServer
 
@@ -82,7 +82,7 @@ def test_random_points_arrive_unchanged(
     """Whatever InfluxDB can keep is copied exactly, with pages of any size and from several policies."""
     database = f"trip_{cells}_{next(_numbers)}"
     pair = Pair(source, destination, database, tmp_path_factory.mktemp("trip"))
-    original, pages.PAGE_CELLS = pages.PAGE_CELLS, cells
+    original, influx_client.PAGE_CELLS = influx_client.PAGE_CELLS, cells
     try:
         source.create_database(database)
         source.query(
@@ -96,6 +96,6 @@ def test_random_points_arrive_unchanged(
         if result.written.points:
             pair.assert_equal()
     finally:
-        pages.PAGE_CELLS = original
+        influx_client.PAGE_CELLS = original
         for server in (source, destination):
             server.drop_database(database)
