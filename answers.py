@@ -5,6 +5,7 @@ InfluxError
 +- Overloaded         5xx, 429, too many queries, query killed, server stopping     retried
 +- IncompleteAnswer   the answer ended early, or is not InfluxDB's, or says that    retried
                       the request was damaged on its way
++- NotKept            acknowledged points are not there                             retried
 +- QueryTooLarge      a limit of the server, or of our memory: ask for less
 +- RequestTooLarge    the destination's cache cannot take so many points at once: write fewer
 +- AccessDenied       401, 403, a certificate that cannot be trusted
@@ -63,6 +64,12 @@ class Overloaded(InfluxError):
 
 class IncompleteAnswer(InfluxError):
     """The answer cannot be proved complete, or to be InfluxDB's, so nothing of it counts."""
+
+    retryable = True
+
+
+class NotKept(InfluxError):
+    """The server acknowledged points and does not have them."""
 
     retryable = True
 

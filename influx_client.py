@@ -21,6 +21,7 @@ import timeline
 from answers import (
     IncompleteAnswer,
     InfluxError,
+    NotKept,
     Overloaded,
     QueryRefused,
     QueryTooLarge,
@@ -619,16 +620,35 @@ class InfluxClient:
     def _write(self, database: str, policy: str, body: Body) -> Written:
         def write() -> int:
             try:
-                return self._server.write(body.text, database, policy)
+                expired = self._server.write(body.text, database, policy)
             except Overloaded as error:
                 if "cache-max-memory-size" in error.cause and body.points > FEW_POINTS:
                     raise RequestTooLarge(error.cause) from error
                 raise
+            if not expired and body.last:
+                self._check_arrival(body.last(), database, policy)
+            return expired
 
         expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
         # which values the expired points had is not told; all points of a body are alike enough
         share = (body.points - expired) / body.points if expired else 1
         return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)
+
+    def _check_arrival(self, point: Point, database: str, policy: str) -> None:
+        """Raise NotKept unless a point that the server has just acknowledged is there.
+
+        A write into a shard whose cache InfluxDB is just freeing (it looks for idle shards every ten seconds) goes
+        into the log only: nobody can read it before a restart, nor at all once its log file is deleted. It
+        concerns all points of a request in the shard or none of them, so one is enough to look for.
+        """
+        location = Location(database, policy, point.measurement)
+        name = min(point.fields, key=lambda name: not influxql.is_quotable(name))
+        type_ = line_protocol.type_of(point.fields[name])
+        query = influxql.select_point(location, point.tags, name, type_, point.time)
+        if not any(series.rows for number, series in self._server.stream(query) if number == 0):
+            raise NotKept(
+                "the server has acknowledged points that it does not have; does a relay or a queue stand between?"
+            )
 
 
 def page_rows(columns: int) -> int:

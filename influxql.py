@@ -5,7 +5,7 @@ is ever changed on its way. Times are `int` nanoseconds and ranges are half-open
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -51,6 +51,11 @@ def printable(name: str) -> str:
 def quote(name: str) -> str:
     r"""A quoted identifier: `di"sk` becomes `"di\"sk"`."""
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _literal(value: str) -> str:
+    r"""A string literal: `it's` becomes `'it\'s'`."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
 
 
 def is_quotable(name: str) -> bool:
@@ -129,6 +134,16 @@ def select_edge(
     """
     grouped = " GROUP BY *" if by_series else ""
     return f"SELECT {edge}({_typed(field, type_)}) FROM {_from(location)} WHERE {_where(start, end)}{grouped}"
+
+
+def select_point(location: Location, tags: Mapping[str, str], field: str, type_: str, time: int) -> str:
+    """The number of values that a field has at one time, in the series with (at least) these tags.
+
+    Tags that quotes cannot hold are left out, so other series may be counted with it.
+    """
+    known = {key: value for key, value in tags.items() if is_quotable(key) and is_quotable(value)}
+    series = "".join(f" AND {quote(key)}::tag = {_literal(value)}" for key, value in sorted(known.items()))
+    return f"SELECT count({_typed(field, type_)}) FROM {_from(location)} WHERE {_where(time, time + 1)}{series}"
 
 
 def select_type(location: Location, field: str, start: int, end: int) -> str:

@@ -11,8 +11,9 @@ The rules were proved on real servers with random names and values. Two encoders
 the plain one, and `encode_frame`, which does the same to whole columns at once; a test compares them.
 """
 
+import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -51,6 +52,8 @@ class Body:
     values: int
     measurement: str = field(default="", compare=False)
     frame: Frame | None = field(default=None, compare=False, repr=False)
+    last: Callable[[], Point] | None = field(default=None, compare=False, repr=False)
+    """Gives the point of its last line; it is not made before that is asked for."""
 
     @property
     def fields(self) -> frozenset[str]:
@@ -95,20 +98,26 @@ def encode_points(points: Iterable[Point]) -> Iterator[Body]:
     """
     lines: list[bytes] = []
     values = length = 0
+    last: Callable[[], Point] | None = None
     for point in points:
         _check_point(point)
         line = encode_point(point)
         risky = any(map(_RISKY.search, (point.measurement, *point.tags, *point.tags.values(), *point.fields)))
         if lines and (risky or length + len(line) > BODY_BYTES):
-            yield Body(b"\n".join(lines), len(lines), values)
+            yield Body(b"\n".join(lines), len(lines), values, last=last)
             lines, values, length = [], 0, 0
+        last = functools.partial(_itself, point)
         if risky:
-            yield Body(line, 1, len(point.fields))
+            yield Body(line, 1, len(point.fields), last=last)
             continue
         lines.append(line)
         values, length = values + len(point.fields), length + len(line) + 1  # the newline
     if lines:
-        yield Body(b"\n".join(lines), len(lines), values)
+        yield Body(b"\n".join(lines), len(lines), values, last=last)
+
+
+def _itself(point: Point) -> Point:
+    return point
 
 
 def _check_point(point: Point) -> None:
@@ -118,6 +127,15 @@ def _check_point(point: Point) -> None:
     for name, problem in problems:
         if problem:
             raise ValueError(f"{name!r} {problem}")
+
+
+def type_of(value: Value) -> str:
+    """The type of the field, as InfluxQL calls it."""
+    if isinstance(value, bytes):
+        return "string"
+    if isinstance(value, bool):
+        return "boolean"
+    return "integer" if isinstance(value, int) else "float"
 
 
 def encode_value(value: Value) -> bytes:
@@ -182,7 +200,7 @@ def encode_plain(frame: Frame, measurement: str, cuts: Sequence[int]) -> list[Bo
     edges = [0, *cuts, len(frame)]
     ends = [0, *np.cumsum(_lengths(lines) + 1)[[edge - 1 for edge in edges[1:]]].tolist()]
     return [
-        Body(text[begin : end - 1], last - first, 0)
+        Body(text[begin : end - 1], last - first, 0, last=functools.partial(_row, frame, measurement, last - 1))
         for (first, last), (begin, end) in zip(pairwise(edges), pairwise(ends), strict=True)
     ]
 
@@ -200,7 +218,8 @@ def packed(bodies: Sequence[Body]) -> Iterator[Body]:
 
 def _together(bodies: Sequence[Body]) -> Body:
     text = b"\n".join(body.text for body in bodies)
-    return Body(text, sum(body.points for body in bodies), sum(body.values for body in bodies))
+    points, values = sum(body.points for body in bodies), sum(body.values for body in bodies)
+    return Body(text, points, values, last=bodies[-1].last)
 
 
 def _tidy(frame: Frame) -> Frame:
@@ -277,7 +296,8 @@ def _bodies(frame: Frame, measurement: str, pieces: Iterable[tuple[int, int]]) -
     for start, end in pieces:
         for first, last in _cut(ends, start, end):
             part = frame.slice(first, last)
-            yield Body(_joined(lines, first, last), last - first, part.values, measurement, part)
+            newest = functools.partial(_row, part, measurement, len(part) - 1)
+            yield Body(_joined(lines, first, last), last - first, part.values, measurement, part, newest)
 
 
 def _cut(ends: npt.NDArray[np.int64], start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -440,6 +460,11 @@ def frame_points(frame: Frame, measurement: str) -> list[Point]:
             )
         )
     return points
+
+
+def _row(frame: Frame, measurement: str, index: int) -> Point:
+    (point,) = frame_points(frame.slice(index, index + 1), measurement)
+    return point
 
 
 def _as_text(value: str | bytes) -> str:

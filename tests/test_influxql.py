@@ -239,6 +239,15 @@ def test_an_edge_is_asked_for_one_field_of_one_type(edge: str, field: str, type_
     assert influxql.select_edge(edge, CPU, field, type_, 1, 2) == f"SELECT {column} {OF_CPU}"
 
 
+def test_one_point_is_asked_for_by_its_tags() -> None:
+    """Values are string literals; what no quotes can hold is left out."""
+    tags = {"host": "it's \\ here", "line": "a\nb", "bad": "x\udcff", "cr\r": "v"}
+    assert influxql.select_point(CPU, tags, "f", "float", 7) == (
+        'SELECT count("f"::float) FROM "telegraf"."autogen"."cpu" WHERE time >= 7 AND time < 8 '
+        r"""AND "host"::tag = 'it\'s \\ here' AND "line"::tag = 'a\nb'"""
+    )
+
+
 def test_one_value_is_enough_to_see_a_type() -> None:
     """The type probe has a limit and no cast."""
     assert influxql.select_type(CPU, "f", 1, 2) == (

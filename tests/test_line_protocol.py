@@ -6,6 +6,7 @@ after it), `parse_line` takes a line apart as it does (a backslash before a sepa
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -767,6 +768,22 @@ def test_single_points_become_bodies_in_their_order(table: Table, limit: int) ->
         bodies = list(lp.encode_points(kept))
     assert read_back(bodies) == [expected(point) for point in kept]
     assert all(len(body.text) <= limit or body.points == 1 for body in bodies)
+
+
+@given(tables(), st.sampled_from([40, 200, 4_000_000]))
+@REPRODUCIBLE
+def test_a_body_gives_the_point_of_its_last_line(table: Table, limit: int) -> None:
+    """However it was made: from a frame, from a part of one, from several, from single points."""
+    frame = table.frame()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lp, "BODY_BYTES", limit)
+        whole = list(lp.encode_frame(frame, table.measurement).bodies)
+        plain = lp.encode_plain(frame, table.measurement, range(1, len(frame))) or []
+        single = list(lp.encode_points(point for point in table.points() if can_be_kept(point)))
+        bodies = [*whole, *itertools.chain(*map(lp.halves, whole)), *(lp.packed(plain) if plain else ()), *single]
+    for body in bodies:
+        assert body.last is not None
+        assert lp.encode_point(body.last()) == (split_lines(body.text)[-1] if body.points > 1 else body.text)
 
 
 # ---------------------------------------------------------------- single points, sums

@@ -497,6 +497,16 @@ def respond(
     return act
 
 
+def forget() -> Action:
+    """A write is acknowledged and never done, as InfluxDB does with one into a shard whose cache it is freeing."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.read()
+        exchange.send(Answer(204, "No Content", (("X-Influxdb-Version", "1.6.7"),), [], chunked=False).wire())
+
+    return act
+
+
 def documents(body: bytes) -> list[bytes]:
     """The documents of an answer in msgpack, as they are."""
     unpacker = msgpack.Unpacker(raw=True, strict_map_key=False)
