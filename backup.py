@@ -19,7 +19,7 @@ import late
 import line_protocol
 import quarantine
 import timeline
-from answers import InfluxError
+from answers import InfluxError, NotKept
 from compare import Comparer
 from config import Config
 from convoy import MOST, Convoy, Progress, may_join
@@ -27,7 +27,7 @@ from frames import Frame
 from influx_client import InfluxClient, Page
 from influxql import Location
 from late import Lateness, LookBack
-from line_protocol import Body, Encoded
+from line_protocol import Body, Encoded, Point
 from plan import Copy, allowed_types, fits, kept
 from planner import Planner
 from quarantine import Quarantine
@@ -247,8 +247,28 @@ class BackupManager:
     def transfer_data(self, copy: Copy, segment: Segment) -> Iterator[Written]:
         """Read page by page and write each before the next one is written, yielding what was acknowledged.
 
-        While one request is written, the next one is encoded and the page after it is read. Refused lines are put
-        aside; `_losses` makes the measurement fail at its end.
+        Refused lines are put aside; `_losses` makes the measurement fail at its end. When all is written, a point
+        of each request is looked for once more: InfluxDB can lose a request even after it was seen.
+        """
+        sent: list[tuple[Span, Point]] = []
+        yield from self._transfer(copy, segment, sent)
+        for span in self._lost(copy, sent):
+            logger.warning("%s: the destination lost %s again; copying it once more", copy.source, describe(span))
+            again: list[tuple[Span, Point]] = []
+            yield from self._transfer(copy, Segment(segment.fields, span), again)
+            if self._lost(copy, again):
+                raise NotKept(f"{describe(span)}: the destination loses what it acknowledges; look at its log")
+
+    def _lost(self, copy: Copy, sent: Sequence[tuple[Span, Point]]) -> list[Span]:
+        """The ranges of the pages of which a request is not there."""
+        place = copy.destination
+        lost = self._destination.are_lost([point for _, point in sent], place.database, place.policy)
+        return sorted({span for (span, _), is_lost in zip(sent, lost, strict=True) if is_lost})
+
+    def _transfer(self, copy: Copy, segment: Segment, sent: list[tuple[Span, Point]]) -> Iterator[Written]:
+        """The same without the second look; `sent` gets the last point of each request, and its page's range.
+
+        While one request is written, the next one is encoded and the page after it is read.
         """
         quarantine = self._quarantine(copy.destination)
         with (  # closed at once after an error, too: nothing is read or encoded on
@@ -260,10 +280,15 @@ class BackupManager:
                     yield item
                     continue
                 self._stopping.check()
+                acknowledged = 0
                 try:
-                    yield from self._destination.write_body(item, copy.destination, quarantine)
+                    for written in self._destination.write_body(item, copy.destination, quarantine):
+                        acknowledged += written.points
+                        yield written
                 except InfluxError as error:
                     raise error.during(describe(span)) from error
+                if acknowledged == item.points and item.last:
+                    sent.append((span, item.last()))
 
     def _requests(self, copy: Copy, pages: Iterable[Page]) -> Iterator[tuple[Span, Body | Written]]:
         """What to write of each page, and what must not be written, with the page's range."""

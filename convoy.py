@@ -19,7 +19,7 @@ from answers import InfluxError, WriteRefused
 from frames import Frame
 from influx_client import Ask, InfluxClient
 from influxql import Location
-from line_protocol import Body
+from line_protocol import Body, Point
 from plan import Copy, fits
 from quarantine import Quarantine
 from reading import read_ahead
@@ -121,6 +121,7 @@ class Convoy:
         self._now = now
         self._stopping = stopping
         self._quarantine = quarantine
+        self._sent: list[tuple[Span, Point]] = []
 
     def travel(self) -> dict[Location, Progress]:
         """How far each of them has come. Errors end it: the ordinary way meets them again."""
@@ -129,9 +130,9 @@ class Convoy:
         try:
             with closing(read_ahead(self._loads())) as windows:
                 for window, loads in windows:
-                    self._write(loads)
+                    self._write(window, loads)
                     acknowledged = window.end
-            acknowledged = END_OF_TIME
+            acknowledged = self._lost_since()
         except Stopped:
             logger.debug("%d measurements together: stopped", len(self._lanes))
         except InfluxError as error:
@@ -143,6 +144,17 @@ class Convoy:
         for lane in self._lanes:
             logger.debug("%s: %s points together with others", lane.copy.source, f"{lane.written.points:,}")
         return {lane.copy.source: Progress(lane.written, min(acknowledged, lane.left_at)) for lane in self._lanes}
+
+    def _lost_since(self) -> int:
+        """The beginning of the first window of which a request is not at the destination after all."""
+        points = [point for _, point in self._sent]
+        lost = self._destination.are_lost(points, self._target.database, self._target.destination.name)
+        starts = [window.start for (window, _), is_lost in zip(self._sent, lost, strict=True) if is_lost]
+        if starts:
+            logger.warning(
+                "the destination lost some of %d measurements again; copying it once more", len(self._lanes)
+            )
+        return min(starts, default=END_OF_TIME)
 
     def _loads(self) -> Iterator[tuple[Span, list[_Load]]]:
         """What there is of all of them, encoded, window after window, oldest first."""
@@ -184,7 +196,7 @@ class Convoy:
             return None
         return _Load(lane, tuple(zip(numbers[[0, *cuts]].tolist(), bodies, strict=True)), frame, cuts)
 
-    def _write(self, loads: Sequence[_Load]) -> None:
+    def _write(self, window: Span, loads: Sequence[_Load]) -> None:
         """Write what there is, one shard group of the destination after the other."""
         groups: dict[int, list[Body]] = {}
         for load in loads:
@@ -198,6 +210,8 @@ class Convoy:
                     for written in self._destination.write_body(body, place):
                         if written.expired:
                             raise InfluxError("some points are older than the retention policy keeps")
+                    if body.last:
+                        self._sent.append((window, body.last()))
             except WriteRefused as refusal:
                 self._write_apart(loads, number, refusal)
                 raise

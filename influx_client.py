@@ -634,21 +634,34 @@ class InfluxClient:
         share = (body.points - expired) / body.points if expired else 1
         return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)
 
-    def _check_arrival(self, point: Point, database: str, policy: str) -> None:
-        """Raise NotKept unless a point that the server has just acknowledged is there.
+    def are_lost(self, points: Sequence[Point], database: str, policy: str) -> list[bool]:
+        """Whether each of these points is not there, though the server has acknowledged it.
 
         A write into a shard whose cache InfluxDB is just freeing (it looks for idle shards every ten seconds) goes
         into the log only: nobody can read it before a restart, nor at all once its log file is deleted. It
         concerns all points of a request in the shard or none of them, so one is enough to look for.
         """
-        location = Location(database, policy, point.measurement)
-        name = min(point.fields, key=lambda name: not influxql.is_quotable(name))
-        type_ = line_protocol.type_of(point.fields[name])
-        query = influxql.select_point(location, point.tags, name, type_, point.time)
-        if not any(series.rows for number, series in self._server.stream(query) if number == 0):
+        found: list[bool] = []
+        for begin in range(0, len(points), STATEMENTS):
+            statements = [_one_point(point, database, policy) for point in points[begin : begin + STATEMENTS]]
+            answers = self.query_data("; ".join(statements), statements=len(statements))
+            found += [not any(series.rows for series in answer) for answer in answers]
+        return found
+
+    def _check_arrival(self, point: Point, database: str, policy: str) -> None:
+        """Raise NotKept when a point is lost that the server has just acknowledged."""
+        answer = self._server.stream(_one_point(point, database, policy))
+        if not any(series.rows for number, series in answer if number == 0):
             raise NotKept(
                 "the server has acknowledged points that it does not have; does a relay or a queue stand between?"
             )
+
+
+def _one_point(point: Point, database: str, policy: str) -> str:
+    """A query whose answer is empty where the point is not."""
+    name = min(point.fields, key=lambda name: not influxql.is_quotable(name))
+    location, type_ = Location(database, policy, point.measurement), line_protocol.type_of(point.fields[name])
+    return influxql.select_point(location, point.tags, name, type_, point.time)
 
 
 def page_rows(columns: int) -> int:
