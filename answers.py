@@ -7,6 +7,7 @@ InfluxError
                       the request was damaged on its way
 +- NotKept            acknowledged points are not there                             retried
 +- QueryTooLarge      a limit of the server, or of our memory: ask for less
++- TypesChanged       a field has a type that was not known when the query was made
 +- RequestTooLarge    the destination's cache cannot take so many points at once: write fewer
 +- AccessDenied       401, 403, a certificate that cannot be trusted
 +- NotFound           no such database or retention policy
@@ -21,6 +22,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Self
 
 import msgpack
@@ -76,6 +78,14 @@ class NotKept(InfluxError):
 
 class QueryTooLarge(InfluxError):
     """The same question about a shorter range may be answered."""
+
+
+class TypesChanged(InfluxError):
+    """Fields have types by now (`types`: all of them) that the query was not made for: do not trust its answer."""
+
+    def __init__(self, message: str, types: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> None:
+        super().__init__(message)
+        self.types = types
 
 
 class RequestTooLarge(InfluxError):
@@ -160,6 +170,13 @@ def series_of(series: Mapping[bytes, Any]) -> Series:
         tuple(map(as_text, series[b"columns"])),
         series.get(b"values", ()),
     )
+
+
+def add_types(types: dict[str, tuple[str, ...]], series: Series) -> None:
+    """Add what SHOW FIELD KEYS says of a measurement: field -> all its types."""
+    for key, type_ in series.rows:
+        name = as_text(key)
+        types[name] = (*types.get(name, ()), as_text(type_))
 
 
 def as_text(value: bytes | str | Any) -> str:  # noqa: ANN401 -- whatever the wire holds

@@ -24,10 +24,11 @@ from compare import Comparer
 from config import Config
 from convoy import MOST, Convoy, Progress, may_join
 from frames import Frame
-from influx_client import InfluxClient, Page
+from influx_client import InfluxClient
 from influxql import Location
 from late import Lateness, LookBack
 from line_protocol import Body, Encoded, Point
+from pages import Page
 from plan import Copy, allowed_types, fits, kept
 from planner import Planner
 from quarantine import Quarantine
@@ -308,8 +309,9 @@ class BackupManager:
         Fields that the destination holds with another type come last and alone: the server refuses all their
         values, and must not refuse others with them.
         """
-        if copy.is_mixed and copy.rules.types:
-            frame = frame.only_types(allowed_types(copy.rules))
+        allowed = allowed_types(copy.rules)
+        if not allowed.issuperset(frame.types.values()):
+            frame = frame.only_types(allowed)
         measurement, duration = copy.destination.measurement, copy.target.destination.shard_duration
         cuts = timeline.shard_cuts(frame.times, duration, copy.target.written_groups or ())
         if fits(copy, frame.types):

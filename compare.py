@@ -16,9 +16,10 @@ import timeline
 from answers import QueryTooLarge
 from counting import Count, Counts, Key
 from frames import Frame
-from influx_client import FIRST_ROWS, InfluxClient, page_rows
+from influx_client import InfluxClient
 from influxql import Location, Tags
 from line_protocol import Value
+from pages import FIRST_ROWS, page_rows
 from plan import Copy, allowed_types
 from timeline import END_OF_TIME, Pace, Span
 from values import DAY, HOUR, MIN_TIME, MINUTE, SECOND

@@ -7,7 +7,7 @@ what to do about each error.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -17,9 +17,10 @@ import narrowing
 import timeline
 from answers import InfluxError, WriteRefused
 from frames import Frame
-from influx_client import Ask, InfluxClient
+from influx_client import InfluxClient
 from influxql import Location
 from line_protocol import Body, Point
+from pages import Ask
 from plan import Copy, fits
 from quarantine import Quarantine
 from reading import read_ahead
@@ -66,6 +67,10 @@ class _Lane:
             if span.length > 0:
                 types = {name: self.copy.types[name] for name in segment.fields}
                 yield Ask(self.copy.source, types, self.copy.tags, span)
+
+    def has_changed(self, types: Mapping[str, Sequence[str]]) -> bool:
+        """Whether a field has a type among these that it did not have when it was planned."""
+        return any(set(types.get(name, ())) - set(known) for name, known in self.copy.types.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,8 @@ class Convoy:
         self._now = now
         self._stopping = stopping
         self._quarantine = quarantine
+        self._went_across = False
+        """Whether a window went across shard groups of the source."""
         self._sent: list[tuple[Span, Point]] = []
 
     def travel(self) -> dict[Location, Progress]:
@@ -137,6 +144,7 @@ class Convoy:
             logger.debug("%d measurements together: stopped", len(self._lanes))
         except InfluxError as error:
             logger.info("%d measurements go on one by one: %s", len(self._lanes), error)
+        self._leave_changed()
         points = sum(lane.written.points for lane in self._lanes)
         if points:
             seconds = time.monotonic() - begun
@@ -156,6 +164,24 @@ class Convoy:
             )
         return min(starts, default=END_OF_TIME)
 
+    def _leave_changed(self) -> None:
+        """Measurements of which a field has got another type meanwhile go alone, from their beginning.
+
+        An answer is exact only inside one shard group, or while each field has one type in all of them. If nobody
+        can tell, all of them go.
+        """
+        if not self._went_across:
+            return
+        place = self._lanes[0].copy.source
+        try:
+            found = self._source.get_field_keys(place.database, place.policy)
+        except InfluxError as error:
+            logger.info("%d measurements go on one by one: %s", len(self._lanes), error)
+            found = None
+        for lane in self._lanes:
+            if found is None or lane.has_changed(found.get(lane.copy.source.measurement, {})):
+                lane.left_at = lane.segments[0].span.start
+
     def _loads(self) -> Iterator[tuple[Span, list[_Load]]]:
         """What there is of all of them, encoded, window after window, oldest first."""
         start = min(lane.segments[0].span.start for lane in self._lanes)
@@ -167,6 +193,7 @@ class Convoy:
             while position < range_.end:
                 self._stopping.check()
                 window = Span(position, min(range_.end, position + length))
+                self._went_across |= not timeline.is_inside_one(window, self._target.groups or ())
                 asked = [(lane, ask) for lane in self._lanes for ask in lane.asks(window)]
                 found = self._source.read_together([ask for _, ask in asked], self._rows) if asked else []
                 crowded = [lane for (lane, _), frame in zip(asked, found, strict=True) if frame is None]

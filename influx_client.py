@@ -1,29 +1,24 @@
 """InfluxClient: one InfluxDB 1.x server. Reads that are provably complete, writes that are acknowledged.
 
 Every public method raises an `InfluxError` (answers.py draws the tree) and never returns a value for a failure;
-transport.py makes the requests, and tries again.
+pages.py reads points; transport.py makes the requests, and tries again.
 """
 
 import functools
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import answers
 import counting
-import csv_answers
 import frames
 import influxql
 import line_protocol
 import narrowing
 import timeline
 from answers import (
-    IncompleteAnswer,
     InfluxError,
     NotKept,
     Overloaded,
-    QueryRefused,
     QueryTooLarge,
     RequestTooLarge,
     Series,
@@ -34,94 +29,22 @@ from counting import STATEMENTS, Count, Counts
 from frames import Frame
 from influxql import Location, Policy, Tags
 from line_protocol import Body, Point
+from pages import PageReader
 from quarantine import Quarantine
 from report import Written
 from stopping import StopRequest
-from timeline import END_OF_TIME, FEWEST_ROWS, Span
-from transport import DOCUMENT_ROWS, Meter, Transport
+from timeline import END_OF_TIME, Span
+from transport import Transport
 from values import MIN_TIME, SECOND
 
 if TYPE_CHECKING:
     import pandas as pd
 
-logger = logging.getLogger(__name__)
-
-CHUNK_CELLS = 200_000
-"""How many values one document of an answer, and so one frame, holds at most."""
-
-FIRST_ROWS = 20_000
-"""How many rows the first page of a range holds; later ones hold more where that pays."""
-
-DOCUMENTS = 10
-"""How many documents the answer for one page has at least, to see when it begins."""
-
-PAGE_CELLS = 2_500_000
-"""How many rows times columns one page of rows holds at most; it is in memory as a whole."""
-
 FEW_POINTS = 1000
 """A request of so many points is not made smaller for a destination whose cache is full: it waits."""
 
-BLOCK_CELLS = 450_000
-"""How many rows times columns are encoded at once."""
 
-PAGE_BYTES = 24 * 1024 * 1024
-"""The most bytes of one page off the wire; very long strings make the tool ask for fewer rows."""
-
-SLOW_START = 0.1
-"""From which share of its time on a page that had to wait for its first row should have been longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Every point of a location in `span`, oldest first, in frames of bounded size.
-
-    `tags` are the tag keys that the points were read with.
-    """
-
-    frames: tuple[Frame, ...]
-    span: Span
-    tags: tuple[str, ...] = ()
-    meter: Meter = field(default_factory=Meter)
-    """What it took to read it."""
-    limit: int = 0
-    """How many rows were asked for, after all: more than wanted where so many points share a time."""
-
-    @property
-    def rows(self) -> int:
-        """How many points."""
-        return sum(map(len, self.frames))
-
-    @property
-    def blocks(self) -> Iterator[Frame]:
-        """The same points in frames of about BLOCK_CELLS, so that encoding them takes little memory."""
-        for frame in self.frames:
-            rows = max(1, BLOCK_CELLS // (1 + len(frame.fields) + len(frame.tags)))
-            yield from frame.split(range(rows, len(frame), rows))
-
-    @property
-    def slow_start(self) -> bool:
-        """Whether the server took long to begin, measured by how long all of it took."""
-        return self.meter.waited > SLOW_START * self.meter.seconds
-
-    @property
-    def fitting(self) -> int:
-        """How many rows like these fit into a page, with room for some that are longer."""
-        if not self.rows or not self.meter.size:
-            return END_OF_TIME
-        return PAGE_BYTES * 3 * self.rows // (4 * self.meter.size)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Which points are wanted: some fields, with the types that each has, of a measurement in a range."""
-
-    location: Location
-    types: Mapping[str, Sequence[str]]
-    tags: Sequence[str]
-    span: Span
-
-
-class InfluxClient:
+class InfluxClient(PageReader):
     """A connection to one server, safe to use from several threads.
 
     `role` names the server in messages ("source", "destination"). `stopping` interrupts waits between
@@ -140,7 +63,7 @@ class InfluxClient:
         stopping: StopRequest | None = None,
     ) -> None:
         self._stopping = stopping or StopRequest()
-        self._server = Transport(
+        transport = Transport(
             server,
             role,
             timeout=timeout,
@@ -149,8 +72,8 @@ class InfluxClient:
             threads=threads,
             stopping=self._stopping,
         )
-        self._not_as_csv: set[Location] = set()
-        self.name = self._server.name
+        super().__init__(transport)
+        self.name = transport.name
         self.version = self.ping()
 
     def close(self) -> None:
@@ -199,9 +122,7 @@ class InfluxClient:
         (answer,) = self.query_data("SHOW FIELD KEYS", database, policy)
         found: dict[str, dict[str, tuple[str, ...]]] = {}
         for series in answer:
-            types = found.setdefault(series.name, {})
-            for key, type_ in series.rows:
-                types[answers.as_text(key)] = (*types.get(answers.as_text(key), ()), answers.as_text(type_))
+            answers.add_types(found.setdefault(series.name, {}), series)
         return found
 
     def get_tag_keys(self, database: str) -> dict[str, tuple[str, ...]]:
@@ -408,176 +329,6 @@ class InfluxClient:
             yield from page.frames
             position = page.span.end
 
-    def read_page(
-        self,
-        location: Location,
-        types: Mapping[str, Sequence[str]],
-        tags: Sequence[str],
-        span: Span,
-        rows: int | None = None,
-    ) -> Page:
-        """The oldest points of the range: about `rows` of them, but all that share a time, or none.
-
-        `types` are the wanted fields, with all types that each has in the range, as far as they are known.
-
-        The page's own span says how far it got: every point of that span is in it. Nothing of an answer is
-        handed out before the end of the answer has proved it complete, because a query that is interrupted
-        goes on for a while with some of its series missing.
-        """
-        limit = rows or page_rows(len(types) + len(tags))
-        keys, most_bytes = tuple(tags), PAGE_BYTES if limit > FEWEST_ROWS else None
-        while True:
-            parts, present, meter = self._read_rows(location, types, keys, span, limit, most_bytes)
-            if not present <= set(keys):
-                # a series with a new tag appeared: read without it, its points would merge with others
-                keys = tuple(sorted({*keys, *present}))
-                continue
-            if sum(map(len, parts)) < limit:
-                return Page(tuple(parts), span, keys, meter, limit)
-            last = int(parts[-1].times[-1])
-            if last > int(parts[0].times[0]):
-                # the points at the last time may go on beyond the limit: leave them to the next page
-                whole = [part for part in (p.before(last) for p in parts) if len(part)]
-                return Page(tuple(whole), Span(span.start, last), keys, meter, limit)
-            limit, most_bytes = 3 * limit, None  # points of one time cannot be read apart, however many
-
-    def _read_rows(
-        self,
-        location: Location,
-        types: Mapping[str, Sequence[str]],
-        tags: Sequence[str],
-        span: Span,
-        limit: int,
-        most_bytes: int | None,
-    ) -> tuple[list[Frame], frozenset[str], Meter]:
-        """The rows, and the tag keys that the measurement had after they were read."""
-        query = influxql.select_points(location, types, tags, span.start, span.end, limit)
-
-        def read() -> tuple[list[Frame], frozenset[str], Meter]:
-            if location not in self._not_as_csv and csv_answers.is_plain(types, tags):
-                self._not_as_csv.add(location)  # an attempt that fails is not repeated
-                try:
-                    answer = self._read_csv(query, location, types, tags, most_bytes)
-                except csv_answers.Doubtful as doubt:
-                    logger.debug("%s: reading it as msgpack: %s", location, doubt)
-                except QueryTooLarge:
-                    self._not_as_csv.discard(location)
-                    raise
-                else:
-                    self._not_as_csv.discard(location)
-                    return answer
-            return self._read_msgpack(query, location, types, tags, limit, most_bytes)
-
-        return self._server.attempts(f"read {location}", read)
-
-    def _read_csv(
-        self,
-        query: str,
-        location: Location,
-        types: Mapping[str, Sequence[str]],
-        tags: Sequence[str],
-        most_bytes: int | None,
-    ) -> tuple[list[Frame], frozenset[str], Meter]:
-        meter = Meter()
-        proved = f"{query}; {influxql.show_tag_keys(location)}; {influxql.show_field_keys(location)}"
-        answer = csv_answers.take_apart(  # nothing else holds the body, which is large
-            self._server.fetch_csv(
-                proved,
-                location.database,
-                location.policy,
-                most_bytes=most_bytes,
-                timed_out=QueryTooLarge,
-                meter=meter,
-            )
-        )
-        if any(answer.types.get(name) != tuple(expected) for name, expected in types.items()):
-            raise csv_answers.Doubtful("the types of its fields have changed")
-        frame = csv_answers.to_frame(answer.rows, {name: expected[0] for name, expected in types.items()}, tags)
-        return [frame] if len(frame) else [], answer.tags, meter
-
-    def _read_msgpack(
-        self,
-        query: str,
-        location: Location,
-        fields: Iterable[str],
-        tags: Sequence[str],
-        limit: int,
-        most_bytes: int | None,
-    ) -> tuple[list[Frame], frozenset[str], Meter]:
-        fields, parts, keys = tuple(fields), list[Frame](), set[str]()
-        chunk = min(DOCUMENT_ROWS, limit // DOCUMENTS, CHUNK_CELLS // (1 + len(fields) + len(tags)))
-        meter = Meter()
-        for statement, series in self._server.stream(
-            query,
-            proof=influxql.show_tag_keys(location),
-            chunk_rows=max(1, chunk),
-            most_bytes=most_bytes,
-            timed_out=QueryTooLarge,
-            meter=meter,
-        ):
-            if statement == 0:
-                parts.append(_frame(series, location, fields, tags))
-            else:
-                keys.update(answers.as_text(row[0]) for row in series.rows)
-        return frames.joined(parts), frozenset(keys), meter
-
-    def read_together(self, asked: Sequence[Ask], rows: int) -> list[Frame | None]:
-        """All points of each question, oldest first; None where they are as many as `rows`, or need other tags.
-
-        All measurements are of one database. Raises QueryTooLarge when all of it is too much.
-        """
-        statements = [
-            influxql.select_points(a.location, a.types, a.tags, a.span.start, a.span.end, rows) for a in asked
-        ]
-        proof = influxql.show_tag_keys(*(a.location for a in asked))
-
-        def read() -> list[Frame | None]:
-            parts: list[list[Frame]] = [[] for _ in asked]
-            tags = {a.location.measurement: set[str]() for a in asked}
-            for number, series in self._server.stream(
-                "; ".join(statements),
-                statements=len(asked),
-                proof=proof,
-                most_bytes=PAGE_BYTES,
-                timed_out=QueryTooLarge,
-            ):
-                if number < len(asked):
-                    a = asked[number]
-                    parts[number].append(_frame(series, a.location, tuple(a.types), a.tags))
-                else:
-                    tags[series.name].update(answers.as_text(row[0]) for row in series.rows)
-            return [
-                _whole(part, rows) if tags[a.location.measurement] <= set(a.tags) else None
-                for a, part in zip(asked, parts, strict=True)
-            ]
-
-        return self._server.attempts(f"read {len(asked)} measurements of {asked[0].location.database}", read)
-
-    def read_windows(
-        self, location: Location, averaged: Sequence[str], latest: Sequence[str], span: Span, window: int
-    ) -> Page:
-        """One point per window of `window` ns, series and field: the mean or the last value; oldest first."""
-        query = influxql.select_windows(location, averaged, latest, span.start, span.end, window)
-        fields = [*averaged, *latest]
-
-        def read() -> list[Series]:
-            answer = self._server.stream(query, most_bytes=PAGE_BYTES, timed_out=QueryTooLarge)
-            return [series for statement, series in answer if statement == 0]
-
-        answer = self._server.attempts(f"read {location}", read)
-        tags = sorted({tag for series in answer for tag in series.tags})
-        rows = [
-            [*row, *(series.tags.get(tag, "").encode("utf-8", "surrogateescape") or None for tag in tags)]
-            for series in answer
-            for row in series.rows
-        ]
-        rows.sort(key=lambda row: int(row[0]))
-        parts = [rows[i : i + DOCUMENT_ROWS] for i in range(0, len(rows), DOCUMENT_ROWS)]
-        try:
-            return Page(tuple(frames.joined([frames.to_frame(part, fields, tags) for part in parts])), span)
-        except frames.UnexpectedRows as error:
-            raise QueryRefused(f"{location}: {error}") from error
-
     def _names(self, query: str, database: str = "") -> tuple[str, ...]:
         (answer,) = self.query_data(query, database)
         return tuple(answers.as_text(row[0]) for series in answer for row in series.rows)
@@ -662,42 +413,3 @@ def _one_point(point: Point, database: str, policy: str) -> str:
     name = min(point.fields, key=lambda name: not influxql.is_quotable(name))
     location, type_ = Location(database, policy, point.measurement), line_protocol.type_of(point.fields[name])
     return influxql.select_point(location, point.tags, name, type_, point.time)
-
-
-def page_rows(columns: int) -> int:
-    """How many rows of so many columns a page holds."""
-    return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
-
-
-def _whole(parts: Sequence[Frame], limit: int) -> Frame | None:
-    """The rows as one frame, unless they may not be all, or have several types."""
-    if sum(map(len, parts)) >= limit:
-        return None
-    found = frames.joined(parts) or [frames.to_frame([], [], [])]
-    return found[0] if len(found) == 1 else None
-
-
-def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> Frame:
-    """The rows of a raw query as a frame.
-
-    A column that had to be named by a regex is missing where no shard of the range has it.
-    """
-    columns = iter(series.columns[1:])
-    column = next(columns, None)
-    present: dict[tuple[str, str], bool] = {}
-    for kind, name in [*(("field", f) for f in fields), *(("tag", t) for t in tags)]:
-        found = influxql.is_quotable(name) or column == name
-        present[kind, name] = found
-        column = next(columns, None) if found else column
-    names = [name for name in (*fields, *tags) if not influxql.is_quotable(name)]
-    if column is not None or len(set(names)) < len(names):
-        names_shown = ", ".join(map(influxql.printable, names))
-        raise QueryRefused(f"{location} has names that a query cannot tell apart: {names_shown}")
-    try:
-        return frames.to_frame(
-            series.rows,
-            [name for name in fields if present["field", name]],
-            [name for name in tags if present["tag", name]],
-        )
-    except frames.UnexpectedRows as error:
-        raise IncompleteAnswer(f"{location}: {error}") from error

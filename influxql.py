@@ -197,7 +197,10 @@ def show_tag_keys(*locations: Location) -> str:
 
 
 def show_field_keys(location: Location) -> str:
-    """All fields of the measurement with their types, in the policy that the request's parameter `rp` names."""
+    """All fields of the measurement with their types, in the policy that the request's parameter `rp` names.
+
+    Not of several measurements: for each one the server looks into every shard for each one.
+    """
     return f"SHOW FIELD KEYS ON {quote(location.database)} FROM {_table(location.measurement)}"
 
 

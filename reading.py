@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 import timeline
-from answers import InfluxError, QueryRefused, QueryTooLarge
+from answers import InfluxError, QueryRefused, QueryTooLarge, TypesChanged
 from config import Job
-from influx_client import FIRST_ROWS, InfluxClient, Page, page_rows
+from influx_client import InfluxClient
+from pages import FIRST_ROWS, Page, page_rows
 from plan import Copy, split_for_downsampling
 from stopping import StopRequest
 from timeline import END_OF_TIME, Pace, Segment, Span
@@ -56,6 +58,11 @@ class Reader:
                 except QueryTooLarge as error:
                     pace = _eased(pace, window, error.during(describe(window)))
                     continue
+                except TypesChanged as change:
+                    logger.info("%s: %s; reading on shard group by shard group", copy.source, change)
+                    mixed = replace(copy, types={**copy.types, **change.types})
+                    yield from self.pages(mixed, Segment(segment.fields, Span(position, segment.span.end)))
+                    return
                 except InfluxError as error:
                     raise error.during(describe(window)) from error
                 pace = pace.after(
@@ -104,7 +111,9 @@ class Reader:
 
     def _read(self, copy: Copy, fields: Sequence[str], tags: Sequence[str], window: Span, rows: int) -> Page:
         if self._job.source.group_by is None:
-            return self._source.read_page(copy.source, {f: copy.types[f] for f in fields}, tags, window, rows)
+            types, groups = {f: copy.types[f] for f in fields}, copy.target.groups or ()
+            one = timeline.is_inside_one(window, groups)
+            return self._source.read_page(copy.source, types, tags, window, rows, one_group=one)
         averaged, latest = split_for_downsampling({name: copy.types[name] for name in fields})
         return self._source.read_windows(copy.source, averaged, latest, window, self._job.source.group_by)
 

@@ -106,6 +106,11 @@ def within_group(window: Span, groups: Sequence[Span], longest: int) -> Span:
     return Span(window.start, min(max(window.end, end), window.start + longest))
 
 
+def is_inside_one(window: Span, groups: Sequence[Span]) -> bool:
+    """Whether all of the window lies in one of these ordered shard groups, and in no other."""
+    return sum(g.start < window.end and g.end > window.start for g in groups) == 1
+
+
 def with_gaps(spans: Sequence[Span]) -> tuple[Span, ...]:
     """All of time, cut where these ordered spans begin and end."""
     edges = sorted({MIN_TIME, END_OF_TIME, *(e for s in spans for e in (s.start, s.end))})

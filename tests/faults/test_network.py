@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-import influx_client
+import pages
 from tests.faults.network import ASK, READ, WRITE, Network, network_of
 from tests.faults.rounds import Rounds
 from tests.integration.harness import run_main, write_job
@@ -142,8 +142,8 @@ def everywhere(kinds: dict[str, dict[str, Kind]]) -> pytest.MarkDecorator:
 def small_pages() -> Iterator[None]:
     """Few rows in a page, fewer in a document: a run takes many requests, and an answer many documents."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(influx_client, "PAGE_CELLS", 200)
-        patch.setattr(influx_client, "CHUNK_CELLS", 100)
+        patch.setattr(pages, "PAGE_CELLS", 200)
+        patch.setattr(pages, "CHUNK_CELLS", 100)
         yield
 
 

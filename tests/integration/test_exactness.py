@@ -1,11 +1,13 @@
 """Every measurement, tag, field, type, value and nanosecond arrives unchanged: the named nasty cases."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
-import influx_client
+import pages
 from config import Config
+from influx_client import InfluxClient
 from influxql import Location
 from stopping import StopRequest
 from tests.integration.harness import DAY, MONDAY, WEEK, Pair, write_job
@@ -99,7 +101,7 @@ def test_what_is_written_to_the_source_arrives_unchanged(case: str, pair: Pair) 
 
 def test_more_series_at_one_time_than_a_page_holds(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Points that share a time are never lost between two pages, whatever their number."""
-    monkeypatch.setattr(influx_client, "PAGE_CELLS", 1000)
+    monkeypatch.setattr(pages, "PAGE_CELLS", 1000)
     lines = [f"m,host=h{h} v={h}i,w={t} {t}" for t in (1, 2, 3, MONDAY) for h in range(1200)]
     pair.write("\n".join(lines))
     result = pair.backup()
@@ -113,8 +115,8 @@ def test_pages_of_any_size_lose_nothing_at_their_edges(
     cells: int, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every point is copied exactly once, however the pages fall on times that many series share."""
-    monkeypatch.setattr(influx_client, "PAGE_CELLS", cells)
-    monkeypatch.setattr(influx_client, "CHUNK_CELLS", cells // 2)
+    monkeypatch.setattr(pages, "PAGE_CELLS", cells)
+    monkeypatch.setattr(pages, "CHUNK_CELLS", cells // 2)
     lines = [f"m,host=h{h} v={h}i {MONDAY - 50 + t * (t % 7)}" for t in range(60) for h in range(1 + t % 5)]
     pair.write("\n".join(lines))
     distinct = len({line.split(" ")[0] + line.split(" ")[2] for line in lines})
@@ -221,9 +223,61 @@ def test_a_tag_key_that_appears_while_reading_is_read_too(pair: Pair) -> None:
     assert dict(page.frames[0].tags)["b"].drop_nulls().to_list() == ["2"]
 
 
+@pytest.mark.parametrize(
+    ("value", "measurements", "refused"),
+    [("9007199254740993i", 1, False), ('"text"', 1, False), ('"text"', 3, False), ("9007199254740993i", 3, True)],
+)
+def test_a_type_that_appears_in_an_old_shard_while_reading_is_not_passed_over(
+    value: str, measurements: int, refused: bool, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read together with older shards, the integer would be rounded and the text be missing.
+
+    Measurements that travel together are looked at when all are written: by then the rounded integer is there.
+    """
+    names = [f"m{n}" for n in range(measurements)]
+    pair.write("\n".join(f"{name} f={week}.5 {MONDAY + week * WEEK}" for name in names for week in (0, 1, 3, 4)))
+    pair.write("\n".join(f"{name} g=1i {MONDAY + 2 * WEEK}" for name in names))
+    late = [f"{name} f={value} {MONDAY + 2 * WEEK + 5}" for name in names]
+
+    def write_late() -> None:
+        if late:
+            pair.write("\n".join(late))
+            late.clear()
+
+    for method in ("read_page", "read_together"):
+        _before_first_call(monkeypatch, method, write_late)
+    result = pair.backup()
+    assert not late
+    if refused:
+        assert len(result.failures) == measurements
+        assert all("is integer in the source and float in the destination" in f for f in result.failures)
+        return
+    assert result.failures == ()
+    pair.assert_equal()
+
+
+def _before_first_call(patch: pytest.MonkeyPatch, method: str, act: Callable[[], object]) -> None:
+    """Do something at the source after the planning, before the first page is read."""
+    original = getattr(InfluxClient, method)
+
+    def acting(*arguments: object, **named: object) -> object:
+        act()
+        return original(*arguments, **named)
+
+    patch.setattr(InfluxClient, method, acting)
+
+
+def test_a_tag_and_a_field_that_no_query_can_tell_apart_are_refused(pair: Pair) -> None:
+    """Quotes cannot hold a NUL, so only a regex names it, and that means both of them. The rest is copied."""
+    pair.write(f"m,a\0=x a\0=1i {MONDAY}\nother,a=x a=1i {MONDAY}")
+    (failure,) = pair.backup().failures
+    assert "names that a query cannot tell apart" in failure
+    assert pair.destination.rows("SHOW MEASUREMENTS", db=pair.database) == [["other"]]
+
+
 def test_one_time_that_is_larger_than_a_page_may_be(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Points that share a time cannot be read apart, so the limit of a page's bytes gives way."""
-    monkeypatch.setattr(influx_client, "PAGE_BYTES", 20_000)
+    monkeypatch.setattr(pages, "PAGE_BYTES", 20_000)
     pair.write("\n".join(f'm,h=h{i} s="{"x" * 1000}" {t}' for t in (MONDAY, MONDAY + 1) for i in range(80)))
     assert pair.backup().failures == ()
     pair.assert_equal(points=160)

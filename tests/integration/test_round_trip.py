@@ -6,9 +6,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import influx_client
+import influxql
 import keepable
 import line_protocol
+import pages
 from tests.integration.harness import DAY, Pair
 from tests.support.servers import InfluxServer
 
@@ -40,7 +41,9 @@ def points(draw: st.DrawFn) -> list[line_protocol.Point]:
     """Points of a few measurements; a field has one type within four weeks, as a shard group demands."""
     names = draw(st.lists(measurements, min_size=1, max_size=3, unique=True))
     keys = draw(st.lists(tag_keys, min_size=1, max_size=3, unique=True))
-    fields = draw(st.lists(field_keys, min_size=1, max_size=4, unique=True))
+    # no query can tell a tag from a field of the same name that quotes cannot hold: such a measurement is refused
+    speakable = field_keys.filter(lambda name: influxql.is_quotable(name) or name not in keys)
+    fields = draw(st.lists(speakable, min_size=1, max_size=4, unique=True))
     result = []
     kinds: dict[tuple[str, str, int], type] = {}
     for _ in range(draw(st.integers(1, 25))):
@@ -82,7 +85,7 @@ def test_random_points_arrive_unchanged(
     """Whatever InfluxDB can keep is copied exactly, with pages of any size and from several policies."""
     database = f"trip_{cells}_{next(_numbers)}"
     pair = Pair(source, destination, database, tmp_path_factory.mktemp("trip"))
-    original, influx_client.PAGE_CELLS = influx_client.PAGE_CELLS, cells
+    original, pages.PAGE_CELLS = pages.PAGE_CELLS, cells
     try:
         source.create_database(database)
         source.query(
@@ -96,6 +99,6 @@ def test_random_points_arrive_unchanged(
         if result.written.points:
             pair.assert_equal()
     finally:
-        influx_client.PAGE_CELLS = original
+        pages.PAGE_CELLS = original
         for server in (source, destination):
             server.drop_database(database)
