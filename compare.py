@@ -194,8 +194,8 @@ class Comparer:
         with ThreadPoolExecutor(2) as pool:
             while position < span.end:
                 window = pace.window(position, span.end)
-                reads = [
-                    pool.submit(c.read_page, where, copy.types, copy.tags, window, pace.rows)
+                reads = [  # as if in one group: the destination may have types that the source never had
+                    pool.submit(c.read_page, where, copy.types, copy.tags, window, pace.rows, one_group=True)
                     for _, c, where in places
                 ]
                 try:
