@@ -3,10 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test bench bench-quick faults containers lint types pytest format schema prepare clean
+.PHONY: help demo test influxd victorialogs bench bench-quick faults containers lint types pytest format schema prepare clean
 help:
 	@echo "make demo    two throwaway servers, sample data, two backup jobs, an exact comparison"
 	@echo "make test    lint, types and all tests, on real servers"
+	@echo "make influxd the servers that tests run on; make influxd VERSION=1.7.11 one of them"
 	@echo "make faults  every fault, all rounds, source and destination compared after each; make test runs a tenth"
 	@echo "make bench   time, CPU and memory on real servers, against SELECT INTO; make bench-quick in three minutes"
 	@echo "make containers  as root on Debian: the integration suite on containers, and tests of the image"
@@ -25,10 +26,17 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
-pytest: prepare .venv/dev
+pytest: prepare influxd victorialogs .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+influxd:
+	@tests/support/programs.sh influxd $(or $(VERSION),all)
+
+victorialogs:
+	@tests/support/programs.sh victorialogs
+
 faults: prepare .venv/dev
+	@tests/support/programs.sh influxd $(or $(INFLUXD_VERSION),1.8.10)
 	FAULT_ROUNDS=all $(BIN)/python -m pytest tests/faults -n 2 --dist worksteal --timeout 1800
 
 bench: prepare .venv/bench
@@ -69,5 +77,5 @@ prepare:
 	@touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.faults.rounds import table
 from tests.support.containers import start_server
-from tests.support.servers import InfluxServer
+from tests.support.servers import DEFAULT_VERSION, InfluxServer
 
 _numbers = itertools.count(1)
+
+os.environ.setdefault("INFLUXD_VERSION", DEFAULT_VERSION)
 
 
 @pytest.hookimpl(wrapper=True)

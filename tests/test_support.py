@@ -71,6 +71,7 @@ def test_a_missing_influxd_is_an_error_that_says_what_to_install(monkeypatch: py
     """Tests without a server never count as passed or skipped."""
     monkeypatch.setattr(servers, "SYSTEM_FOLDERS", ())
     monkeypatch.delenv("INFLUXD", raising=False)
+    monkeypatch.delenv("INFLUXD_VERSION", raising=False)
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(InfluxdMissing, match="apt-get install influxdb"):
         InfluxServer.start("missing")
@@ -89,6 +90,22 @@ def test_the_influxd_variable_chooses_the_server(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     assert servers.find_influxd({"INFLUXD": str(program), "PATH": os.environ["PATH"]}) == program
+
+
+def test_a_version_that_is_missing_is_an_error_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test never runs on another version than the one that was asked for."""
+    monkeypatch.delenv("INFLUXD", raising=False)
+    monkeypatch.setenv("INFLUXD_VERSION", "1.5.0")
+    with pytest.raises(InfluxdMissing, match=r"make influxd VERSION=1\.5\.0"):
+        InfluxServer.start("missing")
+
+
+def test_the_version_variable_chooses_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs says of itself that it is of the version that was asked for."""
+    monkeypatch.delenv("INFLUXD", raising=False)
+    wanted = os.environ["INFLUXD_VERSION"].partition("-")[0]
+    found = subprocess.run([servers.find_influxd(), "version"], capture_output=True, text=True, check=True)
+    assert wanted in found.stdout
 
 
 def test_a_server_that_does_not_start_reports_the_end_of_its_log(tmp_path: Path) -> None:

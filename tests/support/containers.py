@@ -4,7 +4,7 @@
         server.query("SHOW DATABASES")
 
 `auto` means containers where a Docker engine answers and has the image ($INFLUXDB_IMAGE) already, else local
-influxd; `containers` pulls the image if need be.
+influxd, and so where $INFLUXD_VERSION chooses another version than usual; `containers` pulls the image if need be.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.servers import DEFAULTS, InfluxdFailed, InfluxdMissing, InfluxServer, ServerError, Settings
+from tests.support.servers import (
+    DEFAULT_VERSION,
+    DEFAULTS,
+    InfluxdFailed,
+    InfluxdMissing,
+    InfluxServer,
+    ServerError,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
@@ -37,7 +45,8 @@ def start_server(name: str, environ: Mapping[str, str] = os.environ) -> InfluxSe
     kind = environ.get("INFLUX_SERVERS") or "auto"
     if kind not in CHOICES:
         raise ServerError(f"INFLUX_SERVERS={kind}: expected one of {', '.join(CHOICES)}")
-    if kind == "local":
+    chosen = environ.get("INFLUXD_VERSION") or DEFAULT_VERSION
+    if kind == "local" or (kind == "auto" and chosen != DEFAULT_VERSION):
         return InfluxServer.start(name)
     if kind == "containers":
         return ContainerServer.start(name)
@@ -91,14 +100,20 @@ class ContainerServer(InfluxServer):
 
     @classmethod
     def start(
-        cls, name: str, *, directory: Path | None = None, settings: Settings | None = None, network: str = ""
+        cls,
+        name: str,
+        *,
+        directory: Path | None = None,
+        settings: Settings | None = None,
+        version: str = "",
+        network: str = "",
     ) -> ContainerServer:
         """A running, empty server; other containers of the network reach it as `name`, on port 8086.
 
         Raises InfluxdFailed.
         """
-        if directory is not None:
-            raise ServerError("the data of a container are in a volume, not in a directory")
+        if directory is not None or version:
+            raise ServerError("the data of a container are in a volume, and its image decides the version")
         server = cls(name, settings=settings or {}, network=network)
         atexit.register(server.close)
         try:

@@ -48,6 +48,15 @@ ADMIN = ("admin", "admin's pass:word")
 """The user that a server with `http.auth-enabled` gets, with all privileges."""
 
 SYSTEM_FOLDERS = ("/usr/bin", "/usr/sbin")
+CACHE = Path(__file__).parents[2] / ".cache" / "influxd"
+"""Where `make influxd VERSION=...` puts the programs, each in a folder that is named after its version."""
+
+VERSIONS = tuple(Path(__file__).with_name("influxd_versions").read_text().split())
+"""The versions that the tests run on."""
+
+DEFAULT_VERSION = "1.8.10"
+"""The version of tests that do not choose one; $INFLUXD_VERSION names another."""
+
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 PORT_ATTEMPTS = 8
@@ -91,17 +100,23 @@ class _PortTaken(InfluxdFailed):
     """Somebody else took the port between our choice and influxd's start."""
 
 
-def find_influxd(environ: Mapping[str, str] = os.environ) -> Path:
-    """The influxd to run: `$INFLUXD`, else the first on PATH, in /usr/bin, in /usr/sbin.
+def find_influxd(environ: Mapping[str, str] = os.environ, version: str = "") -> Path:
+    """The influxd to run: of this version, else `$INFLUXD`, else of `$INFLUXD_VERSION`, else any.
 
-    Raises InfluxdMissing, which says what to install.
+    That is the first on PATH, in /usr/bin, in /usr/sbin. Raises InfluxdMissing, which says what to install.
     """
     named = environ.get("INFLUXD")
-    if named:
+    if named and not version:
         found = shutil.which(named, path=environ.get("PATH", ""))
         if found is None:
             raise InfluxdMissing(f"INFLUXD={named} is not a program that can be run")
         return Path(found)
+    wanted = version or environ.get("INFLUXD_VERSION")
+    if wanted:
+        program = CACHE / wanted / "influxd"
+        if not os.access(program, os.X_OK):
+            raise InfluxdMissing(f"there is no influxd {wanted} in {CACHE}: run make influxd VERSION={wanted}")
+        return program
     folders = [environ.get("PATH", ""), *SYSTEM_FOLDERS]
     found = shutil.which("influxd", path=os.pathsep.join(folder for folder in folders if folder))
     if found is None:
@@ -205,9 +220,10 @@ def _close_all() -> None:
 class InfluxServer:
     """One influxd with its own port, directory and log; stopped, and its directory removed, by `close()`."""
 
-    def __init__(self, name: str, directory: Path, *, keep: bool, settings: Settings) -> None:
+    def __init__(self, name: str, directory: Path, *, keep: bool, settings: Settings, version: str = "") -> None:
         """Nothing is started yet: use `InfluxServer.start`."""
         self.name = name
+        self.version = version
         self.directory = directory.resolve()
         self.log = self.directory / "influxd.log"
         self.settings: dict[str, str | int | bool] = dict(settings)
@@ -219,19 +235,21 @@ class InfluxServer:
         self._log_start = 0
 
     @classmethod
-    def start(cls, name: str, *, directory: Path | None = None, settings: Settings | None = None) -> InfluxServer:
-        """A running server, empty unless `directory` holds data already.
+    def start(
+        cls, name: str, *, directory: Path | None = None, settings: Settings | None = None, version: str = ""
+    ) -> InfluxServer:
+        """A running server, empty unless `directory` holds data already; `find_influxd` chooses the program.
 
         `settings` are influxd's, by dotted keys: `{"http.auth-enabled": True}`; that one also makes the
         administrator `server.user`, whom the methods of this class then use.
         A given `directory` is kept at the end; without one, a temporary one is removed.
         Raises InfluxdMissing, or InfluxdFailed with the end of the server's log.
         """
-        find_influxd()
+        find_influxd(version=version)
         keep = directory is not None
         home = directory or Path(tempfile.mkdtemp(prefix=f"influxd-{name}-"))
         home.mkdir(parents=True, exist_ok=True)
-        server = cls(name, home, keep=keep, settings=settings or {})
+        server = cls(name, home, keep=keep, settings=settings or {}, version=version)
         _running.add(server)
         try:
             server._start_on_free_ports()
@@ -409,7 +427,7 @@ class InfluxServer:
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(find_influxd()), "-config", str(path)],
+                [str(find_influxd(version=self.version)), "-config", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,101 @@
+#!/bin/sh
+# Provides the programs that tests run, in .cache, each once:
+#
+#   tests/support/programs.sh influxd VERSION   .cache/influxd/VERSION/influxd; `all`: those of influxd_versions
+#   tests/support/programs.sh victorialogs      .cache/victorialogs/victoria-logs, which takes Loki's pushes
+#
+# InfluxDB 1.6 is Debian's package; the others are built from the Go module proxy, with any Go that their go.mod
+# allows. From 1.12 on they link a library of Flux that is written in Rust: cargo is needed, too. VERSION-uint64 is
+# a build that can hold unsigned integers. A program that cannot be had is an error.
+set -eu
+cd "$(dirname "$0")/../.."
+cache=$PWD/.cache
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+install() { # package, what it is for
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "$2 is missing. Install it (Debian: apt-get install $1)"
+    echo "$2 is missing: installing Debian's package $1"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$1" >/dev/null
+}
+
+need_go() {
+    PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin
+    command -v go >/dev/null || install golang-go Go
+}
+
+need_cargo() {
+    PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+    command -v cargo >/dev/null || install cargo cargo
+    command -v cc >/dev/null || install gcc "a C compiler"
+    command -v pkg-config >/dev/null || install pkg-config pkg-config
+    # The library names one old Rust, of which rustup would want exactly that; any newer one builds it.
+    if command -v rustup >/dev/null; then
+        RUSTUP_TOOLCHAIN=$(rustup default | cut -d' ' -f1)
+        export RUSTUP_TOOLCHAIN
+    fi
+    # The library also makes warnings errors, and a newer compiler has new ones.
+    mkdir -p "$cache/tools"
+    printf '%s\n' '#!/bin/sh' 'case "$*" in *--cap-lints*) exec "$@" ;; *) exec "$@" --cap-lints=warn ;; esac' \
+        >"$cache/tools/rustc-wrapper"
+    chmod +x "$cache/tools/rustc-wrapper"
+    export RUSTC_WRAPPER="$cache/tools/rustc-wrapper"
+}
+
+debian_influxd() {
+    [ -x /usr/bin/influxd ] || install influxdb "InfluxDB $1"
+    /usr/bin/influxd version | grep -q "v$1\." || fail "Debian's influxd is not $1: $(/usr/bin/influxd version)"
+    mkdir -p "$cache/influxd/$1"
+    ln -sf /usr/bin/influxd "$cache/influxd/$1/influxd"
+}
+
+build_influxd() { # version, a folder
+    number=${1%-uint64}
+    tags=${1#"$number"}
+    need_go
+    case $number in
+    1.[0-9].*) ;; # before 1.9: Go alone
+    *)
+        need_cargo
+        GOBIN=$cache/tools go install github.com/influxdata/pkg-config@v0.2.14
+        export PKG_CONFIG="$cache/tools/pkg-config"
+        ;;
+    esac
+    # As in a release, /ping reports the version.
+    GOBIN=$2 go install -tags "${tags#-}" \
+        -ldflags "-X main.version=$number -X main.branch=v$number -X main.commit=unknown" \
+        "github.com/influxdata/influxdb/cmd/influxd@v$number"
+}
+
+provide_influxd() {
+    [ -x "$cache/influxd/$1/influxd" ] && return
+    if [ "$1" = 1.6 ]; then
+        debian_influxd "$1"
+    else
+        echo "building influxd $1"
+        new=$cache/influxd/$1.new
+        (build_influxd "$1" "$new") || fail "influxd $1 could not be built: see above"
+        mv -T "$new" "$cache/influxd/$1"
+    fi
+}
+
+provide_victorialogs() {
+    [ -x "$cache/victorialogs/victoria-logs" ] && return
+    echo "building VictoriaLogs"
+    need_go
+    mkdir -p "$cache/victorialogs"
+    (cd tests/support/victorialogs && go build -o "$cache/victorialogs/new" \
+        github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs) || fail "VictoriaLogs could not be built: see above"
+    mv "$cache/victorialogs/new" "$cache/victorialogs/victoria-logs"
+}
+
+case "$*" in
+"influxd all") for version in $(cat tests/support/influxd_versions); do provide_influxd "$version"; done ;;
+"influxd "*) provide_influxd "$2" ;;
+victorialogs) provide_victorialogs ;;
+*) fail "usage: $0 influxd VERSION|all, or $0 victorialogs" ;;
+esac
