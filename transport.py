@@ -192,7 +192,7 @@ class Transport:
     ) -> bytes:
         """The text of an answer, whole or not: csv_answers.py tells."""
         params = _query_parameters(database, policy, CSV_ROWS)
-        kind = {"Accept": "application/csv"}
+        kind = {"Accept": "text/csv"}  # asked for application/csv, servers from 1.8 on say that it is that
         response = self._send("query", params, {"q": query}, kind, stream=True, timed_out=timed_out)
         with response:
             self._check_answer(response, "text/csv")

@@ -223,8 +223,9 @@ def test_only_the_values_of_a_field_of_another_type_are_put_aside(pair: Pair) ->
 def test_a_type_that_only_the_server_knows_of_is_found_by_its_answer(pair: Pair) -> None:
     """DELETE takes the values of a field and leaves its type; several fields may be in conflict."""
     pair.destination.create_database(pair.database)
-    pair.destination.write(f'm v=7i,w="x",ok=1 {MONDAY}', pair.database)
-    pair.destination.query("DELETE FROM m", db=pair.database)
+    # with its last series, 1.8 forgets the types of a measurement too: one stays, as the source has it
+    pair.destination.write(f'm v=7i,w="x",ok=1 {MONDAY}\nm,h=a ok=0 {MONDAY}', pair.database)
+    pair.destination.query("DELETE FROM m WHERE h = ''", db=pair.database)
     lines = [f"m,h={'ab'[i % 2]} v={i}.5,w={i}i,ok={i} {MONDAY + i}" for i in range(300)]
     pair.write("\n".join([*lines, f"m v=0.5 {MONDAY + 1000}"]))
     (failure,) = pair.backup().failures

@@ -1,5 +1,6 @@
 """Reads that end early with HTTP 200: they never count as complete, on real servers with real limits."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -172,3 +173,12 @@ def test_a_server_that_hangs_is_not_asked_for_less(source: InfluxServer, databas
                 client.read_page(Location(database, "autogen", "m"), {"v": ()}, [], Span(MONDAY, MONDAY + 1))
         finally:
             hanging.resume()
+
+
+def test_numbers_are_read_as_csv_at_once(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    """Every version of InfluxDB takes the question and tells of its answer what the tool expects."""
+    pair.write("\n".join(f"m,host=a v={i},n={i}i {MONDAY + i}" for i in range(3000)))
+    with caplog.at_level(logging.DEBUG):
+        assert pair.backup({"options": {"retries": 0, "log_level": "DEBUG"}}).failures == ()
+    pair.assert_equal(points=6000)
+    assert "reading it as msgpack" not in caplog.text

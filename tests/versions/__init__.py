@@ -1,0 +1,1 @@
+"""Exactness and kills on every version of InfluxDB, and from one version to another."""
