@@ -83,7 +83,7 @@ LIMITS = [
         {
             "http.max-concurrent-write-limit": 1,
             "http.max-enqueued-write-limit": 9,
-            "http.enqueued-write-timeout": "1ms",
+            "http.enqueued-write-timeout": 1_000_000,  # nanoseconds: not every version reads 1ms
         },
         "request throttled, exceeds timeout",
         HASTY,
