@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import time
 import urllib.parse
@@ -31,7 +30,7 @@ class Line:
 
 
 class VictoriaLogs:
-    """One server with its data in `directory`; `kill` and `start` are a crash and what comes after."""
+    """One server with its data in `directory`; it can be stopped and started again."""
 
     def __init__(self, directory: Path) -> None:
         """Nothing is started yet. Raises ServerError where the program is missing."""
@@ -71,10 +70,10 @@ class VictoriaLogs:
             else:
                 return
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def stop(self) -> None:
         """End it. The data stays."""
         if self._process is not None:
-            self._process.send_signal(number)
+            self._process.terminate()
             self._process.wait()
             self._process = None
 
