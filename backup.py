@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ from planner import Planner
 from quarantine import Quarantine
 from reading import Reader, describe, read_ahead
 from report import DatabaseResult, JobResult, MeasurementResult, Written
+from reporter import Planned, Reporter
 from stopping import Stopped, StopRequest
 from timeline import Segment, Span
 from values import format_time
@@ -57,6 +58,7 @@ class BackupManager:
         *,
         now: int | None = None,
         stopping: StopRequest | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         self._job = config.job
         self._options = config.job.options
@@ -65,6 +67,7 @@ class BackupManager:
         self._now = time.time_ns() if now is None else now
         self._planner = Planner(config.job, source, destination, self._now)
         self._stopping = stopping or StopRequest()
+        self._reporter = reporter or Reporter()
         self._reader = Reader(config.job, source, self._now, self._stopping)
         self._look_back = LookBack(config.job, Comparer(source, destination), self._now)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
@@ -77,8 +80,11 @@ class BackupManager:
         problems: tuple[str, ...] = ()
         stopped = False
         try:
-            for name in self._databases():
-                databases.append(self._process_database(name))  # noqa: PERF401 -- keeps those before a failure
+            names = self._databases()
+            self._reporter.databases(len(names))
+            for number, name in enumerate(names, 1):
+                self._reporter.database(name, number)
+                databases.append(self._process_database(name))
         except InfluxError as error:
             problems = (str(error),)
         except Stopped:
@@ -118,12 +124,17 @@ class BackupManager:
             policies = self._planner.prepare(name, self._job.source.destination_name(name))
             tags = self._source.get_tag_keys(name)
             for policy in policies:
+                self._reporter.phase("planning")
                 copies = self._planner.plan(name, policy, tags)
+                self._reporter.planned(map(self._planned, copies))
+                self._reporter.phase("looking for late data")
                 lateness = {} if self._stopping.is_set() else self._look_back.find(copies)
+                self._reporter.copying()
                 done = self._bring_together([copy for copy in copies if copy.source not in lateness])
                 results += self._in_parallel(functools.partial(self._bring, lateness, done), copies)
         except InfluxError as error:
             problems += self._unless_stopping(f"database {name}: {error}")
+            self._reporter.failed(problems)
         return DatabaseResult(name, tuple(results), tuple(problems))
 
     def _in_parallel(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -155,6 +166,7 @@ class BackupManager:
                 days=self._options.days_of_pagination,
                 stopping=self._stopping,
                 quarantine=self._quarantine,
+                reporter=self._reporter,
             )
             for first in range(0, len(able) - 1, MOST)  # one alone gains nothing
         ]
@@ -171,10 +183,23 @@ class BackupManager:
         In this order, because what is new moves the newest points at the destination, from which the next run
         would look back. So when the late ones cannot be brought, nothing new is.
         """
+        self._reporter.begun(copy.source)
         result = self._heal(copy, lateness.get(copy.source, Lateness()))
         if result.is_whole:
             result += self._process_measurement(copy, done.get(copy.source))
-        return self.with_losses(copy, result)
+        result = self.with_losses(copy, result)
+        self._reporter.finished(copy.source, result, stopped=self._stopping.is_set())
+        return result
+
+    def _planned(self, copy: Copy) -> Planned:
+        """What is about to be copied of a measurement, as far as there is data; the future counts as none."""
+        segments, newest = self._segments(copy), max(copy.resumed.values(), default=None)
+        if not segments:
+            return Planned(copy.source, newest=newest)
+        span = Span(segments[0].span.start, min(segments[-1].span.end, self._now))
+        if copy.target.groups:
+            span = span.clip(copy.target.groups[0].start, copy.target.groups[-1].end)
+        return Planned(copy.source, span.start, span.end, newest)
 
     def _segments(self, copy: Copy) -> tuple[Segment, ...]:
         """What is new, from where each field resumes."""
@@ -280,19 +305,23 @@ class BackupManager:
                 if isinstance(item, Written):
                     yield item
                     continue
+                if isinstance(item, _Reached):
+                    self._reporter.reached(copy.source, item.position, item.newest)
+                    continue
                 self._stopping.check()
                 acknowledged = 0
                 try:
                     for written in self._destination.write_body(item, copy.destination, quarantine):
                         acknowledged += written.points
+                        self._reporter.wrote(copy.source, written)
                         yield written
                 except InfluxError as error:
                     raise error.during(describe(span)) from error
                 if acknowledged == item.points and item.last:
                     sent.append((span, item.last()))
 
-    def _requests(self, copy: Copy, pages: Iterable[Page]) -> Iterator[tuple[Span, Body | Written]]:
-        """What to write of each page, and what must not be written, with the page's range."""
+    def _requests(self, copy: Copy, pages: Iterable[Page]) -> Iterator[tuple[Span, "Body | Written | _Reached"]]:
+        """What to write of each page, what must not be written, and how far that comes; with the page's range."""
         for page in pages:
             for frame in page.blocks:
                 try:
@@ -302,6 +331,8 @@ class BackupManager:
                             yield page.span, body
                 except InfluxError as error:
                     raise error.during(describe(page.span)) from error
+                yield page.span, _Reached(int(frame.times[-1]), frame.newest(self._now))
+            yield page.span, _Reached(page.span.end)
 
     def _encoded(self, copy: Copy, frame: Frame) -> Iterator[Encoded]:
         """The frame without unwanted types as requests, none of which goes across a shard group's edge.
@@ -353,6 +384,15 @@ class BackupManager:
                 format_time(self._now),
             )
         return self._quarantines[location]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """A mark among the requests: all points before `position` came before it."""
+
+    position: int
+    newest: int | None = None
+    """The newest of the points before it, but for those after now."""
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:

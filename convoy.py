@@ -25,6 +25,7 @@ from plan import Copy, fits
 from quarantine import Quarantine
 from reading import read_ahead
 from report import Written
+from reporter import Reporter
 from stopping import Stopped, StopRequest
 from timeline import END_OF_TIME, Segment, Span
 from values import DAY, MIN_TIME
@@ -115,6 +116,7 @@ class Convoy:
         days: float | None,
         stopping: StopRequest,
         quarantine: Callable[[Location], Quarantine],
+        reporter: Reporter,
     ) -> None:
         self._source = source
         self._destination = destination
@@ -129,16 +131,20 @@ class Convoy:
         self._went_across = False
         """Whether a window went across shard groups of the source."""
         self._sent: list[tuple[Span, Point]] = []
+        self._reporter = reporter
 
     def travel(self) -> dict[Location, Progress]:
         """How far each of them has come. Errors end it: the ordinary way meets them again."""
         acknowledged = min(lane.segments[0].span.start for lane in self._lanes)
         begun = time.monotonic()
+        for lane in self._lanes:
+            self._reporter.begun(lane.copy.source)
         try:
             with closing(read_ahead(self._loads())) as windows:
                 for window, loads in windows:
                     self._write(window, loads)
                     acknowledged = window.end
+                    self._report(window.end)
             acknowledged = self._lost_since()
         except Stopped:
             logger.debug("%d measurements together: stopped", len(self._lanes))
@@ -245,7 +251,16 @@ class Convoy:
         for load in loads:
             bodies = [body for _, body in load.parts]
             points, size = sum(body.points for body in bodies), sum(len(body.text) for body in bodies)
-            load.lane.written += Written(points, load.frame.values, size)
+            written = Written(points, load.frame.values, size)
+            load.lane.written += written
+            self._reporter.wrote(load.lane.copy.source, written)
+            self._reporter.reached(load.lane.copy.source, int(load.frame.times[-1]), load.frame.newest(self._now))
+
+    def _report(self, position: int) -> None:
+        """How far those have come that still travel."""
+        for lane in self._lanes:
+            if position <= lane.left_at:
+                self._reporter.reached(lane.copy.source, position)
 
     def _write_apart(self, loads: Sequence[_Load], number: int, refusal: WriteRefused) -> None:
         """Write each measurement of a refused shard group by itself, and put aside what is refused of it.
@@ -267,8 +282,8 @@ class Convoy:
                     is_over = error.retryable  # the server is gone
                 self._keep(load, narrowing.put_aside_whole([body], refusal, quarantine))
 
-    @staticmethod
-    def _keep(load: _Load, parts: Iterable[Written]) -> None:
+    def _keep(self, load: _Load, parts: Iterable[Written]) -> None:
         """Remember what was put aside; points are counted when the ordinary way writes them."""
         for written in parts:
             load.lane.written += Written(put_aside=written.put_aside)
+            self._reporter.wrote(load.lane.copy.source, Written(put_aside=written.put_aside))

@@ -4,7 +4,9 @@ Telling never blocks and never raises. Progress is cumulative: the next value ma
 everything else each sender remembers the latest, and tells it again to a monitor that was started again.
 """
 
+import errno
 import mmap
+import os
 import pickle
 import socket
 import threading
@@ -179,6 +181,11 @@ FAILURES_SHOWN = 20
 
 LONGEST_TEXTS = 24_000
 """Characters of all texts of an event together: what is larger than a datagram cannot be told."""
+
+
+def shortened(text: str) -> str:
+    """As much of a text as an event may hold."""
+    return text if len(text) <= LONGEST_TEXTS else text[:LONGEST_TEXTS] + " …"
 
 
 def bounded(texts: Sequence[str]) -> tuple[str, ...]:
@@ -381,6 +388,26 @@ class Verified(Event):
     seconds: float = 0.0
 
 
+# For the monitor itself, about no job:
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine(Event):
+    """A line for the terminal, where the monitor draws."""
+
+    is_lasting: ClassVar[bool] = False
+    is_remembered: ClassVar[bool] = False
+
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonEnds(Event):
+    """Nothing more will come."""
+
+    is_remembered: ClassVar[bool] = False
+
+
 # ---------------------------------------------------------------- the channel
 
 
@@ -417,13 +444,22 @@ class Channel:
         """Tell all senders that nobody listens."""
         self._shared[0] = 0
 
-    def receive(self) -> Event:
-        """The next event; waits for it. Raises EOFError when no sender is left."""
-        data = self.receiver.recv(LARGEST)
+    def send(self, event: Event) -> None:
+        """Send it now. Raises BlockingIOError when there is no room, and OSError when there never will be."""
+        data = pickle.dumps(event, pickle.HIGHEST_PROTOCOL)
+        if len(data) > LARGEST:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        self.sender.send(data)
+
+    def receive(self) -> Event | None:
+        """The next event; None when none waits. Raises EOFError when no sender is left."""
+        try:
+            data = self.receiver.recv(LARGEST, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
         if not data:
             raise EOFError
-        event = pickle.loads(data)  # noqa: S301 -- only processes that were forked from this one can send
-        assert isinstance(event, Event)  # noqa: S101 -- for mypy
+        event: Event = pickle.loads(data)  # noqa: S301 -- only processes that were forked from this one can send
         return event
 
 
@@ -485,8 +521,12 @@ class Sender:
             self._pending.clear()
             return
         for key, event in list(self._pending.items()):
-            if not _sent(self._channel.sender, event):
+            try:
+                self._channel.send(event)
+            except BlockingIOError:
                 break
+            except OSError:  # too large, or no receiver: waiting would not help
+                pass
             del self._pending[key]
 
 
@@ -494,17 +534,3 @@ def _put(events: dict[Hashable, Event], event: Event) -> None:
     """Last, in place of an earlier one that it makes needless."""
     events.pop(event.key, None)
     events[event.key] = event
-
-
-def _sent(sender: socket.socket, event: Event) -> bool:
-    """Whether the event is off the sender's hands: sent, or impossible to send."""
-    data = pickle.dumps(event, pickle.HIGHEST_PROTOCOL)
-    if len(data) > LARGEST:
-        return True
-    try:
-        sender.send(data)
-    except BlockingIOError:
-        return False
-    except OSError:  # no buffer, no receiver: nothing that could be waited for
-        return True
-    return True

@@ -52,6 +52,11 @@ class Frame:
         """The time column."""
         return self.time.to_numpy()
 
+    def newest(self, now: int) -> int | None:
+        """The time of the newest point that is not later than `now`; None when all are."""
+        count = int(self.times.searchsorted(now, "right"))
+        return int(self.times[count - 1]) if count else None
+
     @property
     def types(self) -> dict[str, str]:
         """The InfluxDB type of each field that has a value."""

@@ -32,6 +32,7 @@ from line_protocol import Body, Point
 from pages import PageReader
 from quarantine import Quarantine
 from report import Written
+from reporter import Reporter
 from stopping import StopRequest
 from timeline import END_OF_TIME, Span
 from transport import Transport
@@ -61,7 +62,9 @@ class InfluxClient(PageReader):
         retry_delay: float = 5,
         threads: int = 8,
         stopping: StopRequest | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
+        self._reporter = reporter or Reporter()
         self._stopping = stopping or StopRequest()
         transport = Transport(
             server,
@@ -71,6 +74,7 @@ class InfluxClient(PageReader):
             retry_delay=retry_delay,
             threads=threads,
             stopping=self._stopping,
+            reporter=self._reporter,
         )
         super().__init__(transport)
         self.name = transport.name
@@ -381,6 +385,8 @@ class InfluxClient(PageReader):
             return expired
 
         expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
+        if body.points:
+            self._reporter.acknowledged()
         # which values the expired points had is not told; all points of a body are alike enough
         share = (body.points - expired) / body.points if expired else 1
         return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)

@@ -14,12 +14,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import ClassVar, Final, NamedTuple, TextIO
 
 import requests
 from logging_loki import LokiHandler
@@ -57,6 +57,10 @@ class LogDirectoryError(Exception):
     """The job's log file cannot be written; the message names the directory, the reason and the remedy."""
 
 
+Route = Callable[[str], object]
+"""Takes a line; raises OSError when it cannot."""
+
+
 # ---------------------------------------------------------------- lines
 
 
@@ -90,6 +94,23 @@ class _JobHandler(logging.Handler):
 
 class _Console(_JobHandler, logging.StreamHandler[TextIO]):
     """Standard error; where nobody reads it any more, there is nobody to tell."""
+
+    least: ClassVar[int] = logging.NOTSET
+    route: ClassVar[Route | None] = None
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setLevel(self.least)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record, unless it has another way to the terminal."""
+        try:
+            if _Console.route is not None:
+                _Console.route(self.format(record))
+                return
+        except OSError:  # that way is closed
+            pass
+        super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's own name
         """Keep quiet about a closed pipe or a full disk, not about a wrong call."""
@@ -391,6 +412,18 @@ def _open_loki(loki: Loki, job: str) -> _LokiHandler:
 # ---------------------------------------------------------------- the start
 
 
+def set_console(least: int | None = None, route: Route | None = None) -> None:
+    """For this process and those that are forked from it: the least level to show on the console, if given, and
+    another way than standard error for its lines; they come to standard error where that raises OSError.
+    """
+    _Console.route = route
+    if least is not None:
+        _Console.least = least
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, _Console):
+                handler.setLevel(least)
+
+
 def setup_logging(
     job: str,
     level: str = "INFO",
@@ -407,7 +440,7 @@ def setup_logging(
     root = logging.getLogger()
     old = [handler for handler in root.handlers if isinstance(handler, _JobHandler)]
     lines = _OneLine(FORMAT.format(job=job.replace("%", "%%")), TIME_FORMAT)
-    _add(_Console(sys.stderr), lines)
+    _add(_Console(), lines)
     for handler in old:
         root.removeHandler(handler)
         with suppress(OSError):  # a file on a full disk

@@ -16,10 +16,13 @@ import report
 from config import Config, ConfigError, holds_password, read_file
 from health import health_file, health_problem
 from influxql import printable
-from logger_config import setup_logging
+from logger_config import set_console, setup_logging
+from monitor import Duties
+from progress import can_draw
 from supervisor import JobFile, Supervisor
 from targets import find_overlaps
 from values import SECOND, parse_duration, parse_time
+from verdicts import verdict_folder, write_verdict
 from worker import error_boundary, run_worker
 
 if TYPE_CHECKING:
@@ -115,15 +118,35 @@ def _warn_of_readers(file: Path, content: bytes) -> None:
 # ---------------------------------------------------------------- commands
 
 
-def run(paths: Sequence[Path], *, once: bool, health: Path | None = None) -> int:
+def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run the jobs, print the summary, and return the exit code."""
+    paths, is_quiet = arguments.config, arguments.quiet
+    if is_quiet:
+        set_console(least=logging.WARNING)
     jobs, invalid = load_jobs(find_jobs(paths))
     _log_all(invalid)
-    supervisor = Supervisor(jobs, lambda: _reload(paths), invalid, once=once, health=health)
+    supervisor = Supervisor(
+        jobs,
+        lambda: _reload(paths),
+        invalid,
+        once=arguments.once,
+        # a single run beside the daemon must not speak for it
+        health=None if arguments.once else health_file(environ),
+        duties=Duties(
+            draws=not is_quiet and can_draw(sys.stderr, environ),
+            verdicts=None if arguments.once else verdict_folder(environ),
+        ),
+    )
     results = supervisor.run()
-    if results:
+    if arguments.json:
+        _print_json(report.as_json(results, supervisor.invalid))
+    elif results and not is_quiet:
         sys.stdout.write(report.summary(results) + "\n")
     return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 def _reload(paths: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]] | None:
@@ -153,13 +176,13 @@ def check(paths: Sequence[Path]) -> int:
     return FAILURE if invalid or any(found.problems for found in findings) else SUCCESS
 
 
-def verify(arguments: argparse.Namespace) -> int:
+def verify(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Compare both sides of each job; the command `repair` then copies what differs, after asking.
 
     Returns 0 when all is equal, 1 when something differs, 2 when something could not be checked.
     """
     from repair import verify_jobs  # noqa: PLC0415 -- it needs the heavy libraries
-    from verdict import as_json, exit_code, unchecked  # noqa: PLC0415
+    from verdict import as_event, as_json, exit_code, unchecked  # noqa: PLC0415
 
     scope, ask = _scope(arguments), None
     if arguments.command == "repair":
@@ -170,8 +193,11 @@ def verify(arguments: argparse.Namespace) -> int:
     _log_all(invalid)
     verdicts = verify_jobs([job.config for job in jobs], scope, ask, quiet=arguments.json)
     verdicts += [unchecked(name, problem) for name, problem in invalid.items()]
+    if folder := verdict_folder(environ):
+        for verdict in verdicts:
+            write_verdict(folder, as_event(verdict, time.time_ns()))
     if arguments.json:
-        sys.stdout.write(json.dumps(as_json(verdicts), indent=2) + "\n")
+        _print_json(as_json(verdicts))
     return exit_code(verdicts)
 
 
@@ -222,6 +248,10 @@ def parse_arguments(argv: Sequence[str] | None, environ: Mapping[str, str]) -> a
         help="job files, or folders of them (default: $BACKUP_CONFIG_DIR, else /config, else ./config)",
     )
     parser.add_argument("--once", action="store_true", help="ignore schedules: run each job once, now")
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress and no summary: warnings and errors only"
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON instead of a table")
     _add_scope(parser.add_argument_group("of verify and repair"))
     arguments = parser.parse_args(argv)
     scoped = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in SCOPE}
@@ -230,10 +260,14 @@ def parse_arguments(argv: Sequence[str] | None, environ: Mapping[str, str]) -> a
         parser.error(f"{given[0]} is for verify and repair")
     if arguments.yes and arguments.command != "repair":
         parser.error("--yes is for repair")
+    if arguments.json and arguments.command not in ("run", "verify", "repair"):
+        parser.error("--json is for run, verify and repair")
+    if arguments.quiet and arguments.command != "run":
+        parser.error("--quiet is for run")
     return arguments
 
 
-SCOPE = ("start", "end", "full", "sample", "max_duration", "json", "yes")
+SCOPE = ("start", "end", "full", "sample", "max_duration", "yes")
 
 
 def _add_scope(group: "argparse._ArgumentGroup") -> None:
@@ -242,7 +276,6 @@ def _add_scope(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--full", action="store_true", help="compare every value instead of counts")
     group.add_argument("--sample", type=_share, metavar="5%", help="a random share of the windows")
     group.add_argument("--max-duration", type=_duration, metavar="10m", help="stop after this long")
-    group.add_argument("--json", action="store_true", help="print JSON instead of tables")
     group.add_argument("--yes", action="store_true", help="repair without asking")
 
 
@@ -290,12 +323,10 @@ def _command(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.command == "check":
         return check(arguments.config)
     if arguments.command in ("verify", "repair"):
-        return verify(arguments)
+        return verify(arguments, environ)
     if arguments.command == "health":
         return health(health_file(environ))
-    # a single run beside the daemon must not speak for it
-    file = None if arguments.once else health_file(environ)
-    return run(arguments.config, once=arguments.once, health=file)
+    return run(arguments, environ)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -318,7 +349,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_unchecked(arguments: argparse.Namespace, problem: str) -> None:
     if arguments.json:
-        sys.stdout.write(json.dumps({"result": "not checked", "problem": problem, "jobs": []}, indent=2) + "\n")
+        result = "not run" if arguments.command == "run" else "not checked"
+        _print_json({"result": result, "problem": problem, "jobs": []})
 
 
 if __name__ == "__main__":

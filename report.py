@@ -1,6 +1,6 @@
 """Results of a run as small frozen values, and the summary table that is printed from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from influxql import printable
@@ -159,6 +159,55 @@ def summary(results: Sequence[JobResult]) -> str:
     lines = aligned([headings, rule, *rows[1:]])
     lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
     return "\n".join(lines)
+
+
+def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[str, object]:
+    """The same as one document, with every measurement. Keys are only ever added.
+
+    `result` is `ok`, `FAILED` or `stopped`; `invalid` tells what is wrong with files that did not run.
+    """
+    outcomes = {result.outcome for result in results} | ({"FAILED"} if invalid else set())
+    return {
+        "result": next((word for word in ("FAILED", "stopped") if word in outcomes), "ok"),
+        "jobs": [
+            {
+                "job": result.job,
+                "result": result.outcome,
+                "seconds": round(result.seconds, 3),
+                **_amounts(result.written),
+                "late": result.late,
+                "problems": list(result.problems),
+                "databases": [
+                    {
+                        "name": database.name,
+                        "problems": list(database.problems),
+                        "measurements": [
+                            {
+                                "name": m.name,
+                                **_amounts(m.written),
+                                "late": m.late,
+                                "problems": list(m.problems),
+                            }
+                            for m in database.measurements
+                        ],
+                    }
+                    for database in result.databases
+                ],
+            }
+            for result in results
+        ],
+        "invalid": dict(invalid),
+    }
+
+
+def _amounts(written: Written) -> dict[str, int]:
+    return {
+        "points": written.points,
+        "values": written.values,
+        "bytes": written.bytes,
+        "expired": written.expired,
+        "quarantined": written.quarantined,
+    }
 
 
 def _row(result: JobResult, *, losses: bool) -> tuple[str, ...]:

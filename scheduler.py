@@ -106,7 +106,8 @@ class Scheduler:
     """Runs a job on a schedule, in the calling thread, until it is asked to stop.
 
     So a run is never started while another is going on. A time that comes meanwhile, or while the machine is
-    suspended, is made up for at once; any number of them are one run.
+    suspended, is made up for at once; any number of them are one run. `announce` hears of each next time, in
+    nanoseconds.
 
     APScheduler's own schedulers would drop such a run instead ("maximum number of running instances reached"):
     a backup that takes 25 hours would run every other day.
@@ -121,6 +122,7 @@ class Scheduler:
         run_on_start: bool = False,
         stopping: StopRequest | None = None,
         clock: Callable[[], dt.datetime] = _clock,
+        announce: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._job = job
         self._cron = cron
@@ -128,6 +130,7 @@ class Scheduler:
         self._run_on_start = run_on_start
         self._stopping = stopping or StopRequest()
         self._clock = clock
+        self._tell = announce
 
     def start(self) -> None:
         """Run the job at its times; returns when stopping is requested, after the run in progress has ended.
@@ -162,6 +165,7 @@ class Scheduler:
         return next_run(self._cron, self._timezone, after)
 
     def _announce(self, due: dt.datetime, now: dt.datetime, lead: str = "next run") -> None:
+        self._tell(int(due.timestamp()) * SECOND)
         schedule = f"schedule {self._cron.text!r} in {self._timezone}"
         if due > now:
             wait = format_duration(round((due - now).total_seconds()) * SECOND)

@@ -14,10 +14,26 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 
-from config import Config
+from config import Config, Job
+from events import (
+    Channel,
+    Contact,
+    FileChecked,
+    JobEnded,
+    JobKnown,
+    JobRemoved,
+    LogLine,
+    Sender,
+    WorkerDied,
+    WorkerStarted,
+    bounded,
+)
 from health import write_health
+from logger_config import set_console
+from monitor import Duties, Keeper
 from report import JobResult
 from targets import find_overlaps
+from values import SECOND
 from worker import SIGNALS, load_libraries, worker_process
 
 logger = logging.getLogger(__name__)
@@ -58,15 +74,16 @@ class Worker:
     born: float
 
     @classmethod
-    def start(cls, file: JobFile, *, once: bool) -> "Worker":
+    def start(cls, file: JobFile, channel: Channel, *, once: bool, logs: bool) -> "Worker":
         """Start the job's process: a fork, which shares the memory of the libraries with this one and its likes.
 
         That is safe while this process has no other thread: what it had locked would stay locked in the child.
-        The child gets the content that was checked, not the file, which may have changed since.
+        The child gets the content that was checked, not the file, which may have changed since. What goes on it
+        tells by the channel; with `logs` it logs its progress.
         """
         context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (file.config.path, file.content, sender, _lifeline(), once)
+        arguments = (file.config.path, file.content, sender, _lifeline(), channel, once, logs)
         process = context.Process(target=worker_process, args=arguments, name=file.name)
         with _signals_held():  # in the child until it has handlers of its own: those of here are not for it
             process.start()
@@ -118,10 +135,6 @@ class _State:
     def is_active(self) -> bool:
         return self.worker is not None or self.restart_at is not None
 
-    def start(self) -> None:
-        self.restart_at = None
-        self.worker = Worker.start(self.file, once=self.once)
-
     def stop(self, within: float) -> None:
         """Ask the worker to end, and set the time at which it will be killed."""
         self.restart_at, self.kill_at = None, time.monotonic() + within
@@ -134,6 +147,27 @@ class _State:
         if self.restart_at is not None:
             return "its worker died and is about to be started again"
         return self.result.failures[0] if self.result and self.result.failures else ""
+
+
+def job_known(file: JobFile, *, once: bool) -> JobKnown:
+    """What the monitor should know of a job."""
+    job = file.config.job
+    times = job.options.incremental
+    return JobKnown(
+        job.name,
+        time.time_ns(),
+        "" if once or times.schedule is None else times.schedule.text,
+        str(times.timezone),
+        job.options.backup_mode,
+        job.source.url,
+        job.destination.url,
+        contact(job),
+    )
+
+
+def contact(job: Job) -> Contact:  # noqa: ARG001 -- no job names anybody yet
+    """Whom to tell about a job."""
+    return Contact()
 
 
 class Signals:
@@ -166,19 +200,29 @@ class Supervisor:
     invalid: Mapping[str, str] = field(default_factory=dict)
     once: bool = False
     health: Path | None = None
+    duties: Duties = field(default_factory=Duties)
     stopped: bool = False
     _states: dict[str, _State] = field(default_factory=dict)
     _next_heartbeat: float = 0.0
+    _channel: Channel = field(default_factory=Channel)
+
+    def __post_init__(self) -> None:
+        self._monitor = Keeper(self._channel, self.duties, _lifeline())
+        self._sender = Sender(self._channel)
 
     def run(self) -> list[JobResult]:
         """Supervise; the last result of each job that has one. `stopped` says whether a signal ended it."""
         signals, stops, reloads = Signals(), 0, 0
+        self._watch(self.files)  # which needs none of the libraries
         if self.files:
             load_libraries()
+        self._tell_invalid({})
         for file in self.files:
             self._start(file)
         while any(state.is_active for state in self._states.values()):
             self._listen()
+            self._monitor.look_after()
+            self._sender.flush()
             self._start_due()
             if signals.stops > stops:
                 stops = signals.stops
@@ -188,6 +232,7 @@ class Supervisor:
                 self._reload()
             self._keep_deadlines()
             self._beat()
+        self._unwatch()
         return [state.result for state in self._states.values() if state.result]
 
     def has_failed(self) -> bool:
@@ -197,7 +242,39 @@ class Supervisor:
 
     def _start(self, file: JobFile) -> None:
         state = self._states[file.name] = _State(file, self.once)
-        state.start()
+        self._sender.tell(job_known(file, once=self.once))
+        self._start_worker(state)
+
+    def _start_worker(self, state: _State) -> None:
+        state.restart_at = None
+        state.worker = Worker.start(state.file, self._channel, once=self.once, logs=not self.duties.draws)
+        self._sender.tell(WorkerStarted(state.file.name, time.time_ns(), state.worker.process.pid or 0))
+
+    # ------------------------------------------------------------ the monitor
+
+    def _watch(self, files: Sequence[JobFile]) -> None:
+        """Start the monitor, if anybody wants to see what it shows."""
+        if self._monitor.process is None and (
+            self.duties.are_any or any(contact(file.config.job).is_wanted for file in files)
+        ):
+            self._monitor.start()
+        if self.duties.draws:
+            set_console(route=lambda text: self._channel.send(LogLine("", time.time_ns(), text)))
+
+    def _unwatch(self) -> None:
+        self._sender.flush()
+        self._monitor.stop()
+        set_console()
+
+    def _tell_invalid(self, before: Mapping[str, str]) -> None:
+        """What is wrong with files, and what was and is no more."""
+        now = time.time_ns()
+        for name in before.keys() - self.invalid.keys():
+            self._sender.tell(FileChecked(name, now) if name in self._states else JobRemoved(name, now))
+        for name, problem in self.invalid.items():
+            self._sender.tell(FileChecked(name, now, *bounded([problem])))
+
+    # ------------------------------------------------------------ the workers
 
     def _running(self) -> Iterator[tuple[_State, Worker]]:
         return ((state, state.worker) for state in list(self._states.values()) if state.worker)
@@ -219,6 +296,7 @@ class Supervisor:
         state.worker, death = None, worker.death()
         if self.stopped:
             state.result = state.result or JobResult(state.file.name, stopped=True)
+            self._tell_end(state)
         elif state.leaving:
             self._replace(state)
         elif state.is_scheduled:
@@ -228,22 +306,37 @@ class Supervisor:
                 "job %s: its worker died (%s); starting it again in %g s", state.file.name, death, state.delay
             )
             state.restart_at = time.monotonic() + state.delay
+            self._tell_death(state, death, time.time_ns() + int(state.delay * SECOND))
             state.delay = min(2 * state.delay, LONGEST_DELAY)
         elif state.result is None:
             state.result = JobResult(state.file.name, problems=(f"the worker process died ({death})",))
             logger.error("job %s: the worker process died (%s)", state.file.name, death)
+            self._tell_death(state, death, 0)
+        else:
+            self._tell_end(state)
+
+    def _tell_death(self, state: _State, death: str, restart_at: int) -> None:
+        self._sender.tell(WorkerDied(state.file.name, time.time_ns(), death, restart_at))
+
+    def _tell_end(self, state: _State) -> None:
+        result = state.result or JobResult(state.file.name, stopped=True)
+        ended = JobEnded(state.file.name, time.time_ns(), result.outcome, bounded(result.failures))
+        self._sender.tell(ended)
 
     def _replace(self, state: _State) -> None:
         """A job whose file was changed or removed has ended."""
         del self._states[state.file.name]
         if state.successor:
             self._start(state.successor)
+        else:
+            self._sender.forget(state.file.name)
+            self._sender.tell(JobRemoved(state.file.name, time.time_ns()))
 
     def _start_due(self) -> None:
         for state in self._states.values():
             if state.restart_at is not None and time.monotonic() >= state.restart_at:
                 logger.info("job %s: starting its worker again", state.file.name)
-                state.start()
+                self._start_worker(state)
 
     def _stop(self, *, now: bool) -> None:
         logger.warning("stopping %s", "now" if now else "after the batches in flight")
@@ -263,6 +356,7 @@ class Supervisor:
         if found is None:
             return
         files, invalid = found
+        before = self.invalid
         current = {file.name: file for file in self._apart_from_running(files, invalid)}
         for name, state in list(self._states.items()):
             if state.leaving:
@@ -275,6 +369,8 @@ class Supervisor:
             if name not in self._states:
                 logger.info("job %s: new", name)
                 self._start(file)
+        self._tell_invalid(before)
+        self._watch([state.file for state in self._states.values()])
 
     def _apart_from_running(self, files: Sequence[JobFile], invalid: Mapping[str, str]) -> list[JobFile]:
         """The files that may run beside the jobs that go on although their files are invalid now."""

@@ -32,6 +32,7 @@ from answers import (
     Unreachable,
 )
 from config import Server
+from reporter import Reporter
 from sessions import PlainSession
 from stopping import StopRequest
 from values import same_host, without_credentials
@@ -91,6 +92,7 @@ class Transport:
         retry_delay: float,
         threads: int,
         stopping: StopRequest,
+        reporter: Reporter | None = None,
     ) -> None:
         self.name = f"{role} {server.url}"
         self._url = server.url
@@ -98,6 +100,7 @@ class Transport:
         self._retries = retries
         self._retry_delay = retry_delay
         self._stopping = stopping
+        self._reporter = reporter or Reporter()
         # compressing costs more than it saves within one machine
         self._is_local = same_host(server.host) == "localhost"
         self._session = _session(server, threads, "identity" if self._is_local else "gzip")
@@ -114,7 +117,9 @@ class Transport:
             error = state.outcome.exception() if state.outcome else None
             wait = state.next_action.sleep if state.next_action else 0
             number = state.attempt_number
-            logger.warning("%s: %s; retry %d of %d in %.1f s", doing, error, number, self._retries, wait)
+            trouble = f"{doing}: {error}; retry {number} of {self._retries} in {wait:.1f} s"
+            logger.warning("%s", trouble)
+            self._reporter.retrying(trouble)
 
         def sleep(seconds: float) -> None:
             self._stopping.wait(seconds)
@@ -134,6 +139,9 @@ class Transport:
             tries = retrying.statistics["attempt_number"]
             suffix = f" (tried {tries} times)" if tries > 1 else ""
             raise error.reworded(f"{doing}: {error}{suffix}") from error
+        finally:
+            if retrying.statistics["attempt_number"] > 1:
+                self._reporter.settled()
 
     def ping(self) -> str:
         """The server's version, in one attempt."""

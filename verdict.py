@@ -1,9 +1,10 @@
 """What `main.py verify` found, as frozen values, a table and JSON. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from events import Verified, VerifyResult, shortened
 from influxql import printable
 from report import aligned
 from timeline import END_OF_TIME, Span
@@ -123,6 +124,23 @@ def exit_code(verdicts: Iterable[JobVerdict]) -> int:
     if any(verdict.differs for verdict in verdicts):
         return DIFFERENT
     return UNCHECKED if not verdicts or any(verdict.all_problems for verdict in verdicts) else EQUAL
+
+
+def as_event(verdict: JobVerdict, at: int) -> Verified:
+    """The verdict as the daemon hears of it; `at`: nanoseconds."""
+    results: Mapping[int, VerifyResult] = {EQUAL: "equal", DIFFERENT: "differs", UNCHECKED: "could not check"}
+    detail = "\n".join((conclusion(verdict), *verdict.all_problems))
+    return Verified(
+        verdict.job,
+        at,
+        results[exit_code([verdict])],
+        shortened(detail),
+        verdict.how,
+        missing=sum(m.missing for m in verdict.measurements),
+        extra=sum(m.extra for m in verdict.measurements),
+        different=sum(m.different for m in verdict.measurements),
+        seconds=verdict.seconds,
+    )
 
 
 _HEADINGS = ("measurement", "source", "destination", "missing", "extra", "different", "windows", "result")

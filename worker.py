@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from config import Config, ConfigError, Server
+from events import Channel, Sender
 from logger_config import LogDirectoryError, setup_logging
 from report import JobResult
+from reporter import Reporter
 from scheduler import Scheduler, run_job_once
 from stopping import StopRequest
 
@@ -55,13 +58,14 @@ def run_worker(
     content: bytes | None = None,
     once: bool = True,
     report: Report = lambda _: None,
+    reporter: Reporter | None = None,
 ) -> JobResult:
     """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
 
     `content` is what the file held when it was checked; without it the file is read.
 
     With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
-    every run. A run that fails is tried again at its next time.
+    every run, and `reporter` of all that goes on. A run that fails is tried again at its next time.
     """
     setup_logging(path.stem)
     with error_boundary() as outcome:
@@ -71,7 +75,7 @@ def run_worker(
         except (ConfigError, LogDirectoryError) as error:
             logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
             return _reported(JobResult(path.stem, problems=(str(error),)), report)
-        return _work(config, stopping or StopRequest(), once=once, report=report)
+        return _work(config, stopping or StopRequest(), once=once, report=report, reporter=reporter or Reporter())
     return _reported(JobResult(path.stem, problems=(outcome.problem,)), report)
 
 
@@ -91,12 +95,14 @@ def _set_up_logging(config: Config) -> None:
     )
 
 
-def _work(config: Config, stopping: StopRequest, *, once: bool, report: Report) -> JobResult:
+def _work(config: Config, stopping: StopRequest, *, once: bool, report: Report, reporter: Reporter) -> JobResult:
     last = JobResult(config.job.name, stopped=True)
 
     def job() -> JobResult:
         nonlocal last
-        last = _reported(_guarded_run(config, stopping), report)
+        reporter.run_started()
+        last = _reported(_guarded_run(config, stopping, reporter), report)
+        reporter.run_finished(last)
         return last
 
     def job_of_many() -> None:
@@ -106,9 +112,14 @@ def _work(config: Config, stopping: StopRequest, *, once: bool, report: Report) 
     times = config.job.options.incremental
     if once or times.schedule is None:
         return run_job_once(job)
-    if _wait_for_servers(config, stopping, report):
+    if _wait_for_servers(config, stopping, report, reporter):
         schedule = Scheduler(
-            job_of_many, times.schedule, str(times.timezone), run_on_start=times.run_on_start, stopping=stopping
+            job_of_many,
+            times.schedule,
+            str(times.timezone),
+            run_on_start=times.run_on_start,
+            stopping=stopping,
+            announce=reporter.next_run,
         )
         schedule.start()
     return last
@@ -121,34 +132,40 @@ def _release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _guarded_run(config: Config, stopping: StopRequest) -> JobResult:
+def _guarded_run(config: Config, stopping: StopRequest, reporter: Reporter) -> JobResult:
     """One run that cannot harm the next one."""
     with error_boundary() as outcome:
-        result = _run(config, stopping)
+        result = _run(config, stopping, reporter)
         logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
         return result
     return JobResult(config.job.name, problems=(outcome.problem,))
 
 
-def _run(config: Config, stopping: StopRequest) -> JobResult:
+def _run(config: Config, stopping: StopRequest, reporter: Reporter) -> JobResult:
     # polars is heavy: only a run pays for it
     from answers import InfluxError  # noqa: PLC0415
     from backup import BackupManager  # noqa: PLC0415
 
     job = config.job
     try:
-        source = connect(config, job.source, "source", stopping)
-        destination = connect(config, job.destination, "destination", stopping)
+        source = connect(config, job.source, "source", stopping, reporter=reporter)
+        destination = connect(config, job.destination, "destination", stopping, reporter=reporter)
     except InfluxError as error:
         problems = () if stopping.is_set() else (str(error),)
         return JobResult(job.name, problems=problems, stopped=stopping.is_set())
     logger.info("from %s to %s, %s", job.source.url, job.destination.url, job.options.backup_mode)
     with closing(source), closing(destination):
-        return BackupManager(config, source, destination, stopping=stopping).run_backup()
+        return BackupManager(config, source, destination, stopping=stopping, reporter=reporter).run_backup()
 
 
 def connect(
-    config: Config, server: Server, role: str, stopping: StopRequest, *, retries: int | None = None
+    config: Config,
+    server: Server,
+    role: str,
+    stopping: StopRequest,
+    *,
+    retries: int | None = None,
+    reporter: Reporter | None = None,
 ) -> "InfluxClient":
     """A client with the job's settings. Raises InfluxError when the server does not answer."""
     from influx_client import InfluxClient  # noqa: PLC0415
@@ -162,10 +179,11 @@ def connect(
         retry_delay=options.retry_delay,
         threads=2 * options.parallel_workers,
         stopping=stopping,
+        reporter=reporter,
     )
 
 
-def _wait_for_servers(config: Config, stopping: StopRequest, report: Report) -> bool:
+def _wait_for_servers(config: Config, stopping: StopRequest, report: Report, reporter: Reporter) -> bool:
     """Wait until both servers answer, one log line for each attempt; False when asked to stop before."""
     delay = config.job.options.initial_connection_retry_delay
     for server, role in ((config.job.source, "source"), (config.job.destination, "destination")):
@@ -175,6 +193,7 @@ def _wait_for_servers(config: Config, stopping: StopRequest, report: Report) -> 
                 break
             logger.warning("waiting for the %s: %s; next attempt in %g s", role, problem, delay)
             report(JobResult(config.job.name, problems=(f"waiting for the {role}: {problem}",)))
+            reporter.waiting(role, problem, delay)
             stopping.wait(delay)
     return not stopping.is_set()
 
@@ -211,15 +230,21 @@ def worker_process(
     content: bytes,
     answer: Connection,
     lifeline: tuple[Connection, Connection],
+    channel: Channel,
     once: bool,  # noqa: FBT001 -- the target of a process
+    logs: bool,  # noqa: FBT001
 ) -> None:
     """The target of a worker process. The parent alone decides about signals from the terminal.
+
+    What goes on is told by the channel; with `logs` progress is logged.
 
     `lifeline` are the two ends of a pipe of which only the parent keeps the second: it ends when the parent does.
     (The parent's sentinel does not: workers that are forked later hold its other end open, too.)
     """
     stopping = StopRequest()
     lifeline[1].close()
+    channel.receiver.close()
+    reporter = Reporter(path.stem, Sender(channel), worker=time.time_ns(), logs=logs)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopping.requested = True
@@ -233,9 +258,11 @@ def worker_process(
     signal.signal(signal.SIGTERM, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_stop_without_parent, args=(stopping, lifeline[0]), daemon=True).start()
+    reporter.start()
     try:
-        run_worker(path, stopping, content=content, once=once, report=report)
+        run_worker(path, stopping, content=content, once=once, report=report, reporter=reporter)
     finally:
+        reporter.close()
         logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki
 
 

@@ -40,13 +40,10 @@ def channel() -> Iterator[Channel]:
 
 def received(channel: Channel) -> list[Event]:
     """All that waits."""
-    channel.receiver.setblocking(False)
     found = []
-    while True:
-        try:
-            found.append(channel.receive())
-        except BlockingIOError:
-            return found
+    while (event := channel.receive()) is not None:
+        found.append(event)
+    return found
 
 
 def progress(number: int) -> RunProgress:
