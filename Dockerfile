@@ -13,6 +13,8 @@ RUN python -m venv --without-pip /opt/venv \
     && find /opt/venv -type d \( -name tests -o -path '*/pyarrow/include' \) -prune -exec rm -rf {} + \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv
 COPY *.py ./
+COPY assets ./assets
+COPY templates ./templates
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM ${BASE_IMAGE}
@@ -23,6 +25,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     BACKUP_HEALTH_FILE=/dev/shm/backup-health \
+    BACKUP_HTTP=0.0.0.0:8186 \
     BACKUP_QUARANTINE_DIR=/logs/quarantine
 # A fixed number, so that the owner of a log folder on the host can be set before the first start.
 RUN groupadd --gid 10001 influxdb-backup \
@@ -35,6 +38,8 @@ WORKDIR /app
 USER 10001:10001
 # Jobs are mounted at /config, read-only. It is no VOLUME, so that a missing mount is an empty folder and an error.
 VOLUME /logs
+# The status page, for whoever publishes the port.
+EXPOSE 8186
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["python", "main.py", "health"]
 ENTRYPOINT ["python", "main.py"]

@@ -1,0 +1,92 @@
+"""Which path shows what: the pages, their parts, JSON, health and metrics."""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from http_server import Answer, Site
+from influxql import printable
+from state import State
+from status_api import health, job_document, status_document
+from status_page import render_job, render_missing, render_status
+
+ASSETS = Path(__file__).with_name("assets")
+
+KINDS: Mapping[str, str] = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+HTML, JSON, METRICS = "text/html; charset=utf-8", "application/json", "text/plain; version=0.0.4; charset=utf-8"
+
+Metrics = Callable[[State, int], bytes]
+"""From the state and the time to what Prometheus reads."""
+
+
+def status_site(state: Callable[[], State], clock: Callable[[], int], metrics: Metrics | None = None) -> Site:
+    """The site that shows what `state()` is when a request comes; `clock()` gives nanoseconds since 1970."""
+
+    def site(path: str) -> Answer:
+        return answer(path, state(), clock(), metrics)
+
+    return site
+
+
+def answer(path: str, state: State, now: int, metrics: Metrics | None = None) -> Answer:
+    """The answer to a request, whose path is decoded."""
+    found = _assets().get(path) or _page(path, state, now)
+    if found is None and path == "/metrics" and metrics is not None:
+        found = Answer(metrics(state, now), METRICS)
+    return found or Answer(b"404 there is no such page; / shows all jobs\n", status=HTTPStatus.NOT_FOUND)
+
+
+def _page(path: str, state: State, now: int) -> Answer | None:
+    match path.split("/")[1:]:
+        case [""]:
+            return _html(render_status(state, now))
+        case ["jobs", name]:
+            return _job_page(name, state, now)
+        case ["api", "status"]:
+            return _json(status_document(state, now))
+        case ["api", "jobs", name]:
+            return _job_api(name, state, now)
+        case ["healthz"]:
+            return _health(state)
+    return None
+
+
+@cache
+def _assets() -> dict[str, Answer]:
+    """The files that the pages use, read once."""
+    files = (file for file in ASSETS.iterdir() if file.suffix in KINDS)
+    return {f"/{file.name}": Answer(file.read_bytes(), KINDS[file.suffix]) for file in files}
+
+
+def _job_page(name: str, state: State, now: int) -> Answer:
+    if job := state.jobs.get(name):
+        return _html(render_job(job, now))
+    return _html(render_missing(name, now), HTTPStatus.NOT_FOUND)
+
+
+def _job_api(name: str, state: State, now: int) -> Answer:
+    if job := state.jobs.get(name):
+        return _json(job_document(job, now))
+    return _json({"error": f"there is no job {name!r}"}, HTTPStatus.NOT_FOUND)
+
+
+def _health(state: State) -> Answer:
+    problem = "\n".join(map(printable, health(state).splitlines()))
+    status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
+    return Answer(f"{problem or 'fine'}\n".encode(), status=status)
+
+
+def _html(text: str, status: HTTPStatus = HTTPStatus.OK) -> Answer:
+    return Answer(text.encode("utf-8", "replace"), HTML, status)
+
+
+def _json(document: Any, status: HTTPStatus = HTTPStatus.OK) -> Answer:  # noqa: ANN401 -- whatever JSON can hold
+    return Answer((json.dumps(document, indent=2) + "\n").encode(), JSON, status)
