@@ -44,7 +44,7 @@ def chart(runs: Sequence[RunRecord], now: int) -> Chart:
     """
     amounts = [run.amounts.points for run in runs]
     some = [amount for amount in amounts if amount]
-    top = min(max(some, default=1), max(1, round(4 * median(some)))) if some else 1
+    top = min(max(some, default=1), max(1, round(2.5 * median(some)))) if some else 1
     offset = HISTORY - len(runs)
     bars = tuple(_chart_bar(run, offset + i, top, now) for i, run in enumerate(runs))
     failed = sum(run.outcome == "FAILED" for run in runs)
