@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import socket
 import stat
 import sys
 import time
@@ -17,7 +18,7 @@ from config import Config, ConfigError, holds_password, read_file
 from health import health_file, health_problem
 from influxql import printable
 from logger_config import set_console, setup_logging
-from monitor import Duties
+from monitor import Duties, Holder, Observer
 from progress import can_draw
 from supervisor import JobFile, Supervisor
 from targets import find_overlaps
@@ -123,6 +124,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     paths, is_quiet = arguments.config, arguments.quiet
     if is_quiet:
         set_console(least=logging.WARNING)
+    listener = _listener(arguments, environ)
     jobs, invalid = load_jobs(find_jobs(paths))
     _log_all(invalid)
     supervisor = Supervisor(
@@ -134,6 +136,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         health=None if arguments.once else health_file(environ),
         duties=Duties(
             draws=not is_quiet and can_draw(sys.stderr, environ),
+            listener=listener,
+            observers=[_website(listener, environ)] if listener else [],
             verdicts=None if arguments.once else verdict_folder(environ),
         ),
     )
@@ -143,6 +147,50 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     elif results and not is_quiet:
         sys.stdout.write(report.summary(results) + "\n")
     return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
+
+
+def _listener(arguments: argparse.Namespace, environ: Mapping[str, str]) -> socket.socket | None:
+    """Where the daemon answers; None: nowhere. Raises UsageError when nobody can listen there."""
+    # a single run beside the daemon must not want its port
+    text = arguments.http if arguments.http is not None or arguments.once else environ.get("BACKUP_HTTP")
+    if not text:
+        return None
+    from http_server import AddressError, bound_address, listen, parse_address  # noqa: PLC0415 -- if it is wanted
+
+    try:
+        listener = listen(parse_address(text))
+    except AddressError as error:
+        raise UsageError(str(error)) from None
+    logger.info("status page at %s/", bound_address(listener).url)
+    return listener
+
+
+def _website(listener: socket.socket, environ: Mapping[str, str]) -> Callable[[Holder], Observer]:
+    """What makes the pages, in the monitor's process."""
+    names = [name.strip() for name in environ.get("BACKUP_HTTP_HOSTS", "").split(",") if name.strip()]
+
+    def made(holder: Holder) -> Observer:
+        from status_site import Website  # noqa: PLC0415 -- its libraries are the monitor's own
+
+        return Website(holder, listener, names)
+
+    return made
+
+
+def status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """What the running daemon says: 0 all is fine, 1 something is failing, 2 there is no daemon."""
+    from http_server import DEFAULT_ADDRESS, AddressError, parse_address  # noqa: PLC0415
+    from status_client import NoDaemon, ask, status_table  # noqa: PLC0415
+
+    try:
+        document = ask(parse_address(arguments.http or environ.get("BACKUP_HTTP") or DEFAULT_ADDRESS))
+    except (AddressError, NoDaemon) as error:
+        raise UsageError(str(error)) from None
+    if arguments.json:
+        _print_json(document)
+    else:
+        sys.stdout.write(status_table(document) + "\n")
+    return SUCCESS if document["status"] == "fine" else FAILURE
 
 
 def _print_json(document: object) -> None:
@@ -224,6 +272,7 @@ COMMANDS = """commands:
   verify   compare both servers of each job: counts, or every value with --full
   repair   the same, then copy what differs; never deletes
   check    validate the files, reach the servers, show what each job would do now
+  status   what the running daemon is doing: asks it where --http or $BACKUP_HTTP says
   health   whether the daemon is alive and its last runs succeeded (for containers)
 """
 
@@ -237,7 +286,7 @@ def parse_arguments(argv: Sequence[str] | None, environ: Mapping[str, str]) -> a
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "command", nargs="?", choices=["run", "verify", "repair", "check", "health"], default="run"
+        "command", nargs="?", choices=["run", "verify", "repair", "check", "status", "health"], default="run"
     )
     parser.add_argument(
         "--config",
@@ -252,6 +301,11 @@ def parse_arguments(argv: Sequence[str] | None, environ: Mapping[str, str]) -> a
         "--quiet", action="store_true", help="no progress and no summary: warnings and errors only"
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON instead of a table")
+    parser.add_argument(
+        "--http",
+        metavar="ADDRESS:PORT",
+        help="run: answer there (default: $BACKUP_HTTP, else nowhere); status: ask there (127.0.0.1:8186)",
+    )
     _add_scope(parser.add_argument_group("of verify and repair"))
     arguments = parser.parse_args(argv)
     scoped = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in SCOPE}
@@ -260,8 +314,10 @@ def parse_arguments(argv: Sequence[str] | None, environ: Mapping[str, str]) -> a
         parser.error(f"{given[0]} is for verify and repair")
     if arguments.yes and arguments.command != "repair":
         parser.error("--yes is for repair")
-    if arguments.json and arguments.command not in ("run", "verify", "repair"):
-        parser.error("--json is for run, verify and repair")
+    if arguments.json and arguments.command not in ("run", "verify", "repair", "status"):
+        parser.error("--json is for run, verify, repair and status")
+    if arguments.http is not None and arguments.command not in ("run", "status"):
+        parser.error("--http is for run and status")
     if arguments.quiet and arguments.command != "run":
         parser.error("--quiet is for run")
     return arguments
@@ -324,6 +380,8 @@ def _command(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return check(arguments.config)
     if arguments.command in ("verify", "repair"):
         return verify(arguments, environ)
+    if arguments.command == "status":
+        return status(arguments, environ)
     if arguments.command == "health":
         return health(health_file(environ))
     return run(arguments, environ)
@@ -344,12 +402,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print_unchecked(arguments, str(error))
             return USAGE
     _print_unchecked(arguments, outcome.problem)
-    return USAGE if arguments.command in ("verify", "repair") else FAILURE
+    return USAGE if arguments.command in ("verify", "repair", "status") else FAILURE
 
 
 def _print_unchecked(arguments: argparse.Namespace, problem: str) -> None:
     if arguments.json:
-        result = "not run" if arguments.command == "run" else "not checked"
+        result = {"run": "not run", "status": "no daemon"}.get(arguments.command, "not checked")
         _print_json({"result": result, "problem": problem, "jobs": []})
 
 

@@ -7,6 +7,7 @@ parent. A `Keeper` in the parent starts it, and starts it again when it dies.
 import logging
 import multiprocessing
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -66,8 +67,8 @@ class Duties:
 
     draws: bool = False
     """Whether there are live lines on the terminal, to which log lines then come through it."""
-    serves: bool = False
-    """Whether somebody may ask it at any time."""
+    listener: socket.socket | None = None
+    """Where it may be asked at any time; the parent keeps it open for the next monitor, should this one die."""
     observers: Sequence[Callable[[Holder], Observer]] = ()
     verdicts: Path | None = None
     """The folder in which `main.py verify` leaves its results."""
@@ -75,7 +76,7 @@ class Duties:
     @property
     def are_any(self) -> bool:
         """Whether it is needed even where no job wants anybody to be told."""
-        return self.draws or self.serves
+        return self.draws or self.listener is not None
 
 
 # ---------------------------------------------------------------- in the parent

@@ -1,14 +1,18 @@
 """Which path shows what: the pages, their parts, JSON, health and metrics."""
 
 import json
-from collections.abc import Callable, Mapping
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from http_server import Answer, Site
+from events import Event
+from http_server import Answer, HttpServer, Site
 from influxql import printable
+from monitor import Holder
 from state import State
 from status_api import health, job_document, status_document
 from status_page import render_job, render_missing, render_status
@@ -57,6 +61,25 @@ def _page(path: str, state: State, now: int) -> Answer | None:
         case ["healthz"]:
             return _health(state)
     return None
+
+
+class Website:
+    """Shows the monitor's state to whoever asks; its threads read it whenever they need it."""
+
+    def __init__(self, holder: Holder, listener: socket.socket, names: Sequence[str]) -> None:
+        """`names`: those by which others call this machine."""
+        self._server = HttpServer(listener, status_site(lambda: holder.state, time.time_ns), names)
+        self._server.start()
+
+    def see(self, event: Event, before: State, after: State) -> None:
+        """Nothing to do: who asks next sees it."""
+
+    def look(self, state: State) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.close()
 
 
 @cache

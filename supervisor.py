@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -74,16 +75,18 @@ class Worker:
     born: float
 
     @classmethod
-    def start(cls, file: JobFile, channel: Channel, *, once: bool, logs: bool) -> "Worker":
+    def start(
+        cls, file: JobFile, channel: Channel, listener: socket.socket | None, *, once: bool, logs: bool
+    ) -> "Worker":
         """Start the job's process: a fork, which shares the memory of the libraries with this one and its likes.
 
         That is safe while this process has no other thread: what it had locked would stay locked in the child.
         The child gets the content that was checked, not the file, which may have changed since. What goes on it
-        tells by the channel; with `logs` it logs its progress.
+        tells by the channel, not at the `listener`; with `logs` it logs its progress.
         """
         context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (file.config.path, file.content, sender, _lifeline(), channel, once, logs)
+        arguments = (file.config.path, file.content, sender, _lifeline(), channel, listener, once, logs)
         process = context.Process(target=worker_process, args=arguments, name=file.name)
         with _signals_held():  # in the child until it has handlers of its own: those of here are not for it
             process.start()
@@ -247,7 +250,10 @@ class Supervisor:
 
     def _start_worker(self, state: _State) -> None:
         state.restart_at = None
-        state.worker = Worker.start(state.file, self._channel, once=self.once, logs=not self.duties.draws)
+        listener = self.duties.listener
+        state.worker = Worker.start(
+            state.file, self._channel, listener, once=self.once, logs=not self.duties.draws
+        )
         self._sender.tell(WorkerStarted(state.file.name, time.time_ns(), state.worker.process.pid or 0))
 
     # ------------------------------------------------------------ the monitor

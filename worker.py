@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -231,6 +232,7 @@ def worker_process(
     answer: Connection,
     lifeline: tuple[Connection, Connection],
     channel: Channel,
+    listener: socket.socket | None,
     once: bool,  # noqa: FBT001 -- the target of a process
     logs: bool,  # noqa: FBT001
 ) -> None:
@@ -244,6 +246,8 @@ def worker_process(
     stopping = StopRequest()
     lifeline[1].close()
     channel.receiver.close()
+    if listener:
+        listener.close()  # else its port would be taken as long as this process lives
     reporter = Reporter(path.stem, Sender(channel), worker=time.time_ns(), logs=logs)
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -212,7 +212,7 @@ def test_a_run_that_failed_has_a_shape_of_its_own() -> None:
 def test_every_chart_can_be_drawn(amounts: list[int]) -> None:
     """None, nothing, and more than anybody has."""
     drawn = chart([record(n) for n in amounts], NOW)
-    assert all(0 <= bar.y and bar.height > 0 and bar.y + bar.height == HEIGHT for bar in drawn.bars)
+    assert all(bar.y >= 0 and bar.height > 0 and bar.y + bar.height == HEIGHT for bar in drawn.bars)
 
 
 # ---------------------------------------------------------------- pages
@@ -263,7 +263,9 @@ def test_pages_are_well_formed_and_need_nothing_from_elsewhere(state: State) -> 
             assert tag != "style"
             assert not any(name == "style" or name.startswith("on") for name in attributes)
             assert not re.match(r"(?i)[a-z]+:|//", attributes.get("src") or attributes.get("href") or "")
-        assert [a for tag, a in tags if tag == "script"] == [{"src": a["src"], "defer": None} for t, a in tags if t == "script"]
+        assert [a for tag, a in tags if tag == "script"] == [
+            {"src": a["src"], "defer": None} for t, a in tags if t == "script"
+        ]
 
 
 def test_names_and_errors_cannot_become_markup() -> None:

@@ -84,9 +84,22 @@ def running(job: str = "sensors") -> list[Event]:
     """A job in the middle of a run."""
     start = NOW - 20 * SECOND
     run = RunState(
-        start, "copying", "sensors", 1, 2, 12, 7, 62, 100, start, Totals(points=1_203_400, values=5_402_000), 84_213.3
+        start,
+        "copying",
+        "sensors",
+        1,
+        2,
+        12,
+        7,
+        62,
+        100,
+        start,
+        Totals(points=1_203_400, values=5_402_000),
+        84_213.3,
     )
-    part = MeasurementState("sensors", "autogen", "temperature", start, "copying", NOW - HOUR, NOW, NOW - HOUR // 3)
+    part = MeasurementState(
+        "sensors", "autogen", "temperature", start, "copying", NOW - HOUR, NOW, NOW - HOUR // 3
+    )
     return [
         *known(job),
         *runs(job, [900, 1_000, 800] * 10),
@@ -104,7 +117,9 @@ def failing(job: str = "billing") -> list[Event]:
     part = MeasurementState("billing", "autogen", "payments", 1, "failed", newest=newest, problems=(DISK_FULL,))
     return [
         *known(job, schedule="0 2 * * *"),
-        *runs(job, [52_000, 48_000, 55_000] * 9 + [-1] * 3, every=24 * HOUR, until=NOW - 2 * HOUR, failures=errors),
+        *runs(
+            job, [52_000, 48_000, 55_000] * 9 + [-1] * 3, every=24 * HOUR, until=NOW - 2 * HOUR, failures=errors
+        ),
         MeasurementsChanged(job, NOW, (part,)),
         copied(job, 1, newest, ("billing", "invoices"), ("archive", "old")),
         NextRun(job, NOW, NOW + 20 * HOUR),
