@@ -1,5 +1,6 @@
 """HTTP for the operator's view: read-only, small, and patient with nobody. What the answers are, others decide."""
 
+import errno
 import ipaddress
 import logging
 import os
@@ -114,8 +115,9 @@ def listen(address: Address) -> socket.socket:
         return socket.create_server(place[:2], family=family, backlog=MOST_CONNECTIONS)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
+        hint = " (by another daemon?)" if error.errno == errno.EADDRINUSE else ""
         raise AddressError(
-            f"cannot listen on {address}: {reason}. Is another daemon running? Choose another address with --http"
+            f"cannot listen on {address}: {reason}{hint}; choose another address with --http"
         ) from None
 
 

@@ -233,17 +233,21 @@ class Reader(HTMLParser):
         assert not self._open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """An element begins."""
         self.tags.append((tag, dict(attrs)))
         if tag not in self.VOID:
             self._open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """An element without content."""
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
+        """It is the one that began last."""
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
+        """Text."""
         self.text += data
 
 
@@ -263,16 +267,13 @@ def test_pages_are_well_formed_and_need_nothing_from_elsewhere(state: State) -> 
             assert tag != "style"
             assert not any(name == "style" or name.startswith("on") for name in attributes)
             assert not re.match(r"(?i)[a-z]+:|//", attributes.get("src") or attributes.get("href") or "")
-        assert [a for tag, a in tags if tag == "script"] == [
-            {"src": a["src"], "defer": None} for t, a in tags if t == "script"
-        ]
+        assert all("src" in attributes for tag, attributes in tags if tag == "script")
 
 
 def test_names_and_errors_cannot_become_markup() -> None:
     """Of jobs, databases and servers, and texts of theirs: all is escaped, and control characters are visible."""
-    urls = {"source": HOSTILE, "destination": HOSTILE}
     events = [
-        JobKnown(HOSTILE, NOW, HOSTILE, "UTC", HOSTILE, **urls),
+        JobKnown(HOSTILE, NOW, HOSTILE, "UTC", HOSTILE, HOSTILE, HOSTILE),
         RunFinished(HOSTILE, NOW, RunRecord(NOW, 1.0, "FAILED", Totals(), (HOSTILE,))),
         Verified(HOSTILE, NOW, "differs", HOSTILE),
         FileChecked(HOSTILE, NOW, HOSTILE),

@@ -48,8 +48,8 @@ def state_of(*events: Event) -> State:
 def known(job: str, *, schedule: str = "*/5 * * * *", mode: str = "incremental") -> list[Event]:
     """A job whose worker has started."""
     at = NOW - 9 * HOUR
-    urls = {"source": "http://influxdb:8086", "destination": "http://influxdb-backup:8086"}
-    return [JobKnown(job, at, schedule, "Europe/Berlin", mode, **urls), WorkerStarted(job, at, pid=77)]
+    urls = "http://influxdb:8086", "http://influxdb-backup:8086"
+    return [JobKnown(job, at, schedule, "Europe/Berlin", mode, *urls), WorkerStarted(job, at, pid=77)]
 
 
 def runs(
@@ -68,8 +68,8 @@ def runs(
 
 def copied(job: str, run: int, newest: int, *names: tuple[str, str]) -> Event:
     """Measurements, as (database, measurement), that are done."""
-    at = {"begin": newest - HOUR, "end": newest, "position": newest, "newest": newest}
-    parts = (MeasurementState(d, "autogen", m, run, "done", points=500, seconds=0.4, **at) for d, m in names)
+    times = newest - HOUR, newest, newest, newest
+    parts = (MeasurementState(d, "autogen", m, run, "done", *times, points=500, seconds=0.4) for d, m in names)
     return MeasurementsChanged(job, NOW, tuple(parts))
 
 
@@ -83,23 +83,10 @@ def fine(job: str = "telegraf") -> list[Event]:
 def running(job: str = "sensors") -> list[Event]:
     """A job in the middle of a run."""
     start = NOW - 20 * SECOND
-    run = RunState(
-        start,
-        "copying",
-        "sensors",
-        1,
-        2,
-        12,
-        7,
-        62,
-        100,
-        start,
-        Totals(points=1_203_400, values=5_402_000),
-        84_213.3,
-    )
-    part = MeasurementState(
-        "sensors", "autogen", "temperature", start, "copying", NOW - HOUR, NOW, NOW - HOUR // 3
-    )
+    amounts = Totals(points=1_203_400, values=5_402_000)
+    run = RunState(start, "copying", "sensors", 1, 2, 12, 7, 62, 100, start, amounts, 84_213.3)
+    times = NOW - HOUR, NOW, NOW - HOUR // 3
+    part = MeasurementState("sensors", "autogen", "temperature", start, "copying", *times)
     return [
         *known(job),
         *runs(job, [900, 1_000, 800] * 10),
@@ -113,13 +100,11 @@ def running(job: str = "sensors") -> list[Event]:
 def failing(job: str = "billing") -> list[Event]:
     """A job whose last three runs failed, with more errors than a card shows."""
     errors = (DISK_FULL, REFUSED, "the third error", "the fourth error", "the fifth error")
-    newest = NOW - 74 * HOUR
+    newest, points = NOW - 74 * HOUR, [52_000, 48_000, 55_000] * 9 + [-1] * 3
     part = MeasurementState("billing", "autogen", "payments", 1, "failed", newest=newest, problems=(DISK_FULL,))
     return [
         *known(job, schedule="0 2 * * *"),
-        *runs(
-            job, [52_000, 48_000, 55_000] * 9 + [-1] * 3, every=24 * HOUR, until=NOW - 2 * HOUR, failures=errors
-        ),
+        *runs(job, points, every=24 * HOUR, until=NOW - 2 * HOUR, failures=errors),
         MeasurementsChanged(job, NOW, (part,)),
         copied(job, 1, newest, ("billing", "invoices"), ("archive", "old")),
         NextRun(job, NOW, NOW + 20 * HOUR),
