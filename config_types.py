@@ -262,6 +262,9 @@ class Options(Section):
     log_level: Annotated[str, choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")] = Field(
         "INFO", description="Least severe messages to log"
     )
+    log_format: Annotated[Literal["text", "json"], choice("text", "json")] = Field(
+        "text", description="Lines of console and file: text, or one JSON object each"
+    )
     log_directory: Annotated[Path | None, PATH] = Field(
         None, description="Log to <log_directory>/<job>/<job>.log, too; empty: console only"
     )

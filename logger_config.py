@@ -8,6 +8,7 @@ one warning, and no more. Only a log directory that cannot be used at the start 
 
 import errno
 import itertools
+import json
 import logging
 import os
 import sys
@@ -19,7 +20,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
-from typing import ClassVar, Final, NamedTuple, TextIO
+from typing import ClassVar, Final, Literal, NamedTuple, TextIO
 
 import requests
 from logging_loki import LokiHandler
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)-7s [{job}] %(message)s"
 TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
+
+LogFormat = Literal["text", "json"]
 
 # What they report, we report; below these levels they tell of each connection and each wake-up.
 OTHERS: Final = {
@@ -77,6 +80,28 @@ class _OneLine(logging.Formatter):
         """That line; a traceback keeps its own lines, indented below it."""
         line, *traceback = super().format(record).split("\n")
         return "\n".join([line, *("    " + _printable(text) for text in traceback)])
+
+
+class _Json(logging.Formatter):
+    """One JSON object per line, in ASCII: whatever a message holds, every reader finds the same lines in it."""
+
+    converter = staticmethod(time.gmtime)
+
+    def __init__(self, job: str) -> None:
+        super().__init__(datefmt=TIME_FORMAT)
+        self._job = job
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record; `traceback` only where it has one."""
+        traceback = self.formatException(record.exc_info) if record.exc_info else record.exc_text
+        line = {
+            "time": f"{self.formatTime(record, TIME_FORMAT)}.{int(record.msecs):03}Z",
+            "level": record.levelname.lower(),
+            "job": self._job,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        return json.dumps(line | ({"traceback": traceback} if traceback else {}))
 
 
 def _printable(text: str) -> str:
@@ -431,15 +456,18 @@ def setup_logging(
     directory: Path | None = None,
     rotation: LogRotation | None = None,
     loki: Loki | None = None,
+    log_format: LogFormat = "text",
 ) -> None:
     """Log to standard error, every line marked with the job's name. Calling it again changes, not doubles.
 
     With a directory also to `<directory>/<job>/<job>.log`, which is never rotated without `rotation`; with Loki
-    also there. Handlers of others stay. Raises LogDirectoryError; the console works then, and nothing else.
+    also there, as text whatever the format: it has the rest as labels. Handlers of others stay. Raises
+    LogDirectoryError; the console works then, and nothing else.
     """
     root = logging.getLogger()
     old = [handler for handler in root.handlers if isinstance(handler, _JobHandler)]
-    lines = _OneLine(FORMAT.format(job=job.replace("%", "%%")), TIME_FORMAT)
+    text = _OneLine(FORMAT.format(job=job.replace("%", "%%")), TIME_FORMAT)
+    lines = _Json(job) if log_format == "json" else text
     _add(_Console(), lines)
     for handler in old:
         root.removeHandler(handler)

@@ -92,16 +92,23 @@ def _distinct(files: Sequence[Path]) -> list[Path]:
 
 
 def load_jobs(files: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]]:
-    """The jobs that can run, and for each other name what is wrong with its file."""
+    """The jobs that can run, and for each other name what is wrong with its file.
+
+    From here on this process logs in JSON when every job does that can run.
+    """
     valid: list[JobFile] = []
     invalid: dict[str, str] = {}
+    contents: dict[Path, bytes] = {}
     for file in files:
         try:
-            content = read_file(file)
-            _warn_of_readers(file, content)
-            valid.append(JobFile(Config(file, content=content), content))
+            contents[file] = read_file(file)
+            valid.append(JobFile(Config(file, content=contents[file]), contents[file]))
         except ConfigError as error:
             invalid[file.stem] = str(error)
+    in_json = valid and all(job.config.job.options.log_format == "json" for job in valid)
+    setup_logging("main", log_format="json" if in_json else "text")
+    for file, content in contents.items():
+        _warn_of_readers(file, content)
     overlaps = find_overlaps([job.config.job for job in valid])
     invalid |= {job.name: f"{job.config.path}: {overlaps[job.name]}" for job in valid if job.name in overlaps}
     return [job for job in valid if job.name not in overlaps], invalid

@@ -93,6 +93,7 @@ def _set_up_logging(config: Config) -> None:
         directory=options.log_directory,
         rotation=options.log_rotation,
         loki=options.loki,
+        log_format=options.log_format,
     )
 
 

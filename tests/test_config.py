@@ -71,6 +71,7 @@ options:
   days_of_pagination: 7
   parallel_workers: 8
   log_level: DEBUG
+  log_format: json
   log_directory: /var/log/backup
   log_rotation: {enabled: false, when: midnight, interval: 2, backup_count: 0}
   loki: {enabled: true, url: http://loki/, port: 3200, tags: {job: backup, site: "7"}}
@@ -145,7 +146,7 @@ def test_a_complete_file_becomes_typed_values() -> None:
     assert (options.incremental.timezone, options.incremental.run_on_start) == (ZoneInfo("Europe/Berlin"), True)
     assert (options.incremental.fallback_days, options.incremental.lookback) == (1.5, 0)
     assert (options.incremental.obsolete_threshold, options.field_obsolete_threshold) == (180 * DAY, 365 * DAY)
-    assert (options.retries, options.log_directory) == (7, Path("/var/log/backup"))
+    assert (options.retries, options.log_format, options.log_directory) == (7, "json", Path("/var/log/backup"))
     assert dict(options.loki.tags) == {"job": "backup", "site": "7"}
     assert options.loki.push_url == "http://loki:3200/loki/api/v1/push"
 
@@ -489,6 +490,7 @@ WRONG = [
     ("options", "parallel_workers: 65", "options.parallel_workers", "from 1 to 64, got 65"),
     ("options", "log_level: info", "options.log_level", "did you mean INFO?"),
     ("options", "log_level: 10", "options.log_level", "expected one of DEBUG, INFO"),
+    ("options", "log_format: JSON", "options.log_format", "did you mean json?"),
     ("options", "log_directory: 7", "options.log_directory", "expected a path"),
     ("options", 'log_directory: "a\\nb"', "options.log_directory", "control characters"),
     ("options", "log_rotation: {enabled: 1}", "options.log_rotation.enabled", "true or false"),
@@ -953,6 +955,7 @@ KEYS = [
     "options.days_of_pagination",
     "options.parallel_workers",
     "options.log_level",
+    "options.log_format",
     "options.log_directory",
     *(f"options.log_rotation.{key}" for key in ("enabled", "when", "interval", "backup_count")),
     "options.quarantine_directory",

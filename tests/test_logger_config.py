@@ -540,6 +540,65 @@ def test_a_folder_that_disappears_stops_nothing(stderr: Stderr, tmp_path: Path) 
     assert len(stderr.about("4 lines are missing")) == 1
 
 
+# ---------------------------------------------------------------- JSON
+
+
+def test_a_json_line_has_time_level_job_logger_and_message(stderr: Stderr) -> None:
+    """That is all; the time is the one of a text line."""
+    setup_logging("prod", log_format="json")
+    record = logging.makeLogRecord(
+        {"name": "backup", "msg": "copied %d points", "args": (7,), "levelno": 20, "levelname": "INFO"}
+    )
+    record.created, record.msecs = 1_767_225_600.25, 250.0
+    logging.getLogger().handle(record)
+    assert [json.loads(line) for line in stderr.lines] == [
+        {
+            "time": "2026-01-01T00:00:00.250Z",
+            "level": "info",
+            "job": "prod",
+            "logger": "backup",
+            "message": "copied 7 points",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ['"quotes" \\', "a\nb\r\u2028c\x85d", "\x00\x1b[31m", "é 日本 \U0001f600", "\udc80"]
+)
+def test_whatever_a_message_holds_it_is_one_line_of_json_and_arrives_whole(
+    text: str, stderr: Stderr, tmp_path: Path
+) -> None:
+    """In the console and in the file, which then hold the same; a lone surrogate, too."""
+    setup_logging('pr"od%s', directory=tmp_path, log_format="json")
+    log.warning("name %s", text)
+    (line,) = stderr.lines
+    assert json.loads(line)["message"] == f"name {text}"
+    assert json.loads(line)["job"] == 'pr"od%s'
+    assert (tmp_path / 'pr"od%s' / 'pr"od%s.log').read_text() == line + "\n"
+
+
+def test_a_traceback_is_a_part_of_its_json_line(stderr: Stderr) -> None:
+    """With its own line ends inside the text."""
+    setup_logging("prod", log_format="json")
+    try:
+        raise ValueError("one\ntwo")
+    except ValueError:
+        log.exception("it broke")
+    (line,) = stderr.lines
+    found = json.loads(line)
+    assert (found["level"], found["message"]) == ("error", "it broke")
+    assert found["traceback"].startswith("Traceback (most recent call last):\n")
+    assert found["traceback"].endswith("ValueError: one\ntwo")
+
+
+def test_loki_gets_plain_text_whatever_the_format(server: Recorder) -> None:
+    """Its lines have level, job and logger as labels already."""
+    setup_logging("prod", loki=server.loki, log_format="json")
+    log.info("copied %d points", 7)
+    wait_until(lambda: server.entries)
+    assert server.texts == ["copied 7 points"]
+
+
 # ---------------------------------------------------------------- Loki
 
 

@@ -1,5 +1,6 @@
 """The daemon: schedules, supervision, signals, waiting for servers, reloading, health."""
 
+import json
 import os
 import signal
 import subprocess
@@ -48,6 +49,22 @@ def test_a_daemon_runs_says_when_next_and_stops_cleanly(number: signal.Signals, 
         assert "Traceback" not in daemon.log
         assert daemon.workers() == []
     pair.assert_equal(points=2000)
+
+
+def test_with_log_format_json_every_line_of_the_daemon_is_json(pair: Pair) -> None:
+    """The parent's too, where all jobs want it; the log file holds the job's lines of the console."""
+    load(pair)
+    options = {"log_format": "json", "log_directory": str(pair.directory / "logs")}
+    write_job(pair.directory / "jobs", scheduled(pair, options), "yearly")
+    with running(pair.directory / "jobs", pair.directory) as daemon:
+        daemon.wait_for("next run")
+        daemon.stop()
+        log = daemon.log[: daemon.log.index("\njob ")].splitlines()  # the summary follows, on standard output
+    lines = [json.loads(line) for line in log]
+    assert {line["job"] for line in lines} == {"main", "yearly"}
+    assert {"time", "level", "job", "logger", "message"} == set().union(*lines)
+    written = (pair.directory / "logs" / "yearly" / "yearly.log").read_text().splitlines()
+    assert written == [text for text, line in zip(log, lines, strict=True) if line["job"] == "yearly"]
 
 
 def test_a_stop_in_the_middle_of_a_run_loses_nothing(pair: Pair) -> None:
