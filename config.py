@@ -33,6 +33,7 @@ from config_types import (
     LogRotation,
     Loki,
     MeasurementRules,
+    Notify,
     Options,
     RangeOptions,
     Sections,
@@ -54,13 +55,14 @@ __all__ = [
     "LogRotation",
     "Loki",
     "MeasurementRules",
+    "Notify",
     "Options",
     "Problem",
     "RangeOptions",
     "Server",
     "Source",
     "SpecificMeasurement",
-    "holds_password",
+    "held_secret",
     "load_config",
     "parse_config",
     "read_file",
@@ -234,11 +236,14 @@ def _password_in(path: Path) -> str:
     return password
 
 
-class _NothingSet(Mapping[str, str]):
-    """An environment in which every variable is there, and empty."""
+@dataclass(frozen=True)
+class _AllSetTo(Mapping[str, str]):
+    """An environment in which every variable is there, with this text."""
+
+    text: str
 
     def __getitem__(self, name: str) -> str:
-        return ""
+        return self.text
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -247,11 +252,28 @@ class _NothingSet(Mapping[str, str]):
         return 0
 
 
-def holds_password(content: bytes) -> bool:
-    """Whether a job's file itself holds a password: one that does not come from a variable or another file."""
-    data = read_yaml(content.decode("utf-8-sig", "replace"), _NothingSet()).data
+def held_secret(content: bytes) -> str:
+    """What a job's file itself holds that others should not read: 'a password', 'a notification URL', or ''.
+
+    Not what comes from another file, a variable, or (of a URL) in part from a variable.
+    """
+    data, other = (read_yaml(content.decode("utf-8-sig", "replace"), _AllSetTo(text)).data for text in ("", "x"))
     sections = [data.get(name) for name in _SERVERS] if isinstance(data, dict) else []
-    return any(_has_password(section) for section in sections if isinstance(section, dict))
+    if any(_has_password(section) for section in sections if isinstance(section, dict)):
+        return "a password"
+    pairs = zip(_notification_urls(data), _notification_urls(other), strict=False)
+    return "a notification URL" if any(url and then in (url, "x") for url, then in pairs) else ""
+
+
+def _notification_urls(data: object) -> Iterator[str]:
+    """The texts of `options.ping_url` and `options.notify.urls`; '' where there is none."""
+    options = data.get("options") if isinstance(data, dict) else None
+    options = options if isinstance(options, dict) else {}
+    notify = options.get("notify")
+    urls = notify.get("urls") if isinstance(notify, dict) else None
+    for value in (options.get("ping_url"), *(urls if isinstance(urls, list) else [urls])):
+        text = value.text if isinstance(value, Replaced) else value
+        yield text if isinstance(text, str) else ""
 
 
 # --- Validation ----------------------------------------------------------------------------------------

@@ -71,6 +71,10 @@ def _expected(what: str, value: object, remedy: str = "") -> ValueError:
     return ValueError(f"expected {what}, got {shown(value)}" + (f"; {remedy}" if remedy else ""))
 
 
+def _hidden(what: str, remedy: str) -> ValueError:
+    return ValueError(f"expected {what}, got another value (not shown); {remedy}")
+
+
 # --- Texts -------------------------------------------------------------------------------------------
 
 
@@ -97,12 +101,16 @@ def _user(value: object) -> str:
     return text
 
 
-def _secret(value: object) -> SecretStr:
+def _secret_text(value: object, what: str) -> str:
+    """A text that no message may show."""
     text = value.text if isinstance(value, Replaced) else value
-    error = ValueError("expected a text, got another value (not shown); put it in quotes")
     if not isinstance(text, str):
-        raise error
-    return SecretStr(text)
+        raise _hidden(what, "put it in quotes")
+    return text
+
+
+def _secret(value: object) -> SecretStr:
+    return SecretStr(_secret_text(value, "a text"))
 
 
 def _path(value: object) -> Path:
@@ -291,6 +299,39 @@ def _host_and_port(parts: SplitResult) -> tuple[str | None, int | None]:
 URL = Kind(_url, {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^@?#]+$"})
 
 
+_PING_ENDS = ("/start", "/fail")
+
+
+def _ping_url(value: object) -> SecretStr:
+    """As it is: whoever knows it may ping, so no message shows it."""
+    text = _secret_text(value, "the URL of a check")
+    parts = _split(text)
+    if parts is None or parts.scheme not in _DEFAULT_PORTS or not all(_host_and_port(parts)[:1]) or parts.fragment:
+        remedy = "write it as https://hc-ping.com/<uuid>"
+        raise ValueError(f"not the http:// or https:// URL of a check (it is not shown); {remedy}")
+    if end := next(filter(parts.path.rstrip("/").endswith, _PING_ENDS), ""):
+        raise ValueError(f"ends with {end}, which is put after it anyway; remove that")
+    return SecretStr(text)
+
+
+def _notification_url(value: object) -> SecretStr:
+    """As it is, if Apprise can use it. It may hold tokens and passwords, so only its scheme is ever shown."""
+    text = _secret_text(value, "an Apprise URL")
+    from apprise_service import url_problem  # noqa: PLC0415 -- Apprise is heavy: only files that use it pay for it
+
+    if problem := url_problem(text):
+        raise ValueError(problem)
+    return SecretStr(text)
+
+
+PING_URL = Kind(
+    _ping_url,
+    {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^#]+$"},
+    write=lambda secret: secret.get_secret_value(),
+)
+NOTIFICATION_URL = Kind(_notification_url, {"type": "string", "pattern": "^ *[A-Za-z0-9]+://"})
+
+
 def url_host(url: str) -> str:
     """The host of a normalised URL; without brackets around an IPv6 address."""
     return urlsplit(url).hostname or ""
@@ -355,6 +396,14 @@ def as_list(value: object) -> object:
     if not isinstance(value, list | tuple):
         raise _expected("a list", value, "write [a, b], or one line '- a' for each item")
     return tuple(value)
+
+
+def as_secrets(value: object) -> object:
+    """The items of a YAML list that are set; no message shows any of them."""
+    if not isinstance(value, list | tuple):
+        raise _hidden("a list", "write one line '- URL' for each item")
+    texts = ((item, item.text if isinstance(item, Replaced) else item) for item in value)
+    return tuple(item for item, text in texts if text not in (None, ""))
 
 
 def as_named_sections(value: object) -> object:

@@ -18,8 +18,10 @@ from config_kinds import (
     EXISTING_FILE,
     FLAG,
     NAME,
+    NOTIFICATION_URL,
     PATH,
     PATTERN,
+    PING_URL,
     SECRET,
     TEXT,
     TIME,
@@ -29,6 +31,7 @@ from config_kinds import (
     Section,
     as_list,
     as_named_sections,
+    as_secrets,
     as_tags,
     choice,
     is_unset,
@@ -44,8 +47,11 @@ _DAY_IN_SECONDS: Final = 86_400
 _MANY_DAYS: Final = 100_000
 _FIELD_TYPES: Final = ("numeric", "float", "integer", "string", "boolean")
 
+_OCCASIONS: Final = ("failure", "recovery", "success")
+
 Patterns = Annotated[tuple[Annotated[NamePattern, PATTERN], ...], BeforeValidator(as_list)]
 FieldType = Literal["numeric", "float", "integer", "string", "boolean"]
+Occasion = Literal["failure", "recovery", "success"]
 
 
 class Server(Section):
@@ -229,6 +235,19 @@ class Loki(Section):
         return parts._replace(netloc=netloc, path=path).geturl() if self.url else ""
 
 
+class Notify(Section):
+    """Whom to tell when the state of the job changes; services that are down never slow or stop a backup."""
+
+    urls: Annotated[tuple[Annotated[SecretStr, NOTIFICATION_URL], ...], BeforeValidator(as_secrets)] = Field(
+        (),
+        description="Apprise URLs such as slack://, mailtos://, jsons://; better references: ${SLACK_URL}",
+    )
+    on: Annotated[tuple[Annotated[Occasion, choice(*_OCCASIONS)], ...], BeforeValidator(as_list)] = Field(
+        ("failure", "recovery"),
+        description="failure: it begins to fail; recovery: it is fine again; success: each run that succeeds",
+    )
+
+
 class Options(Section):
     """How to copy."""
 
@@ -275,6 +294,11 @@ class Options(Section):
         "empty: log_directory, else $BACKUP_QUARANTINE_DIR, else quarantine in the working directory",
     )
     loki: Loki = Field(description="Log lines to Grafana Loki")
+    notify: Notify = Field(description="Messages when the job begins to fail, and when it is fine again")
+    ping_url: Annotated[SecretStr, PING_URL] = Field(
+        SecretStr(""),
+        description="Check to ping as healthchecks.io has it: with /start, as it is after a success, with /fail",
+    )
 
     @field_validator("range", mode="before")
     @classmethod

@@ -39,6 +39,7 @@ LogFormat = Literal["text", "json"]
 # What they report, we report; below these levels they tell of each connection and each wake-up.
 OTHERS: Final = {
     "urllib3": logging.ERROR,
+    "apprise": logging.WARNING,
     "apscheduler": logging.WARNING,
     "charset_normalizer": logging.WARNING,
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import report
-from config import Config, ConfigError, holds_password, read_file
+from config import Config, ConfigError, held_secret, read_file
 from health import health_file, health_problem
 from influxql import printable
 from logger_config import set_console, setup_logging
@@ -115,12 +115,13 @@ def load_jobs(files: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]]:
 
 
 def _warn_of_readers(file: Path, content: bytes) -> None:
-    """One line for a file that shows its password to other users of the machine."""
+    """One line for a file that shows its password or a notification URL to other users of the machine."""
     with suppress(OSError):  # it may be gone since it was read
-        if not file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH) or not holds_password(content):
+        if not file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH) or not (held := held_secret(content)):
             return
-        remedy = "chmod 600, or take the password from password_file or ${VARIABLE}"
-        logger.warning("%s holds a password, and others may read the file: %s", file, remedy)
+        elsewhere = "the URL from" if "URL" in held else "the password from password_file or"
+        remedy = f"chmod 600, or take {elsewhere} ${{VARIABLE}}"
+        logger.warning("%s holds %s, and others may read the file: %s", file, held, remedy)
 
 
 # ---------------------------------------------------------------- commands

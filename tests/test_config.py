@@ -4,6 +4,8 @@ import json
 import pickle
 import random
 import re
+import subprocess
+import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr, ValidationError
 
-from config import Config, ConfigError, Job, Problem, load_config, parse_config, schema
+from config import Config, ConfigError, Job, Problem, held_secret, load_config, parse_config, schema
 from values import DAY, HOUR, NamePattern, parse_cron
 from yaml_reader import read_yaml
 
@@ -75,6 +77,8 @@ options:
   log_directory: /var/log/backup
   log_rotation: {enabled: false, when: midnight, interval: 2, backup_count: 0}
   loki: {enabled: true, url: http://loki/, port: 3200, tags: {job: backup, site: "7"}}
+  notify: {urls: [json://hook/x, "jsons://${HOOK:-h}/y"], on: [failure, success]}
+  ping_url: https://hc.example.com/ping/x?create=1
 """
 
 
@@ -122,6 +126,8 @@ def test_a_minimal_file_gets_the_documented_defaults() -> None:
     rotation, loki = options.log_rotation, options.loki
     assert (rotation.enabled, rotation.when, rotation.interval, rotation.backup_count) == (True, "D", 1, 7)
     assert (loki.enabled, loki.url, loki.port, dict(loki.tags), loki.push_url) == (False, None, 3100, {}, "")
+    assert (options.log_format, options.ping_url) == ("text", SecretStr(""))
+    assert (options.notify.urls, options.notify.on) == ((), ("failure", "recovery"))
 
 
 def test_a_complete_file_becomes_typed_values() -> None:
@@ -149,6 +155,9 @@ def test_a_complete_file_becomes_typed_values() -> None:
     assert (options.retries, options.log_format, options.log_directory) == (7, "json", Path("/var/log/backup"))
     assert dict(options.loki.tags) == {"job": "backup", "site": "7"}
     assert options.loki.push_url == "http://loki:3200/loki/api/v1/push"
+    assert [url.get_secret_value() for url in options.notify.urls] == ["json://hook/x", "jsons://h/y"]
+    assert options.notify.on == ("failure", "success")
+    assert options.ping_url.get_secret_value() == "https://hc.example.com/ping/x?create=1"
 
 
 def test_the_destination_name_has_prefix_and_suffix_exactly_once() -> None:
@@ -490,6 +499,31 @@ WRONG = [
     ("options", "parallel_workers: 65", "options.parallel_workers", "from 1 to 64, got 65"),
     ("options", "log_level: info", "options.log_level", "did you mean INFO?"),
     ("options", "log_level: 10", "options.log_level", "expected one of DEBUG, INFO"),
+    ("options", "notify: x://y", "options.notify", "expected a section of keys"),
+    ("options", "notify: {urls: x}", "options.notify.urls", "expected a list, got another value (not shown)"),
+    ("options", "notify: {urls: [7]}", "options.notify.urls[0]", "expected an Apprise URL, got another value"),
+    ("options", "notify: {urls: [nonsense]}", "options.notify.urls[0]", "not an Apprise URL (it is not shown)"),
+    (
+        "options",
+        "notify: {urls: ['slak://a']}",
+        "options.notify.urls[0]",
+        "unknown Apprise scheme slak://; did you",
+    ),
+    ("options", "notify: {urls: ['slack://a']}", "options.notify.urls[0]", "not a complete slack:// URL"),
+    ("options", "notify: {urls: ['https://a']}", "options.notify.urls[0]", "for a webhook write jsons://"),
+    ("options", "notify: {urls: ['json://a', 'zz://b']}", "options.notify.urls[1]", "unknown Apprise scheme zz://"),
+    ("options", "notify: {on: failure}", "options.notify.on", "expected a list"),
+    ("options", "notify: {on: [failed]}", "options.notify.on[0]", "got 'failed'; did you mean failure?"),
+    ("options", "notify: {url: [json://a]}", "options.notify.url", "did you mean options.notify.urls?"),
+    ("options", "ping_url: hc-ping.com/x", "options.ping_url", "(it is not shown); write it as https://hc-ping"),
+    ("options", "ping_url: ftp://h/x", "options.ping_url", "not the http:// or https:// URL of a check"),
+    ("options", "ping_url: 'https://'", "options.ping_url", "not the http:// or https:// URL of a check"),
+    ("options", "ping_url: 'http://h:x/y'", "options.ping_url", "not the http:// or https:// URL of a check"),
+    ("options", "ping_url: 'https://h/x y'", "options.ping_url", "not the http:// or https:// URL of a check"),
+    ("options", "ping_url: 'https://h/x#y'", "options.ping_url", "not the http:// or https:// URL of a check"),
+    ("options", "ping_url: https://h/x/fail", "options.ping_url", "ends with /fail, which is put after it anyway"),
+    ("options", "ping_url: 7", "options.ping_url", "expected the URL of a check, got another value (not shown)"),
+    ("options", "ping_url: [https://h/x]", "options.ping_url", "got another value (not shown)"),
     ("options", "log_format: JSON", "options.log_format", "did you mean json?"),
     ("options", "log_directory: 7", "options.log_directory", "expected a path"),
     ("options", 'log_directory: "a\\nb"', "options.log_directory", "control characters"),
@@ -843,6 +877,38 @@ LEAKS = [
     "source: {url: http://a, password: ${SECRET}, user: 7}",
     "source: {url: ${URL}, user: 7}",
     "source: {password_file: PWFILE, user: 7, ssl: PWFILE}",
+    *(
+        f"options: {{notify: {{urls: {urls}}}}}"
+        for urls in (
+            "PW",
+            "[PW]",
+            "['slak://PW']",
+            "['slack://PW']",
+            "['mailto://PW']",
+            "['https://h/PW']",
+            "{PW: 1}",
+            "[[PW]]",
+            "['slak://${SECRET}']",
+            "['${SECRET}']",
+            "[slak://${SECRET}]",
+            "'${SECRET}'",
+            "[{slack: //PW}]",
+        )
+    ),
+    *(
+        f"options: {{ping_url: {url}}}"
+        for url in (
+            "PW",
+            "[PW]",
+            "{PW: 1}",
+            "'ftp://h/PW'",
+            "'https://h:x/PW'",
+            "'https://h/PW/fail'",
+            "'${SECRET}'",
+        )
+    ),
+    "options: {notify: ['slack://PW'], ping_url: ['https://PW']}",
+    "options: {notify: 'slack://PW', ping_url: 'https://h/PW#'}",
 ]
 
 
@@ -858,6 +924,48 @@ def test_no_message_and_no_traceback_shows_a_password(tmp_path: Path, text: str)
     assert caught.value.__context__ is None
     # The frames of a traceback quote this file's lines, which name the constant, never its value.
     assert SECRET not in shown
+
+
+def test_a_notification_url_that_is_empty_is_not_set() -> None:
+    """So that a variable can turn it off."""
+    job = parse(changed(options="notify: {urls: ['${A:-}', '', ~, json://b]}\nping_url: ${B:-}"))
+    assert [url.get_secret_value() for url in job.options.notify.urls] == ["json://b"]
+    assert job.options.ping_url.get_secret_value() == ""
+
+
+def test_a_job_shows_no_notification_url() -> None:
+    """Neither in its repr nor as text."""
+    job = parse(changed(options="notify: {urls: ['json://h/${P}']}\nping_url: https://h/${P}"), P=SECRET)
+    assert job.options.notify.urls[0].get_secret_value() == f"json://h/{SECRET}"
+    assert SECRET not in f"{job} {job!r} {job.options.notify} {job.options.ping_url!r} {job.options.notify.urls}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "held"),
+    [
+        ("notify: {urls: [json://literal]}", "a notification URL"),
+        ("notify: {urls: json://literal}", "a notification URL"),
+        ("ping_url: https://h/literal", "a notification URL"),
+        ("ping_url: ${X:-https://h/literal}", "a notification URL"),
+        ("ping_url: '${X:-https://h/literal}'", "a notification URL"),
+        ("notify: {urls: ['${X}', 'json://${X}', 'json://h/${X}']}\nping_url: https://h/${X}", ""),
+        ("notify: {on: [failure]}\nping_url: ''", ""),
+    ],
+)
+def test_a_file_that_holds_a_notification_url_is_known(lines: str, held: str) -> None:
+    """What a variable brings, if only in part, is elsewhere."""
+    assert held_secret(changed(options=lines).encode()) == held
+    assert held_secret(changed(source="password: x", options=lines).encode()) == "a password"
+
+
+def test_apprise_is_loaded_only_for_a_file_that_notifies(tmp_path: Path) -> None:
+    """It is heavy: neither the command line nor a job without notifications pays for it."""
+    code = "import sys, main; main.load_jobs([main.Path(sys.argv[1])]); print('apprise' in sys.modules)"
+    for line, loaded in (("retries: 1", "False"), ("notify: {urls: [json://h]}", "True")):
+        (tmp_path / "job.yaml").write_text(changed(options=line))
+        command = [sys.executable, "-c", code, str(tmp_path / "job.yaml")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        assert done.stdout.strip() == loaded
 
 
 def test_a_job_shows_no_password(tmp_path: Path) -> None:
@@ -960,6 +1068,9 @@ KEYS = [
     *(f"options.log_rotation.{key}" for key in ("enabled", "when", "interval", "backup_count")),
     "options.quarantine_directory",
     *(f"options.loki.{key}" for key in ("enabled", "url", "port", "tags")),
+    "options.notify.urls",
+    "options.notify.on",
+    "options.ping_url",
     "global.network",
 ]
 VALIDATOR = Draft202012Validator(schema())
