@@ -124,7 +124,7 @@ def _message(occasion: Occasion, at: int, title: str, lines: list[str]) -> Messa
 
 
 def _first_lines(text: str) -> list[str]:
-    lines = [printable(line) for line in text.splitlines()]
+    lines = [printable(line) for line in text.split("\n")]
     return lines if len(lines) <= FAILURES_TOLD else [*lines[:FAILURES_TOLD], "... and more, see the log"]
 
 

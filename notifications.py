@@ -84,12 +84,14 @@ class _Service(Generic[Item]):
     def _run(self) -> None:
         delay = FIRST_DELAY
         while (item := self._oldest()) is not None:
+            is_last_attempt = self._deadline is not None
             try:
                 self.deliver(item)
             except NotDelivered as error:
                 self._failed(str(error))
-                if self._closes_within(delay):
+                if is_last_attempt:
                     return
+                self._wait(delay)
                 delay = min(2 * delay, LONGEST_DELAY)
             else:
                 delay = FIRST_DELAY
@@ -102,19 +104,16 @@ class _Service(Generic[Item]):
             late = self._deadline is not None and time.monotonic() >= self._deadline
             return self._waiting[0] if self._waiting and not late else None
 
-    def _closes_within(self, seconds: float) -> bool:
+    def _wait(self, seconds: float) -> None:
+        """So long, or until it is closed."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._deadline is not None, seconds)
+            self._changed.wait_for(lambda: self._deadline is not None, seconds)
 
     def _failed(self, reason: str) -> None:
         if not self._down:
             self._down = True
-            logger.warning(
-                "%s does not take messages (%s): they wait until it does, at most %d",
-                self.label,
-                reason,
-                self.most,
-            )
+            text = "%s takes no messages (%s): at most %d wait until it does"
+            logger.warning(text, self.label, reason, self.most)
 
     def _delivered(self, item: Item) -> None:
         with self._changed:

@@ -511,7 +511,12 @@ WRONG = [
     ),
     ("options", "notify: {urls: ['slack://a']}", "options.notify.urls[0]", "not a complete slack:// URL"),
     ("options", "notify: {urls: ['https://a']}", "options.notify.urls[0]", "for a webhook write jsons://"),
-    ("options", "notify: {urls: ['json://a', 'zz://b']}", "options.notify.urls[1]", "unknown Apprise scheme zz://"),
+    (
+        "options",
+        "notify: {urls: ['json://a', 'zz://b']}",
+        "options.notify.urls[1]",
+        "unknown Apprise scheme zz://",
+    ),
     ("options", "notify: {on: failure}", "options.notify.on", "expected a list"),
     ("options", "notify: {on: [failed]}", "options.notify.on[0]", "got 'failed'; did you mean failure?"),
     ("options", "notify: {url: [json://a]}", "options.notify.url", "did you mean options.notify.urls?"),
