@@ -405,6 +405,9 @@ class LogLine(Event):
 class DaemonEnds(Event):
     """Nothing more will come."""
 
+    within: float = 2.0
+    """Seconds until the monitor has to have ended."""
+
     is_remembered: ClassVar[bool] = False
 
 

@@ -132,8 +132,8 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     paths, is_quiet = arguments.config, arguments.quiet
     if is_quiet:
         set_console(least=logging.WARNING)
-    listener = _listener(arguments, environ)
     jobs, invalid = load_jobs(find_jobs(paths))
+    listener = _listener(arguments, environ)
     _log_all(invalid)
     supervisor = Supervisor(
         jobs,
@@ -145,7 +145,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         duties=Duties(
             draws=not is_quiet and can_draw(sys.stderr, environ),
             listener=listener,
-            observers=[_website(listener, environ)] if listener else [],
+            observers=[_notifier, *([_website(listener, environ)] if listener else [])],
             verdicts=None if arguments.once else verdict_folder(environ),
         ),
     )
@@ -183,6 +183,12 @@ def _website(listener: socket.socket, environ: Mapping[str, str]) -> Callable[[H
         return Website(holder, listener, names)
 
     return made
+
+
+def _notifier(holder: Holder) -> Observer:
+    from notifications import Notifier  # noqa: PLC0415 -- only the monitor needs it
+
+    return Notifier(time.time_ns(), holder)
 
 
 def status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -33,7 +33,7 @@ LONG_LIFE = 60.0
 """Seconds after which its death is taken for a new trouble."""
 
 END_WITHIN = 2.0
-"""Seconds that it gets to show what is left."""
+"""Seconds that it gets to show what is left, where nobody says otherwise."""
 
 SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
@@ -59,6 +59,8 @@ class Holder:
     """The present state; other threads may read it at any time, since it is replaced as a whole."""
 
     state: State
+    end_within: float = END_WITHIN
+    """Seconds that are left once the monitor ends."""
 
 
 @dataclass(frozen=True)
@@ -126,14 +128,14 @@ class Keeper:
             self._restart_at = 0.0
             self.start()
 
-    def stop(self) -> None:
-        """Let it show what is left, and end it."""
+    def stop(self, within: float = END_WITHIN) -> None:
+        """Let it show and tell what is left, and end it after so many seconds at the latest."""
         self._restart_at = 0.0
         if self.process is None:
             return
         with suppress(OSError):
-            self.channel.send(DaemonEnds("", time.time_ns()))
-        self.process.join(END_WITHIN)
+            self.channel.send(DaemonEnds("", time.time_ns(), within))
+        self.process.join(within)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -201,6 +203,7 @@ class Monitor:
         if isinstance(event, LogLine):
             self._lines.append(event.text)
         elif isinstance(event, DaemonEnds):
+            self._holder.end_within = event.within
             self.is_over = True
         else:
             before = self._holder.state

@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from events import Contact
+from events import Contact, Event, JobKnown, JobRemoved
 from messages import Message, Signal, Told, message, signals
+from monitor import Holder
 from sessions import PlainSession
 from state import JobState, State
 from values import MINUTE
@@ -31,6 +32,7 @@ PINGS_WAITING: Final = 4
 FIRST_DELAY = 5.0  # seconds until the next attempt; doubles
 LONGEST_DELAY = 600.0
 PING_TIMEOUT: Final = 10.0
+FOR_THE_END: Final = 0.2  # seconds that the monitor needs itself when it ends
 
 Item = TypeVar("Item")
 
@@ -127,49 +129,48 @@ class _Service(Generic[Item]):
 
 
 class Notifier:
-    """Compares snapshots, and puts what is to be told into the queues of the services. Never waits for them.
+    """An observer in the monitor: compares snapshots, and fills the queues of the services. Never waits for them.
 
     What is older than `born` (nanoseconds since 1970) was told by a monitor before this one, but for the last
     minute before, in which there may have been none.
     """
 
-    def __init__(self, born: int, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, born: int, holder: Holder) -> None:
         self._oldest = born - MINUTE
-        self._clock = clock
+        self._holder = holder
         self._contacts: dict[str, Contact] = {}
         self._told: dict[str, Told] = {}
         self._messengers: dict[str, _Service[Message]] = {}
         self._pingers: dict[str, _Service[Signal]] = {}
 
-    def know(self, job: str, contact: Contact) -> None:
-        """Whom to tell about this job from now on."""
-        self._contacts[job] = contact
+    def see(self, event: Event, before: State, after: State) -> None:
+        """Tell what the event has changed of its job."""
+        if isinstance(event, JobKnown):
+            self._contacts[event.job] = event.contact
+        if isinstance(event, JobRemoved):
+            self._told.pop(event.job, None)
+            self._contacts.pop(event.job, None)
+        if event.job in self._contacts:
+            self._changed(before.jobs.get(event.job) or JobState(event.job), after.jobs[event.job], event.at)
 
-    def handle(self, before: State, after: State) -> None:
-        """Tell what has changed. Raises nothing, and returns at once."""
-        for name, job in after.jobs.items():
-            known = before.jobs.get(name) or JobState(name)
-            if job is not known and name in self._contacts:
-                self._changed(known, job)
-        for name in before.jobs.keys() - after.jobs.keys():
-            self._told.pop(name, None)
-            self._contacts.pop(name, None)
+    def look(self, state: State) -> None:
+        """Nothing comes but as an event."""
 
-    def close(self, seconds: float) -> None:
-        """Give what still waits one more attempt, and all of it together this long."""
+    def close(self) -> None:
+        """Give what still waits one more attempt, and all of it together the time that the monitor has."""
         services: tuple[_Service[Message] | _Service[Signal], ...] = (
             *self._messengers.values(),
             *self._pingers.values(),
         )
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + self._holder.end_within - FOR_THE_END
         for service in services:
             service.end_by(deadline)
         for service in services:
             service.join()
 
-    def _changed(self, before: JobState, after: JobState) -> None:
+    def _changed(self, before: JobState, after: JobState, now: int) -> None:
         contact, told = self._contacts[after.name], self._told.get(after.name, Told())
-        self._told[after.name], found = message(told, before, after, contact.on, self._clock())
+        self._told[after.name], found = message(told, before, after, contact.on, now)
         if found is not None and found.at >= self._oldest:
             for number, url in enumerate(contact.urls):
                 self._messenger(url, f"options.notify.urls[{number}] of job {after.name}").put(found)

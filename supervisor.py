@@ -49,6 +49,12 @@ STOP_WITHIN = 9.0
 """Seconds that workers get to finish the batch in flight before they are killed: killing one loses nothing,
 because the next run resumes from what the destination has."""
 
+STOPPED_WITHIN = 9.8
+"""Seconds from the signal to the end of the monitor, too, which tells of the end."""
+
+TELL_WITHIN, LEAST_TO_TELL = 10.0, 0.5
+"""Seconds that the monitor gets for messages that still wait: where no signal ends the daemon, and at least."""
+
 HEARTBEAT = 5.0
 
 
@@ -168,9 +174,11 @@ def job_known(file: JobFile, *, once: bool) -> JobKnown:
     )
 
 
-def contact(job: Job) -> Contact:  # noqa: ARG001 -- no job names anybody yet
+def contact(job: Job) -> Contact:
     """Whom to tell about a job."""
-    return Contact()
+    notify = job.options.notify
+    urls = tuple(url.get_secret_value() for url in notify.urls)
+    return Contact(urls, notify.on, job.options.ping_url.get_secret_value())
 
 
 class Signals:
@@ -205,6 +213,8 @@ class Supervisor:
     health: Path | None = None
     duties: Duties = field(default_factory=Duties)
     stopped: bool = False
+    _stop_at: float = 0.0
+    """When that was."""
     _states: dict[str, _State] = field(default_factory=dict)
     _next_heartbeat: float = 0.0
     _channel: Channel = field(default_factory=Channel)
@@ -269,7 +279,8 @@ class Supervisor:
 
     def _unwatch(self) -> None:
         self._sender.flush()
-        self._monitor.stop()
+        left = STOPPED_WITHIN - (time.monotonic() - self._stop_at) if self.stopped else TELL_WITHIN
+        self._monitor.stop(max(LEAST_TO_TELL, left))
         set_console()
 
     def _tell_invalid(self, before: Mapping[str, str]) -> None:
@@ -346,7 +357,7 @@ class Supervisor:
 
     def _stop(self, *, now: bool) -> None:
         logger.warning("stopping %s", "now" if now else "after the batches in flight")
-        self.stopped = True
+        self.stopped, self._stop_at = True, self._stop_at or time.monotonic()
         for state in self._states.values():
             state.stop(0 if now else STOP_WITHIN)
 

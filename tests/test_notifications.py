@@ -11,6 +11,7 @@ import pytest
 
 import notifications
 from events import Contact, Event, JobKnown, JobRemoved, RunFinished, RunRecord, RunStarted
+from monitor import Holder
 from notifications import Notifier
 from state import State, applied
 from tests.support.leaks import assert_no_secret
@@ -47,20 +48,25 @@ class Monitor:
 
     def __init__(self, *urls: str, ping: str = "", on: tuple[str, ...] = ("failure", "recovery")) -> None:
         self.now = time.time_ns()
-        self.notifier = Notifier(self.now)
         self.state = State(self.now)
+        self.holder = Holder(self.state)
+        self.notifier = Notifier(self.now, self.holder)
         self.contact = Contact(urls, on, ping)
         self.know("prod")
 
     def know(self, job: str) -> None:
         """One job more."""
-        self.notifier.know(job, self.contact)
         self.happens(JobKnown(job, self.now, contact=self.contact))
 
     def happens(self, event: Event) -> None:
         """One event."""
         before, self.state = self.state, applied(self.state, event)
-        self.notifier.handle(before, self.state)
+        self.notifier.see(event, before, self.state)
+
+    def end(self, seconds: float = 10) -> None:
+        """The monitor has so long."""
+        self.holder.end_within = seconds
+        self.notifier.close()
 
     def run(self, *failures: str, job: str = "prod", ago: int = 0) -> None:
         """A run of a second, so many nanoseconds ago."""
@@ -77,7 +83,7 @@ def test_messages_arrive_once_at_each_service_and_in_order(service: Recorder) ->
     monitor = Monitor(f"{base}/a", f"{base}/b", on=("failure", "recovery", "success"))
     for failures in ([], ["cpu: refused"], ["cpu: refused"], [], []):
         monitor.run(*failures)
-    monitor.notifier.close(10)
+    monitor.end()
     expected = ["succeeded", "is failing", "is fine again", "succeeded"]
     for path in ("/a", "/b"):
         assert service.titles(path) == [f"prod: backup {end}" for end in expected]
@@ -92,7 +98,7 @@ def test_pings_go_to_the_url_its_start_and_its_fail_with_the_summary_as_body(ser
     monitor = Monitor(ping=f"http://127.0.0.1:{service.port}/ping/{TOKEN}/?create=1")
     monitor.run()
     monitor.run("cpu: refused")
-    monitor.notifier.close(10)
+    monitor.end()
     base = f"/ping/{TOKEN}"
     paths = [f"{base}/start", base, f"{base}/start", f"{base}/fail"]
     assert [(r.method, r.path) for r in service.taken] == [("POST", f"{path}?create=1") for path in paths]
@@ -120,7 +126,7 @@ def test_a_service_that_refuses_costs_one_warning_and_gets_its_messages_later(
     service.status = 200
     wait_until(lambda: len(service.taken) == 6)
     wait_until(lambda: caplog.text.count("takes messages again; 0 were dropped") == 2)
-    monitor.notifier.close(10)
+    monitor.end()
     titles = [r.json["title"] for r in service.at(f"/{TOKEN}") if r.body.startswith("{")]
     assert titles == ["prod: backup is failing", "prod: backup is fine again"]
     assert_no_secret([caplog.text], TOKEN)
@@ -136,7 +142,7 @@ def test_a_service_of_many_jobs_that_is_down_costs_one_warning(caplog: pytest.Lo
             monitor.run("x", job=f"job{number}")
         wait_until(lambda: "takes no messages" in caplog.text)
         time.sleep(0.5)
-        monitor.notifier.close(1)
+        monitor.end(1)
     assert caplog.text.count("takes no messages") == 1
     assert_no_secret([caplog.text], TOKEN)
 
@@ -151,7 +157,7 @@ def test_a_hanging_service_delays_nothing_and_no_other_service(service: Recorder
             monitor.run()
         wait_until(lambda: len(service.titles("/y")) == 40)
         begun = time.monotonic()
-        monitor.notifier.close(0.5)
+        monitor.end(0.5)
         assert time.monotonic() - begun < 5  # not the 30 s that the service would take
         assert stuck.taken == []
 
@@ -168,7 +174,7 @@ def test_of_too_many_messages_the_oldest_are_dropped_and_counted(
     wait_until(lambda: service.requests)
     service.status = 200
     wait_until(lambda: "7 were dropped" in caplog.text)
-    monitor.notifier.close(10)
+    monitor.end()
     assert len(service.taken) == 3
 
 
@@ -180,7 +186,7 @@ def test_what_waits_at_the_end_gets_one_more_attempt(service: Recorder, monkeypa
     monitor.run("x")
     wait_until(lambda: service.requests)
     service.status = 200
-    monitor.notifier.close(10)
+    monitor.end()
     assert service.titles("/x") == ["prod: backup is failing"]
 
 
@@ -191,7 +197,7 @@ def test_what_an_earlier_monitor_has_told_is_not_told_again(service: Recorder) -
     monitor.run("x", ago=2 * MINUTE)
     monitor.run("x")
     monitor.run()
-    monitor.notifier.close(10)
+    monitor.end()
     assert service.titles("/x") == ["prod: backup is fine again"]
     assert [r.path for r in service.taken if r.path != "/x"] == ["/p/start", "/p/fail", "/p/start", "/p"]
 
@@ -203,7 +209,7 @@ def test_a_job_that_is_gone_is_forgotten(service: Recorder) -> None:
     monitor.happens(JobRemoved("prod", monitor.now))
     monitor.know("prod")
     monitor.run("y")
-    monitor.notifier.close(10)
+    monitor.end()
     assert service.titles("/x") == ["prod: backup is failing", "prod: backup is failing"]
 
 
@@ -220,5 +226,5 @@ def test_what_apprise_says_of_a_failure_shows_nothing_of_the_url(
     monitor = Monitor(*([] if ping else [scheme + token]), ping=ping)
     monitor.run("x")
     wait_until(lambda: "takes no messages" in caplog.text)
-    monitor.notifier.close(1)
+    monitor.end(1)
     assert_no_secret([record.getMessage() for record in caplog.records if record.name == "notifications"], token)

@@ -1,0 +1,180 @@
+"""Being told by a real daemon: once when a job begins to fail, and once when it is fine again."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.daemon import Daemon, running, wait_until
+from tests.integration.harness import MONDAY, Pair, run_main, write_job
+from tests.support.leaks import assert_no_secret
+from tests.support.recorder import Recorder, recorder
+from tests.support.servers import InfluxServer
+
+TOKEN = "hush-hush-token"
+FAILING, FINE, SUCCEEDED = "yearly: backup is failing", "yearly: backup is fine again", "yearly: backup succeeded"
+
+
+@pytest.fixture
+def service() -> Iterator[Recorder]:
+    """What takes messages and pings."""
+    with recorder() as found:
+        yield found
+
+
+def telling(pair: Pair, options: dict[str, Any]) -> dict[str, Any]:
+    """A job that runs when it is started, and then not before the next year."""
+    config = pair.config({"options": {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": True}}})
+    config["options"] |= {"log_level": "DEBUG", "retries": 0} | options
+    return config
+
+
+class Runs:
+    """A daemon with one job, which can be made to run again."""
+
+    def __init__(self, daemon: Daemon, jobs: Path, config: dict[str, Any]) -> None:
+        self._daemon, self._jobs, self._config, self._count = daemon, jobs, config, 1
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the last run has ended, and the job waits for its time."""
+        self._daemon.wait_for("run ended", count=self._count)
+        self._daemon.wait_for("next run", count=self._count)
+
+    def again(self) -> None:
+        """A changed file makes its job start anew."""
+        self._count += 1
+        self._config["options"]["parallel_workers"] = self._count
+        write_job(self._jobs, self._config, "yearly")
+        self._daemon.send(signal.SIGHUP)
+        self.wait()
+
+
+def test_failing_runs_are_told_once_and_the_recovery_once(pair: Pair, service: Recorder) -> None:
+    """However often it fails; the check is pinged for each run."""
+    base = f"127.0.0.1:{service.port}"
+    urls = [f"json://{base}/default/{TOKEN}"]
+    options = {"notify": {"urls": urls}, "ping_url": f"http://{base}/{TOKEN}"}
+    config, jobs = telling(pair, options), pair.directory / "jobs"
+    write_job(jobs, config, "yearly")
+    with running(jobs, pair.directory) as daemon:
+        runs = Runs(daemon, jobs, config)  # the database is not there yet
+        runs.again()
+        runs.again()
+        pair.write(f"m v=1 {MONDAY}")
+        runs.again()
+        runs.again()
+        wait_until(lambda: len(service.at(f"/{TOKEN}")) == 2, "two successes", daemon)
+        assert daemon.stop()[0] == 0
+        log = daemon.log
+    assert service.titles(f"/default/{TOKEN}") == [FAILING, FINE]
+    failure, recovery = (request.json["message"] for request in service.at(f"/default/{TOKEN}"))
+    assert pair.database in failure
+    assert "Since: 20" in failure
+    assert "Next try: 20" in failure
+    assert pair.database in recovery
+    pings = [request.path for request in service.taken if not request.path.startswith("/default")]
+    start, success, fail = f"/{TOKEN}/start", f"/{TOKEN}", f"/{TOKEN}/fail"
+    assert pings == [start, fail, start, fail, start, fail, start, success, start, success]
+    assert pair.database in service.at(fail)[0].body
+    assert service.at(success)[0].body.startswith("ok: 1 points, 1 values")
+    assert_no_secret([log], TOKEN)
+
+
+def test_each_success_is_told_where_it_is_asked_for(pair: Pair, service: Recorder) -> None:
+    """And nothing else is."""
+    notify = {"urls": [f"json://127.0.0.1:{service.port}/x"], "on": ["success"]}
+    config, jobs = telling(pair, {"notify": notify}), pair.directory / "jobs"
+    write_job(jobs, config, "yearly")
+    with running(jobs, pair.directory) as daemon:
+        runs = Runs(daemon, jobs, config)
+        pair.write(f"m v=1 {MONDAY}")
+        runs.again()
+        runs.again()
+        assert daemon.stop()[0] == 0
+    assert service.titles("/x") == [SUCCEEDED, SUCCEEDED]
+
+
+def test_a_server_that_does_not_answer_is_told_once_and_its_return_once(
+    source: InfluxServer, database: str, tmp_path: Path, service: Recorder
+) -> None:
+    """Not for each attempt to reach it."""
+    with InfluxServer.start("late") as destination:
+        pair = Pair(source, destination, database, tmp_path)
+        pair.write(f"m v=1 {MONDAY}")
+        destination.stop()
+        options = {
+            "notify": {"urls": [f"json://127.0.0.1:{service.port}/x"]},
+            "initial_connection_retry_delay": 0.2,
+        }
+        write_job(tmp_path / "jobs", telling(pair, options), "yearly")
+        with running(tmp_path / "jobs", tmp_path) as daemon:
+            daemon.wait_for("waiting for the destination", count=5)
+            destination.restart()
+            wait_until(lambda: len(service.titles("/x")) == 2, "two messages", daemon)
+            daemon.wait_for("run ended")
+            assert daemon.stop()[0] == 0
+        pair.assert_equal(points=1)
+    assert service.titles("/x") == [FAILING, FINE]
+    assert "waiting for the destination" in service.at("/x")[0].json["message"]
+    assert "Connection refused" in service.at("/x")[0].json["message"]
+
+
+def test_services_that_are_dead_cost_one_warning_each_and_no_backup(pair: Pair) -> None:
+    """Nobody listens on that port; runs succeed, and the daemon stops in time."""
+    pair.write(f"m v=1 {MONDAY}")
+    jobs = pair.directory / "jobs"
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        base = f"127.0.0.1:{unused.getsockname()[1]}/{TOKEN}"
+        notify = {"urls": [f"json://{base}"], "on": ["failure", "recovery", "success"]}
+        config = telling(pair, {"notify": notify, "ping_url": f"http://{base}"})
+        write_job(jobs, config, "yearly")
+        with running(jobs, pair.directory) as daemon:
+            runs = Runs(daemon, jobs, config)
+            runs.again()
+            runs.again()
+            daemon.wait_for("takes no messages", count=2)
+            code, seconds = daemon.stop()
+            log = daemon.log
+    assert code == 0
+    assert seconds < 10
+    warnings = [line for line in log.splitlines() if " WARNING " in line and "messages" in line]
+    assert len([line for line in warnings if "the notification service json://" in line]) == 1
+    assert len([line for line in warnings if "the check to ping" in line]) == 1
+    assert "Traceback" not in log
+    assert_no_secret([log], TOKEN)
+    pair.assert_equal(points=1)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_single_run_is_told_before_the_process_ends(fails: bool, pair: Pair, service: Recorder) -> None:
+    """As from cron: what is known at the end is on its way, and the exit code is that of the backup."""
+    if not fails:
+        pair.write(f"m v=1 {MONDAY}")
+    base = f"127.0.0.1:{service.port}"
+    notify = {"urls": [f"json://{base}/x"], "on": ["failure", "success"]}
+    config = telling(pair, {"notify": notify, "ping_url": f"http://{base}/ping"})
+    done = run_main("--once", "--config", write_job(pair.directory, config, "yearly"))
+    assert done.returncode == int(fails), done.stderr
+    assert service.titles("/x") == [FAILING if fails else SUCCEEDED]
+    assert [r.path for r in service.taken if r.path != "/x"] == ["/ping/start", "/ping/fail" if fails else "/ping"]
+
+
+def test_a_wrong_url_is_an_error_at_the_start(pair: Pair) -> None:
+    """It names the file and the key, and shows nothing of the URL."""
+    notify = {"urls": [f"slak://{TOKEN}"]}
+    path = write_job(pair.directory, telling(pair, {"notify": notify, "ping_url": f"hc/{TOKEN}"}), "yearly")
+    path.chmod(0o600)
+    for command in ("run", "check"):
+        done = run_main(command, "--config", path)
+        assert done.returncode == 1
+        assert f"{path}: 2 problems" in done.stderr
+        assert "options.notify.urls[0]: unknown Apprise scheme slak://; did you mean slack://?" in done.stderr
+        assert "options.ping_url: not the http:// or https:// URL of a check" in done.stderr
+        assert_no_secret([done.stdout, done.stderr], TOKEN)
