@@ -12,6 +12,7 @@ from typing import Any
 from events import Event
 from http_server import Answer, HttpServer, Site
 from influxql import printable
+from metrics import exposition
 from monitor import Holder
 from state import State
 from status_api import health, job_document, status_document
@@ -68,7 +69,7 @@ class Website:
 
     def __init__(self, holder: Holder, listener: socket.socket, names: Sequence[str]) -> None:
         """`names`: those by which others call this machine."""
-        self._server = HttpServer(listener, status_site(lambda: holder.state, time.time_ns), names)
+        self._server = HttpServer(listener, status_site(lambda: holder.state, time.time_ns, exposition), names)
         self._server.start()
 
     def see(self, event: Event, before: State, after: State) -> None:

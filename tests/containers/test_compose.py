@@ -67,9 +67,9 @@ def test_every_image_has_a_pinned_tag_and_can_be_replaced() -> None:
     """A variable with a default that names a release."""
     text = FILE.read_text()
     images = re.findall(r"^ *(?:image|BASE_IMAGE): (.*)$", text, re.MULTILINE)
-    assert len(images) == 6
+    assert len(images) == 7
     for image in images:
-        assert re.fullmatch(r"\$\{[A-Z_]+_IMAGE:-[a-z/-]+:\d+\.\d+\.\d+[a-z-]*\}", image), image
+        assert re.fullmatch(r"\$\{[A-Z_]+_IMAGE:-[a-z/-]+:v?\d+\.\d+\.\d+[a-z-]*\}", image), image
 
 
 def test_the_backup_is_confined(services: dict[str, Any]) -> None:
@@ -130,12 +130,14 @@ def test_grafana_finds_its_data_sources_where_the_services_are(services: dict[st
     listed = yaml.safe_load((PROVISIONING / "datasources" / "demo.yaml").read_text())["datasources"]
     assert {source["uid"]: source["url"] for source in listed} == {
         "loki": "http://loki:3100",
+        "prometheus": "http://prometheus:9090",
         "source": "http://demo-source:8086",
         "destination": "http://demo-destination:8086",
     }
     job = Config(DEMO_JOB).job
-    assert {source["url"] for source in listed[1:]} == {job.source.url, job.destination.url}
-    databases = [source["jsonData"]["dbName"] for source in listed[1:]]
+    influxdb = [source for source in listed if source["type"] == "influxdb"]
+    assert {source["url"] for source in influxdb} == {job.source.url, job.destination.url}
+    databases = [source["jsonData"]["dbName"] for source in influxdb]
     assert databases == [job.source.databases[0].name, job.source.databases[0].destination]
 
 
@@ -147,6 +149,25 @@ def test_grafana_finds_the_dashboard_and_shows_it_first(services: dict[str, Any]
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home.startswith(mounted + "/")
     assert (DASHBOARDS / Path(home).name).is_file()
+
+
+def test_grafana_finds_the_dashboard_of_the_metrics_too(services: dict[str, Any]) -> None:
+    """It is not in the same folder: it is for everybody, not for the demo."""
+    providers = yaml.safe_load((PROVISIONING / "dashboards" / "demo.yaml").read_text())["providers"]
+    (path,) = (p["options"]["path"] for p in providers if p["name"] == "metrics")
+    assert target(services, "grafana", ROOT / "monitoring" / "dashboard.json") == f"{path}/dashboard.json"
+
+
+def test_prometheus_asks_the_daemon_where_it_answers_and_knows_the_alerts(services: dict[str, Any]) -> None:
+    """The port is that of the image; the files are where Prometheus looks for them."""
+    file = COMPOSE / "prometheus" / "prometheus.yml"
+    assert f"--config.file={target(services, 'prometheus', file)}" in services["prometheus"]["command"]
+    config = yaml.safe_load(file.read_text())
+    assert config["rule_files"] == [target(services, "prometheus", ROOT / "monitoring" / "alerts.yml")]
+    ((address,),) = (found["targets"] for found in config["scrape_configs"][0]["static_configs"])
+    host, port = address.split(":")
+    assert host in services
+    assert f"BACKUP_HTTP=0.0.0.0:{port}" in (ROOT / "Dockerfile").read_text()
 
 
 def dashboard_targets() -> list[dict[str, Any]]:
