@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from events import MeasurementState, RunRecord, RunState
+from influxql import printable
 from state import JobState, State, Verification
 from values import format_time
 
@@ -37,7 +38,13 @@ def health(state: State) -> str:
     """What is wrong, one line for each job; empty when all is well."""
     if not state.jobs:
         return "no job is known yet"
-    return "\n".join(f"{job.name}: {job.problem}" for job in state.failing)
+    return "\n".join(f"{printable(job.name)}: {_first(job.problem)}" for job in state.failing)
+
+
+def _first(problem: str) -> str:
+    """Of several errors the first, and how many there are besides."""
+    first, *others = problem.splitlines() or [""]
+    return printable(first) + (f" (and {len(others)} more)" if others else "")
 
 
 def _job(job: JobState, now: int) -> dict[str, Any]:
@@ -92,12 +99,13 @@ def _run(run: RunState, now: int) -> dict[str, Any]:
 
 
 def _record(run: RunRecord) -> dict[str, Any]:
-    return {**asdict(run), "started": _time(run.started), "ended": _time(run.ended)}
+    times = {"started": _time(run.started), "ended": _time(run.ended)}
+    return {**asdict(run), **times, "failures": list(run.failures)}
 
 
 def _measurement(m: MeasurementState) -> dict[str, Any]:
     times = ("run", "begin", "end", "position", "newest")
-    return {**asdict(m), **{name: _time(getattr(m, name)) for name in times}}
+    return {**asdict(m), **{name: _time(getattr(m, name)) for name in times}, "problems": list(m.problems)}
 
 
 def _time(at: int | None) -> str | None:

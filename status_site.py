@@ -11,7 +11,6 @@ from typing import Any
 
 from events import Event
 from http_server import Answer, HttpServer, Site
-from influxql import printable
 from metrics import exposition
 from monitor import Holder
 from state import State
@@ -103,7 +102,7 @@ def _job_api(name: str, state: State, now: int) -> Answer:
 
 
 def _health(state: State) -> Answer:
-    problem = "\n".join(map(printable, health(state).splitlines()))
+    problem = health(state)
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
     return Answer(f"{problem or 'fine'}\n".encode(), status=status)
 

@@ -35,7 +35,7 @@
 
   function show(page) {
     const focused = document.activeElement;
-    document.title = page.title;
+    if (document.title !== page.title) document.title = page.title;
     morph(document.querySelector("link[rel=icon]"), page.querySelector("link[rel=icon]"));
     for (const part of ["header", "main", "footer"]) {
       morph(document.querySelector(`body > ${part}`), page.querySelector(`body > ${part}`));
@@ -44,8 +44,9 @@
   }
 
   function tell(lost) {
+    if (lost !== notice.hidden) return; // said already
     document.body.classList.toggle("lost", lost);
-    if (lost && notice.hidden) {
+    if (lost) {
       const time = heard.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
       notice.textContent = `No contact with the daemon since ${time}. What this page shows is from then; it keeps trying.`;
     }

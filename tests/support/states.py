@@ -77,7 +77,7 @@ def fine(job: str = "telegraf") -> list[Event]:
     """A job that has run well, and waits for its next time."""
     newest = copied(job, NOW - 5 * MINUTE, NOW - 12 * SECOND, ("telegraf", "cpu"), ("telegraf", "mem"))
     numbers = [8_352_000, *([14_400, 13_850, 14_720, 15_010] * 6)]
-    return [*known(job), newest, *runs(job, numbers), NextRun(job, NOW, NOW + 160 * SECOND)]
+    return [*known(job), *runs(job, numbers), newest, NextRun(job, NOW, NOW + 160 * SECOND)]
 
 
 def running(job: str = "sensors") -> list[Event]:
@@ -127,8 +127,8 @@ def recovered(job: str = "weather") -> list[Event]:
     """A job that failed once, finds nothing new, and was verified."""
     return [
         *known(job),
-        copied(job, 1, NOW - 40 * SECOND, ("weather", "wind")),
         *runs(job, [0, -1, *([0] * 11)], every=30 * MINUTE, failures=["weather: the server was restarted"]),
+        copied(job, 1, NOW - 40 * SECOND, ("weather", "wind")),
         NextRun(job, NOW, NOW + 12 * MINUTE),
         Verified(job, NOW - 3 * HOUR, "equal"),
     ]
