@@ -25,6 +25,8 @@ from tests.support.states import (
     waiting,
 )
 
+PLAIN = "text/plain; charset=utf-8"
+
 
 def test_every_job_is_in_the_status_in_plain_units() -> None:
     """Times as RFC 3339, durations in seconds, shares from 0 to 1, null for what is not known."""
@@ -99,7 +101,7 @@ def test_a_name_cannot_write_lines_of_its_own_into_the_health() -> None:
         ("/api/status", 200, "application/json"),
         ("/api/jobs/billing", 200, "application/json"),
         ("/api/jobs/nobody", 404, "application/json"),
-        ("/metrics", 404, "text/plain; charset=utf-8"),
+        ("/metrics", 404, PLAIN),
         ("/jobs/", 404, "text/html; charset=utf-8"),
         *(
             (path, 404, "text/plain; charset=utf-8")
