@@ -1,9 +1,10 @@
 # The verbs people try first. Everything happens in .venv; nothing outside this folder is changed, except that
-# influxd is installed with apt when it is missing and you are root.
+# influxd and, for the tests, chromium are installed with apt when they are missing and you are root.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test influxd victorialogs bench bench-quick faults containers lint types pytest format schema prepare clean
+.PHONY: help demo test influxd victorialogs bench bench-quick faults containers lint types pytest format schema prepare \
+	prepare-tests clean
 help:
 	@echo "make demo    two throwaway servers, sample data, two backup jobs, an exact comparison"
 	@echo "make test    lint, types and all tests, on real servers"
@@ -26,7 +27,7 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
-pytest: prepare influxd victorialogs .venv/dev
+pytest: prepare-tests influxd victorialogs .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 influxd:
@@ -62,6 +63,9 @@ schema: .venv/dev
 
 prepare:
 	@sh demo/prepare.sh $(PYTHON)
+
+prepare-tests:
+	@sh demo/prepare.sh $(PYTHON) tests
 
 .venv/runtime: requirements.txt | prepare
 	$(PYTHON) -m venv .venv

@@ -9,6 +9,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST
+
 from events import Event
 from http_server import Answer, HttpServer, Site
 from metrics import exposition
@@ -25,42 +27,28 @@ KINDS: Mapping[str, str] = {
     ".svg": "image/svg+xml",
 }
 
-HTML, JSON, METRICS = "text/html; charset=utf-8", "application/json", "text/plain; version=0.0.4; charset=utf-8"
-
-Metrics = Callable[[State, int], bytes]
-"""From the state and the time to what Prometheus reads."""
+HTML, JSON = "text/html; charset=utf-8", "application/json"
 
 
-def status_site(state: Callable[[], State], clock: Callable[[], int], metrics: Metrics | None = None) -> Site:
+def status_site(state: Callable[[], State], clock: Callable[[], int]) -> Site:
     """The site that shows what `state()` is when a request comes; `clock()` gives nanoseconds since 1970."""
 
     def site(path: str) -> Answer:
-        return answer(path, state(), clock(), metrics)
+        return answer(path, state(), clock())
 
     return site
 
 
-def answer(path: str, state: State, now: int, metrics: Metrics | None = None) -> Answer:
+def answer(path: str, state: State, now: int) -> Answer:
     """The answer to a request, whose path is decoded."""
-    found = _assets().get(path) or _page(path, state, now)
-    if found is None and path == "/metrics" and metrics is not None:
-        found = Answer(metrics(state, now), METRICS)
-    return found or Answer(b"404 there is no such page; / shows all jobs\n", status=HTTPStatus.NOT_FOUND)
-
-
-def _page(path: str, state: State, now: int) -> Answer | None:
-    match path.split("/")[1:]:
-        case [""]:
-            return _html(render_status(state, now))
-        case ["jobs", name]:
-            return _job_page(name, state, now)
-        case ["api", "status"]:
-            return _json(status_document(state, now))
-        case ["api", "jobs", name]:
-            return _job_api(name, state, now)
-        case ["healthz"]:
-            return _health(state)
-    return None
+    if found := _assets().get(path):
+        return found
+    if page := _PAGES.get(path):
+        return page(state, now)
+    folder, _, name = path.rpartition("/")
+    if of_job := _OF_JOBS.get(folder):
+        return of_job(name, state, now)
+    return Answer(b"404 there is no such page; / shows all jobs\n", status=HTTPStatus.NOT_FOUND)
 
 
 class Website:
@@ -68,7 +56,7 @@ class Website:
 
     def __init__(self, holder: Holder, listener: socket.socket, names: Sequence[str]) -> None:
         """`names`: those by which others call this machine."""
-        self._server = HttpServer(listener, status_site(lambda: holder.state, time.time_ns, exposition), names)
+        self._server = HttpServer(listener, status_site(lambda: holder.state, time.time_ns), names)
         self._server.start()
 
     def see(self, event: Event, before: State, after: State) -> None:
@@ -89,6 +77,10 @@ def _assets() -> dict[str, Answer]:
     return {f"/{file.name}": Answer(file.read_bytes(), KINDS[file.suffix]) for file in files}
 
 
+def _overview(state: State, now: int) -> Answer:
+    return _html(render_status(state, now))
+
+
 def _job_page(name: str, state: State, now: int) -> Answer:
     if job := state.jobs.get(name):
         return _html(render_job(job, now))
@@ -101,7 +93,15 @@ def _job_api(name: str, state: State, now: int) -> Answer:
     return _json({"error": f"there is no job {name!r}"}, HTTPStatus.NOT_FOUND)
 
 
-def _health(state: State) -> Answer:
+def _all_api(state: State, now: int) -> Answer:
+    return _json(status_document(state, now))
+
+
+def _metrics(state: State, now: int) -> Answer:
+    return Answer(exposition(state, now), CONTENT_TYPE_LATEST)
+
+
+def _health(state: State, _now: int) -> Answer:
     problem = health(state)
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
     return Answer(f"{problem or 'fine'}\n".encode(), status=status)
@@ -113,3 +113,12 @@ def _html(text: str, status: HTTPStatus = HTTPStatus.OK) -> Answer:
 
 def _json(document: Any, status: HTTPStatus = HTTPStatus.OK) -> Answer:  # noqa: ANN401 -- whatever JSON can hold
     return Answer((json.dumps(document, indent=2) + "\n").encode(), JSON, status)
+
+
+_PAGES: Mapping[str, Callable[[State, int], Answer]] = {
+    "/": _overview,
+    "/api/status": _all_api,
+    "/healthz": _health,
+    "/metrics": _metrics,
+}
+_OF_JOBS: Mapping[str, Callable[[str, State, int], Answer]] = {"/jobs": _job_page, "/api/jobs": _job_api}

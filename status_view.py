@@ -236,7 +236,7 @@ def facts(job: JobState, now: int, databases: int = DATABASES_ON_CARD) -> Iterab
     """The last success, the lag of (so many) databases, the next run."""
     success = job.last_success
     if success is None:
-        yield Fact("Last success", (("none yet", ""),), "bad" if job.is_failing else "")
+        yield Fact("Last success", (("none yet", ""),), tone(job) if job.is_failing else "")
     else:
         yield Fact("Last success", ((ago(success, now), moment(success, now)),))
     # a range has an end: how far that is from now says nothing

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Sees to what pip cannot bring: Python's venv module and influxd ($INFLUXD, or on the PATH). As root on Debian
-# they are installed with apt when they are missing; otherwise the message says what to install.
+# Sees to what pip cannot bring: Python's venv module, influxd ($INFLUXD, or on the PATH) and, when the second argument
+# is `tests`, Chromium ($CHROMIUM, or on the PATH). As root on Debian they are installed with apt when they are
+# missing; otherwise the message says what to install.
 set -eu
 python=${1:-python3}
 
@@ -18,4 +19,7 @@ install() { # package, what it is for
 "$python" -c 'import ensurepip, venv' 2>/dev/null || install python3-venv "Python's venv module" ""
 if [ -z "${INFLUXD:-}" ] && ! PATH="$PATH:/usr/bin:/usr/sbin" command -v influxd >/dev/null; then
     install influxdb influxd ", or set INFLUXD to the path of the program"
+fi
+if [ "${2:-}" = tests ] && [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null; then
+    install chromium "Chromium, for the tests of the status page," ", or set CHROMIUM to the path of the program"
 fi

@@ -4,6 +4,7 @@ python -m demo.screenshot --minutes 15 FOLDER
 """
 
 import argparse
+import os
 import re
 import shutil
 import signal
@@ -110,7 +111,9 @@ def show(minutes: float, pictures: Path) -> None:
 def take(url: str, pictures: Path) -> None:
     """The overview and a job, large and small, light and dark."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=["--no-sandbox"]
+        )
         for width, scheme in ((1400, "light"), (1400, "dark"), (360, "light"), (360, "dark")):
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
             page.goto(url)

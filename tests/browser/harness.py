@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,9 @@ FOREIGN = "evil.example"
 
 def launch(playwright: Playwright) -> Browser:
     """Debian's Chromium. A missing one is a failure, not a reason to skip."""
-    program = shutil.which("chromium")
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if program is None:
-        pytest.fail("chromium is missing: apt-get install chromium")
+        pytest.fail("chromium is missing: apt-get install chromium, or set CHROMIUM to its path")
     # as root there is no sandbox; nothing but our own pages is opened
     arguments = ["--no-sandbox", f"--host-resolver-rules=MAP {FOREIGN} 127.0.0.1"]
     return playwright.chromium.launch(executable_path=program, args=arguments)
