@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.integration.harness import ROOT
+from tests.integration.harness import ROOT, write_job
 
 
 class Daemon:
@@ -50,6 +51,27 @@ class Daemon:
         self.send(number)
         code = self.process.wait(seconds)
         return code, time.monotonic() - begun
+
+
+class Runs:
+    """A daemon with one job that runs when it is started; it can be made to run again."""
+
+    def __init__(self, daemon: Daemon, jobs: Path, config: dict[str, Any], name: str) -> None:
+        self._daemon, self._jobs, self._config, self._name, self._count = daemon, jobs, config, name, 1
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the last run has ended, and the job waits for its time."""
+        self._daemon.wait_for("run ended", count=self._count)
+        self._daemon.wait_for("next run", count=self._count)
+
+    def again(self) -> None:
+        """A changed file makes its job start anew."""
+        self._count += 1
+        self._config["options"]["parallel_workers"] = self._count
+        write_job(self._jobs, self._config, self._name)
+        self._daemon.send(signal.SIGHUP)
+        self.wait()
 
 
 def _parent(entry: Path) -> int:

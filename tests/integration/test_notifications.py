@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.daemon import Daemon, running, wait_until
+from tests.integration.daemon import Runs, running, wait_until
 from tests.integration.harness import MONDAY, Pair, run_main, write_job
 from tests.support.leaks import assert_no_secret
 from tests.support.recorder import Recorder, recorder
@@ -34,27 +33,6 @@ def telling(pair: Pair, options: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-class Runs:
-    """A daemon with one job, which can be made to run again."""
-
-    def __init__(self, daemon: Daemon, jobs: Path, config: dict[str, Any]) -> None:
-        self._daemon, self._jobs, self._config, self._count = daemon, jobs, config, 1
-        self.wait()
-
-    def wait(self) -> None:
-        """Until the last run has ended, and the job waits for its time."""
-        self._daemon.wait_for("run ended", count=self._count)
-        self._daemon.wait_for("next run", count=self._count)
-
-    def again(self) -> None:
-        """A changed file makes its job start anew."""
-        self._count += 1
-        self._config["options"]["parallel_workers"] = self._count
-        write_job(self._jobs, self._config, "yearly")
-        self._daemon.send(signal.SIGHUP)
-        self.wait()
-
-
 def test_failing_runs_are_told_once_and_the_recovery_once(pair: Pair, service: Recorder) -> None:
     """However often it fails; the check is pinged for each run."""
     base = f"127.0.0.1:{service.port}"
@@ -63,7 +41,7 @@ def test_failing_runs_are_told_once_and_the_recovery_once(pair: Pair, service: R
     config, jobs = telling(pair, options), pair.directory / "jobs"
     write_job(jobs, config, "yearly")
     with running(jobs, pair.directory) as daemon:
-        runs = Runs(daemon, jobs, config)  # the database is not there yet
+        runs = Runs(daemon, jobs, config, "yearly")  # the database is not there yet
         runs.again()
         runs.again()
         pair.write(f"m v=1 {MONDAY}")
@@ -92,7 +70,7 @@ def test_each_success_is_told_where_it_is_asked_for(pair: Pair, service: Recorde
     config, jobs = telling(pair, {"notify": notify}), pair.directory / "jobs"
     write_job(jobs, config, "yearly")
     with running(jobs, pair.directory) as daemon:
-        runs = Runs(daemon, jobs, config)
+        runs = Runs(daemon, jobs, config, "yearly")
         pair.write(f"m v=1 {MONDAY}")
         runs.again()
         runs.again()
@@ -136,7 +114,7 @@ def test_services_that_are_dead_cost_one_warning_each_and_no_backup(pair: Pair) 
         config = telling(pair, {"notify": notify, "ping_url": f"http://{base}"})
         write_job(jobs, config, "yearly")
         with running(jobs, pair.directory) as daemon:
-            runs = Runs(daemon, jobs, config)
+            runs = Runs(daemon, jobs, config, "yearly")
             runs.again()
             runs.again()
             daemon.wait_for("takes no messages", count=2)
