@@ -81,6 +81,8 @@ def test_the_backup_is_confined(services: dict[str, Any]) -> None:
     assert backup["tmpfs"] == ["/tmp"]  # noqa: S108 -- in the container
     assert backup["restart"] == "unless-stopped"
     assert backup["stop_grace_period"] == "15s"
+    assert backup["ports"]
+    assert all("127.0.0.1" in str(port) for service in services.values() for port in service.get("ports", []))
     mounts = [mount if isinstance(mount, str) else short(mount) for mount in backup["volumes"]]
     assert [mount.replace(str(ROOT), ".") for mount in mounts] == ["./config:/config:ro", "logs:/logs:rw"]
     assert {"--read-only", "--cap-drop", "--tmpfs", "--security-opt"} < set(HARDENED)
@@ -204,6 +206,7 @@ def demo(image: str) -> Iterator[dict[str, str]]:
         "INFLUXDB_IMAGE": image_name(),
         "DEMO_SOURCE_PORT": str(free_port()),
         "DEMO_DESTINATION_PORT": str(free_port()),
+        "DEMO_BACKUP_PORT": str(free_port()),
     }
     try:
         compose("--profile", "demo", "up", "--detach", "--no-build", "demo-backup", "demo-feed", environ=environ)
@@ -226,6 +229,13 @@ def test_the_demo_copies_its_data_without_loki(demo: dict[str, str]) -> None:
         return difference(expected, read_database(destination, "demo_backup"), names=("source", "destination"))
 
     wait_until(lambda: not different(), 90, lambda: different() + logs_of(container)[-4000:])
+    assert "The only job is fine" in page_of(demo["DEMO_BACKUP_PORT"])
+
+
+def page_of(port: str) -> str:
+    """The status page, as the host sees it."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def has_database(url: str, name: str) -> bool:
@@ -239,7 +249,9 @@ def alone(image: str, tmp_path: Path) -> Iterator[Path]:
     """A folder with the Compose file and an empty `config`, as one has it who uses the image only."""
     shutil.copy(FILE, tmp_path)
     (tmp_path / "config").mkdir(mode=0o755)
-    (tmp_path / ".env").write_text(f"COMPOSE_PROJECT_NAME=alone{os.getpid()}\nBACKUP_IMAGE={image}\n")
+    (tmp_path / ".env").write_text(
+        f"COMPOSE_PROJECT_NAME=alone{os.getpid()}\nBACKUP_IMAGE={image}\nBACKUP_PORT={free_port()}\n"
+    )
     try:
         yield tmp_path
     finally:

@@ -2,7 +2,7 @@
 
 import time
 
-from tests.containers.harness import DATABASE, Backup, Field, docker, wait_until
+from tests.containers.harness import DATABASE, Backup, Field, attempt, docker, wait_until
 from tests.integration.harness import snapshot
 
 SECOND = 10**9
@@ -34,6 +34,8 @@ def test_a_scheduled_job_copies_every_minute_and_survives_the_loss_of_a_server(f
     with field.daemon(field.job(EVERY_MINUTE)) as backup:
         field.wait_until_equal(backup, 90)
         wait_for_health(backup, "healthy", 20)
+        status = docker("exec", backup.id, "python", "main.py", "status")
+        assert status.splitlines()[2].split()[:2] == [DATABASE, "idle"]
         assert docker("exec", backup.id, "id", "-u") != "0"
         assert docker("exec", backup.id, "sh", "-c", "touch /app/x 2>/dev/null || echo read-only") == "read-only"
 
@@ -41,6 +43,8 @@ def test_a_scheduled_job_copies_every_minute_and_survives_the_loss_of_a_server(f
         field.write(points(1_000, 1_000))
         wait_for_health(backup, "unhealthy", 100)
         assert backup.state("State.Running") == "true"
+        asked = attempt("exec", backup.id, "python", "main.py", "status")
+        assert (asked.returncode, f"FAILING {DATABASE}" in asked.stdout) == (1, True)
 
         field.destination.restart()
         field.wait_until_equal(backup, 90)

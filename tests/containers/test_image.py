@@ -22,7 +22,11 @@ def test_the_image_holds_no_build_tools(image: str) -> None:
 def test_the_image_holds_the_program_and_nothing_else(image: str) -> None:
     """No jobs with their passwords, no tests, no history."""
     modules = {file.name for file in ROOT.glob("*.py")}
-    assert set(in_image(image, "ls -A /app").split()) == modules | {"requirements.txt", "__pycache__"}
+    others = {"requirements.txt", "__pycache__", "assets", "templates"}
+    assert set(in_image(image, "ls -A /app").split()) == modules | others
+    for folder in ("assets", "templates"):
+        files = {file.name for file in (ROOT / folder).iterdir()}
+        assert set(in_image(image, f"ls -A /app/{folder}").split()) == files
 
 
 def test_nothing_of_the_program_can_be_changed_by_its_user(image: str) -> None:
