@@ -23,6 +23,7 @@ from logger_config import set_console
 from progress import REDRAW_EVERY, Screen
 from state import State, applied
 from verdicts import Verdicts
+from worker import error_boundary
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +116,7 @@ class Keeper:
         if self.process is not None and not self.process.is_alive():
             code, self.process = self.process.exitcode, None
             self.channel.announce_silence()
+            self._clear_terminal()
             if time.monotonic() - self._born > LONG_LIFE:
                 self._delay = FIRST_DELAY
             logger.warning(
@@ -139,8 +141,19 @@ class Keeper:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+            self._clear_terminal()
         self.process = None
         self.channel.announce_silence()
+        while (event := self.channel.receive()) is not None:  # what it has not come to
+            if isinstance(event, LogLine):
+                sys.stderr.write(f"{event.text}\n")
+
+    def _clear_terminal(self) -> None:
+        """Take away the line on which a monitor was that could not do so, and show the cursor again."""
+        if self.duties.draws:
+            with suppress(OSError):
+                sys.stderr.write("\r\x1b[2K\x1b[?25h")
+                sys.stderr.flush()
 
 
 # ---------------------------------------------------------------- the process
@@ -156,17 +169,22 @@ def monitor_process(
     for number in SIGNALS:  # the parent alone decides, and tells by the channel
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    with suppress(OSError):  # for those who look at the processes; not every system has it
+        Path("/proc/self/comm").write_text("monitor")
     lifeline[1].close()
     channel.sender.close()
-    monitor = Monitor(channel, duties, started)
-    try:
-        while not monitor.is_over:
-            ready = wait([channel.receiver.fileno(), lifeline[0]], monitor.patience)
-            monitor.receive()
-            monitor.show()
-            monitor.is_over |= lifeline[0] in ready
-    finally:
-        monitor.close()
+    with error_boundary() as outcome:
+        monitor = Monitor(channel, duties, started)
+        try:
+            while not monitor.is_over:
+                ready = wait([channel.receiver.fileno(), lifeline[0]], monitor.patience)
+                monitor.receive()
+                monitor.show()
+                monitor.is_over |= lifeline[0] in ready
+        finally:
+            monitor.close()
+    if outcome.problem:
+        raise SystemExit(1)
 
 
 class Monitor:

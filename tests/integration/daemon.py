@@ -37,9 +37,8 @@ class Daemon:
         wait_until(lambda: self.log.count(text) >= count, f"{text!r} x {count} in the log", self, seconds)
 
     def workers(self) -> list[int]:
-        """The process ids of the workers: the parent has no other children."""
-        processes = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
-        return [int(p.name) for p in processes if _parent(p) == self.process.pid]
+        """The process ids of the workers: the parent has no other children while nobody watches."""
+        return children(self.process.pid)
 
     def send(self, number: signal.Signals) -> None:
         """A signal to the parent."""
@@ -72,6 +71,12 @@ class Runs:
         write_job(self._jobs, self._config, self._name)
         self._daemon.send(signal.SIGHUP)
         self.wait()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has started and that still run."""
+    processes = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [int(p.name) for p in processes if _parent(p) == pid]
 
 
 def _parent(entry: Path) -> int:
