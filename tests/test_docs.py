@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from config import ConfigError, parse_config, schema
+from metrics import exposition
+from tests.test_metrics import everything
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+OPERATING = (ROOT / "docs" / "operating.md").read_text()
 FENCED = README.split("```")[1::2]
 BLOCKS = [block.removeprefix("yaml\n") for block in FENCED if block.startswith("yaml\n")]
 
@@ -69,3 +73,40 @@ def test_the_errors_that_the_readme_shows_are_real() -> None:
     with pytest.raises(ConfigError) as error:
         parse_config(text, {}, "config/telegraf.yaml")
     assert str(error.value) == shown.strip()
+
+
+def test_the_job_that_shows_how_to_be_told_is_valid() -> None:
+    """Copied as it stands, with its variables set."""
+    block = OPERATING.split("```yaml\n")[1].split("```")[0]
+    environ = {"SLACK_URL": "json://hook", "MAIL_PASSWORD": "x", "CHECK_UUID": "1234"}
+    options = parse_config(block, environ, "telegraf.yaml").options
+    assert len(options.notify.urls) == 2
+    assert options.ping_url.get_secret_value() == "https://hc-ping.com/1234"
+
+
+def test_every_metric_is_documented_with_its_type_and_no_other() -> None:
+    """The table is what `/metrics` can show."""
+    rows = re.findall(r"^\| `(influxdb_backup_\w+)` \| (\w+) \|", OPERATING, re.MULTILINE)
+    text = exposition(everything(), 0).decode()
+    assert sorted(rows) == sorted(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
+
+
+def test_every_alert_is_documented_with_its_severity_and_in_the_runbook() -> None:
+    """Table, runbook and rules name the same alerts."""
+    rules = yaml.safe_load((ROOT / "monitoring" / "alerts.yml").read_text())["groups"][0]["rules"]
+    known = {rule["alert"]: rule["labels"]["severity"] for rule in rules}
+    assert dict(re.findall(r"^\| `(InfluxDBBackup\w+)` \| .* \| (\w+) \|$", OPERATING, re.MULTILINE)) == known
+    assert set(re.findall(r"^### (InfluxDBBackup\w+)$", OPERATING, re.MULTILINE)) == known.keys()
+
+
+def test_every_link_to_a_part_of_this_project_leads_somewhere() -> None:
+    """Files exist, and headings too."""
+    headings = {
+        re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall("^#+ (.*)$", README, re.M)
+    }
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", OPERATING)
+    assert len(links) > 3
+    for path, anchor in links:
+        file = (ROOT / "docs" / path).resolve()
+        assert file.exists(), path
+        assert not anchor or file != ROOT / "README.md" or anchor in headings, anchor
