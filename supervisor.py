@@ -213,6 +213,7 @@ class Supervisor:
     health: Path | None = None
     duties: Duties = field(default_factory=Duties)
     stopped: bool = False
+    _signals: Signals | None = None
     _stop_at: float = 0.0
     """When that was."""
     _states: dict[str, _State] = field(default_factory=dict)
@@ -225,7 +226,8 @@ class Supervisor:
 
     def run(self) -> list[JobResult]:
         """Supervise; the last result of each job that has one. `stopped` says whether a signal ended it."""
-        signals, stops, reloads = Signals(), 0, 0
+        signals = self._signals = Signals()
+        stops = reloads = 0
         self._watch(self.files)  # which needs none of the libraries
         if self.files:
             load_libraries()
@@ -311,7 +313,8 @@ class Supervisor:
 
     def _ended(self, state: _State, worker: Worker) -> None:
         state.worker, death = None, worker.death()
-        if self.stopped:
+        # Who stops a service may signal all of its processes at once, as systemd does: that worker did not die.
+        if self.stopped or (self._signals and self._signals.stops):
             state.result = state.result or JobResult(state.file.name, stopped=True)
             self._tell_end(state)
         elif state.leaving:

@@ -14,6 +14,7 @@ import pytest
 from tests.integration.daemon import is_running, running, wait_until
 from tests.integration.harness import MONDAY, ROOT, Pair, job_config, run_main, write_job
 from tests.soak.loki import Loki
+from tests.support.recorder import recorder
 from tests.support.servers import InfluxServer
 
 SCHEDULED = {"options": {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": True}}}
@@ -49,6 +50,22 @@ def test_a_daemon_runs_says_when_next_and_stops_cleanly(number: signal.Signals, 
         assert "Traceback" not in daemon.log
         assert daemon.workers() == []
     pair.assert_equal(points=2000)
+
+
+def test_a_signal_to_all_processes_at_once_is_an_ordinary_stop(pair: Pair) -> None:
+    """As systemd sends it: no worker counts as dead, and nobody is told of a failure."""
+    load(pair)
+    with recorder() as service:
+        config = scheduled(pair, {"notify": {"urls": [f"json://127.0.0.1:{service.port}/x"]}})
+        write_job(pair.directory / "jobs", config, "yearly")
+        with running(pair.directory / "jobs", pair.directory) as daemon:
+            daemon.wait_for("next run")
+            for pid in (*daemon.workers(), daemon.process.pid):
+                os.kill(pid, signal.SIGTERM)
+            assert daemon.process.wait(15) == 0
+            assert "stopping after the batches in flight" in daemon.log
+            assert "died" not in daemon.log
+    assert service.requests == []
 
 
 def test_with_log_format_json_every_line_of_the_daemon_is_json(pair: Pair) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.integration.daemon import Runs, running, wait_until
 from tests.integration.harness import MONDAY, Pair, run_main, write_job
 from tests.support.leaks import assert_no_secret
 from tests.support.recorder import Recorder, recorder
-from tests.support.servers import InfluxServer
+from tests.support.servers import InfluxServer, free_port
 
 TOKEN = "hush-hush-token"
 FAILING, FINE, SUCCEEDED = "yearly: backup is failing", "yearly: backup is fine again", "yearly: backup succeeded"
@@ -40,9 +41,13 @@ def test_failing_runs_are_told_once_and_the_recovery_once(pair: Pair, service: R
     options = {"notify": {"urls": urls}, "ping_url": f"http://{base}/{TOKEN}"}
     config, jobs = telling(pair, options), pair.directory / "jobs"
     write_job(jobs, config, "yearly")
-    with running(jobs, pair.directory) as daemon:
+    address = f"127.0.0.1:{free_port()}"
+    with running(jobs, pair.directory, "--http", address) as daemon:
         runs = Runs(daemon, jobs, config, "yearly")  # the database is not there yet
         runs.again()
+        for path in ("/", "/jobs/yearly", "/api/status", "/api/jobs/yearly", "/metrics"):
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as page:
+                assert_no_secret([page.read()], TOKEN)
         runs.again()
         pair.write(f"m v=1 {MONDAY}")
         runs.again()
