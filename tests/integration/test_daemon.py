@@ -391,7 +391,8 @@ def test_health_knows_invalid_files_and_servers_that_are_waited_for(pair: Pair) 
 def test_the_daemon_has_no_thread_when_it_forks_and_shares_the_libraries(pair: Pair) -> None:
     """Whatever another thread had locked would stay locked in a worker: a library that starts one is out."""
     load(pair)
-    write_job(pair.directory / "jobs", scheduled(pair), "yearly")
+    notify = {"urls": ["json://127.0.0.1:9/x"]}  # with which Apprise is loaded
+    write_job(pair.directory / "jobs", scheduled(pair, {"notify": notify}), "yearly")
     with running(pair.directory / "jobs", pair.directory) as daemon:
         daemon.wait_for("next run")
         process = Path("/proc") / str(daemon.process.pid)
@@ -416,13 +417,14 @@ FRESH_WORKERS = """
 import os, signal, sys
 from pathlib import Path
 from config import Config
+from events import Channel
 from supervisor import JobFile, Signals, Worker
 
 path = Path(sys.argv[1])
 file = JobFile(Config(path), path.read_bytes())
 signals = Signals()
 for _ in range(5):
-    process = Worker.start(file, once=False).process
+    process = Worker.start(file, Channel(), None, once=False, logs=False).process
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         os.kill(process.pid, number)
     process.join(5)
