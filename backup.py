@@ -367,7 +367,9 @@ class BackupManager:
             )
             key = (copy.destination, name, span)
             if key not in self._types_there:
-                self._types_there[key] = self._destination.get_field_type(copy.destination, name, span)
+                self._types_there[key] = self._destination.get_field_type(
+                    copy.destination, name, span, copy.written_types.get(name, ())
+                )
             there = self._types_there[key] = self._types_there[key] or ours
             if there != ours:
                 conflicts.add(name)
@@ -396,9 +398,9 @@ class _Reached:
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:
-    """What was written off: names that InfluxDB cannot keep, refused lines, points older than the policy keeps."""
+    """What was written off: what the destination cannot keep, refused lines, points too old for the policy."""
     for refusal in line_protocol.add_up(written.refusals):
-        yield f"{refusal.name} {refusal.reason}: {refusal.points:,} not sent; rename it at the source"
+        yield f"{refusal.name} {refusal.reason}: {refusal.points:,} not sent; {refusal.remedy}"
     for part in written.put_aside:
         yield (
             f"{part.lines:,} line{'s' if part.lines > 1 else ''} refused and put aside in {part.file}; remove the "

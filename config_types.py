@@ -45,12 +45,12 @@ from values import DAY, CronExpression, NamePattern
 
 _DAY_IN_SECONDS: Final = 86_400
 _MANY_DAYS: Final = 100_000
-_FIELD_TYPES: Final = ("numeric", "float", "integer", "string", "boolean")
+_FIELD_TYPES: Final = ("numeric", "float", "integer", "unsigned", "string", "boolean")
 
 _OCCASIONS: Final = ("failure", "recovery", "success")
 
 Patterns = Annotated[tuple[Annotated[NamePattern, PATTERN], ...], BeforeValidator(as_list)]
-FieldType = Literal["numeric", "float", "integer", "string", "boolean"]
+FieldType = Literal["numeric", "float", "integer", "unsigned", "string", "boolean"]
 Occasion = Literal["failure", "recovery", "success"]
 
 
@@ -146,7 +146,7 @@ class FieldRules(Section):
     types: Annotated[
         tuple[Annotated[FieldType, choice(*_FIELD_TYPES)], ...],
         BeforeValidator(as_list),
-    ] = Field((), description="Types to copy; numeric is float and integer; empty: all")
+    ] = Field((), description="Types to copy; numeric is float, integer and unsigned; empty: all")
 
 
 class SpecificMeasurement(Section):

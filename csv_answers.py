@@ -16,7 +16,9 @@ import polars as pl
 import influxql
 from frames import Frame
 
-TYPES: Mapping[str, type[pl.DataType]] = {"float": pl.Float64, "integer": pl.Int64, "boolean": pl.Boolean}
+TYPES: Mapping[str, type[pl.DataType]] = {
+    "float": pl.Float64, "integer": pl.Int64, "unsigned": pl.UInt64, "boolean": pl.Boolean,
+}  # fmt: skip
 """The field types that CSV tells exactly, once they are known."""
 
 _REPLACED = "\ufffd".encode()

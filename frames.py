@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIELD_TYPES: Mapping[pl.DataType | type[pl.DataType], str] = {
-    pl.Float64: "float", pl.Int64: "integer", pl.Boolean: "boolean", pl.String: "string", pl.Binary: "string",
+    pl.Float64: "float", pl.Int64: "integer", pl.UInt64: "unsigned", pl.Boolean: "boolean",
+    pl.String: "string", pl.Binary: "string",
 }  # fmt: skip
 
 _WIRE_TYPES: Mapping[type, type[pl.DataType]] = {
     float: pl.Float64, int: pl.Int64, bool: pl.Boolean, bytes: pl.Binary,
 }  # fmt: skip
+
+
+def wire_type(value: float | bytes) -> str:
+    """The InfluxDB type of a value as it came off the wire, which shows unsigned integers as `integer`."""
+    return FIELD_TYPES[_WIRE_TYPES[type(value)]]
+
 
 Columns = tuple[tuple[str, pl.Series], ...]
 """Name and values of each. A name is any text, with bytes that are not UTF-8 as surrogates."""
@@ -112,16 +119,20 @@ def _has_values(column: pl.Series) -> bool:
     return column.null_count() < len(column)
 
 
-def to_frame(rows: Sequence[Sequence[Any]], fields: Sequence[str], tags: Sequence[str]) -> Frame:
+def to_frame(
+    rows: Sequence[Sequence[Any]], fields: Sequence[str], tags: Sequence[str], unsigned: Collection[str] = ()
+) -> Frame:
     """Rows of `time, *fields, *tags` as they come off the wire (text is bytes) as a frame.
 
-    Raises UnexpectedRows when a row has another number of values, or a column values of several types.
+    The wire does not tell unsigned integers from others: they are those of the fields in `unsigned`. Raises
+    UnexpectedRows when a row has another number of values, or a column values of several types.
     """
     width = 1 + len(fields) + len(tags)
     if any(len(row) != width for row in rows):
         raise UnexpectedRows(f"a row does not have the {width} columns that were asked for")
     columns = list(zip(*rows, strict=True)) if rows else [()] * width
-    time, *others = [pl.Series(columns[0], dtype=pl.Int64), *map(_column, columns[1:])]
+    whole = [pl.UInt64 if name in unsigned else pl.Int64 for name in fields] + [pl.Int64] * len(tags)
+    time, *others = [pl.Series(columns[0], dtype=pl.Int64), *map(_column, columns[1:], whole)]
     return Frame(
         time,
         tuple(zip(fields, others[: len(fields)], strict=True)),
@@ -129,14 +140,18 @@ def to_frame(rows: Sequence[Sequence[Any]], fields: Sequence[str], tags: Sequenc
     )
 
 
-def _column(values: Sequence[Any]) -> pl.Series:
-    """One column. The wire's own types decide: floats and integers arrive apart, and text as bytes."""
+def _column(values: Sequence[Any], whole: type[pl.DataType]) -> pl.Series:
+    """One column. The wire's own types decide: floats and integers (`whole`) arrive apart, and text as bytes."""
     kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return pl.Series(values=[None] * len(values), dtype=pl.Null)
     if len(kinds) > 1 or not kinds <= _WIRE_TYPES.keys():
         raise UnexpectedRows(f"a column holds several types: {', '.join(sorted(k.__name__ for k in kinds))}")
-    column = pl.Series(values=values, dtype=_WIRE_TYPES[kinds.pop()])
+    kind = kinds.pop()
+    try:
+        column = pl.Series(values=values, dtype=whole if kind is int else _WIRE_TYPES[kind])
+    except (TypeError, OverflowError) as error:
+        raise UnexpectedRows(f"an integer is out of the range of its type: {error}") from error
     return _as_text(column) if column.dtype == pl.Binary else column
 
 

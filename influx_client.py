@@ -16,13 +16,11 @@ import line_protocol
 import narrowing
 import timeline
 from answers import (
-    InfluxError,
     NotKept,
     Overloaded,
     QueryTooLarge,
     RequestTooLarge,
-    Series,
-    Unreachable,
+    WriteRefused,
 )
 from config import Server
 from counting import STATEMENTS, Count, Counts
@@ -229,11 +227,16 @@ class InfluxClient(PageReader):
         rows = [[row[0] for series in answer for row in series.rows] for answer in answers]
         return [times[0] if times else None for times in rows]
 
-    def get_field_type(self, location: Location, field: str, span: Span) -> str | None:
-        """The type of a field inside one shard group; None when it has no value there."""
-        (answer,) = self.query_data(influxql.select_type(location, field, span.start, span.end))
-        rows = [row for series in answer for row in series.rows]
-        return frames.to_frame(rows, [field], []).types.get(field)
+    def holds_unsigned(self, database: str) -> bool:
+        """Whether the server can store unsigned integers, which few builds of InfluxDB can. Nothing is written.
+
+        A line that no server takes tells: for its time, or for the value before it.
+        """
+        try:
+            self._write(database, "", Body(b"m v=1u never", 1, 1))
+        except WriteRefused as error:
+            return "bad timestamp" in error.cause
+        raise IncompleteAnswer(f"{self.name} took a line that is none; is a proxy in the way?")
 
     def check_write(self, database: str) -> None:
         """Raise AccessDenied unless the user may write to the database. An empty request changes nothing."""
@@ -291,30 +294,6 @@ class InfluxClient(PageReader):
         return found
 
     # ------------------------------------------------------------ reading
-
-    def query_data(
-        self,
-        query: str,
-        database: str = "",
-        policy: str = "",
-        *,
-        statements: int = 1,
-        timed_out: type[InfluxError] = Unreachable,
-    ) -> list[list[Series]]:
-        """The answer to each of the statements in `query`, whole. `timed_out`: what silence is taken for."""
-        answers: list[list[Series]] = [[] for _ in range(statements)]
-
-        def ask() -> None:
-            for answer in answers:
-                answer.clear()
-            for statement, series in self._server.stream(
-                query, database, policy, statements=statements, timed_out=timed_out
-            ):
-                if statement < statements:  # the one after them is the proof
-                    answers[statement].append(series)
-
-        self._server.attempts(f"query {influxql.printable(query[:200])}", ask)
-        return answers
 
     def query_to_dataframe(
         self, location: Location, fields: Sequence[str], tags: Sequence[str], span: Span

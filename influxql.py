@@ -151,6 +151,11 @@ def select_type(location: Location, field: str, start: int, end: int) -> str:
     return f"SELECT {_column(field, 'field')} FROM {_from(location)} WHERE {_where(start, end)} LIMIT 1"
 
 
+def select_half(location: Location, field: str, start: int, end: int) -> str:
+    """Half of one value of a field that holds integers: a float, unless they are unsigned."""
+    return f"SELECT {quote(field)}::field / 2 FROM {_from(location)} WHERE {_where(start, end)} LIMIT 1"
+
+
 def select_counts(
     location: Location,
     columns: Iterable[tuple[str, str]],

@@ -5,7 +5,7 @@ r"""Line protocol, exact: points as the bytes that InfluxDB 1.x turns back into 
     tag         : the same, and "=" -> "\="; backslashes are never doubled
     field key   : the same as tags, and '"' -> '\"'
     string      : in quotes; "\" -> "\\" and '"' -> '\"'; every other byte raw, newlines too
-    float       : shortest text that reads back as the same bits;   integer : digits and "i"
+    float       : shortest text that reads back as the same bits;   integer : digits and "i", unsigned: and "u"
 
 The rules were proved on real servers with random names and values. Two encoders live here: `encode_point`,
 the plain one, and `encode_frame`, which does the same to whole columns at once; a test compares them.
@@ -24,6 +24,11 @@ import polars as pl
 from frames import Frame
 from keepable import field_problem, is_utf8, measurement_problem, tag_problem, tag_value_problem
 from report import Refusal
+
+
+class Unsigned(int):
+    """An unsigned integer."""
+
 
 Value = float | int | bool | bytes
 """A field's value; text is bytes, because InfluxDB keeps bytes that are not UTF-8."""
@@ -144,6 +149,8 @@ def encode_value(value: Value) -> bytes:
         return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
     if isinstance(value, bool):
         return b"true" if value else b"false"
+    if isinstance(value, Unsigned):
+        return b"%du" % value
     if isinstance(value, int):
         return b"%di" % value
     if value - value != 0:
@@ -440,6 +447,8 @@ def _field_text(key: str, value: pl.Expr, column: pl.Series) -> tuple[str, pl.Ex
         return name + '"', value, '"'
     if column.dtype == pl.Int64:
         return name, value, "i"
+    if column.dtype == pl.UInt64:
+        return name, value, "u"
     if column.dtype in (pl.Float64, pl.Boolean):
         return name, value, ""
     raise TypeError(f"field {key!r} has the type {column.dtype}, which InfluxDB does not know")
@@ -448,6 +457,7 @@ def _field_text(key: str, value: pl.Expr, column: pl.Series) -> tuple[str, pl.Ex
 def frame_points(frame: Frame, measurement: str) -> list[Point]:
     """The rows of a frame one by one."""
     points = []
+    dtypes = {key: column.dtype for key, column in frame.fields}
     for index, time in enumerate(frame.time):
         tags = {key: column[index] for key, column in frame.tags}
         fields = {key: column[index] for key, column in frame.fields}
@@ -455,7 +465,7 @@ def frame_points(frame: Frame, measurement: str) -> list[Point]:
             Point(
                 measurement,
                 {key: _as_text(value) for key, value in tags.items() if value is not None},
-                {key: _as_bytes(value) for key, value in fields.items() if value is not None},
+                {key: _as_value(value, dtypes[key]) for key, value in fields.items() if value is not None},
                 time,
             )
         )
@@ -471,5 +481,7 @@ def _as_text(value: str | bytes) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
-def _as_bytes(value: Value | str) -> Value:
+def _as_value(value: Value | str, dtype: pl.DataType) -> Value:
+    if dtype == pl.UInt64:
+        return Unsigned(value)
     return value.encode() if isinstance(value, str) else value

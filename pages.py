@@ -8,7 +8,15 @@ import answers
 import csv_answers
 import frames
 import influxql
-from answers import IncompleteAnswer, QueryRefused, QueryTooLarge, Series, TypesChanged
+from answers import (
+    IncompleteAnswer,
+    InfluxError,
+    QueryRefused,
+    QueryTooLarge,
+    Series,
+    TypesChanged,
+    Unreachable,
+)
 from frames import Frame
 from influxql import Location
 from timeline import END_OF_TIME, FEWEST_ROWS, Span
@@ -95,6 +103,59 @@ class PageReader:
         self._server = server
         self._not_as_csv: set[Location] = set()
 
+    def query_data(
+        self,
+        query: str,
+        database: str = "",
+        policy: str = "",
+        *,
+        statements: int = 1,
+        timed_out: type[InfluxError] = Unreachable,
+    ) -> list[list[Series]]:
+        """The answer to each of the statements in `query`, whole. `timed_out`: what silence is taken for."""
+        answers: list[list[Series]] = [[] for _ in range(statements)]
+
+        def ask() -> None:
+            for answer in answers:
+                answer.clear()
+            for statement, series in self._server.stream(
+                query, database, policy, statements=statements, timed_out=timed_out
+            ):
+                if statement < statements:  # the one after them is the proof
+                    answers[statement].append(series)
+
+        self._server.attempts(f"query {influxql.printable(query[:200])}", ask)
+        return answers
+
+    def get_field_type(self, location: Location, field: str, span: Span, types: Sequence[str] = ()) -> str | None:
+        """The type of a field inside one shard group; None when it has no value there.
+
+        `types` are those that it has in some shard, as far as they are known.
+        """
+        found = self._wire_type(influxql.select_type(location, field, span.start, span.end))
+        if found != "integer" or "unsigned" not in types:
+            return found
+        if len(types) == 1:
+            return "unsigned"
+        if not influxql.is_quotable(field):
+            shown = influxql.printable(field)
+            raise QueryRefused(f"{location}: no query can tell the integers of field {shown} from unsigned ones")
+        half = self._wire_type(influxql.select_half(location, field, span.start, span.end))
+        return "unsigned" if half == "integer" else "integer"
+
+    def _wire_type(self, query: str) -> str | None:
+        (answer,) = self.query_data(query)
+        return next((frames.wire_type(row[1]) for series in answer for row in series.rows), None)
+
+    def _unsigned(self, location: Location, types: Mapping[str, Sequence[str]], span: Span) -> frozenset[str]:
+        """The fields whose integers are unsigned in the range. No field has several types inside it."""
+        return frozenset(
+            name
+            for name, kinds in types.items()
+            if "unsigned" in kinds
+            and ("integer" not in kinds or self.get_field_type(location, name, span, kinds) == "unsigned")
+        )
+
     def read_page(
         self,
         location: Location,
@@ -147,6 +208,7 @@ class PageReader:
     ) -> tuple[list[Frame], frozenset[str], Meter]:
         """The rows, and the tag keys that the measurement had after they were read."""
         query = influxql.select_points(location, types, tags, span.start, span.end, limit)
+        unsigned = self._unsigned(location, types, span)
 
         def read() -> tuple[list[Frame], frozenset[str], Meter]:
             if location not in self._not_as_csv and csv_answers.is_plain(types, tags):
@@ -162,7 +224,7 @@ class PageReader:
                     self._not_as_csv.discard(location)
                     return answer
             expected = {} if one_group or any(len(known) != 1 for known in types.values()) else types
-            return self._read_msgpack(query, location, tuple(types), tags, limit, most_bytes, expected)
+            return self._read_msgpack(query, location, tuple(types), unsigned, tags, limit, most_bytes, expected)
 
         return self._server.attempts(f"read {location}", read)
 
@@ -196,6 +258,7 @@ class PageReader:
         query: str,
         location: Location,
         fields: Sequence[str],
+        unsigned: frozenset[str],
         tags: Sequence[str],
         limit: int,
         most_bytes: int | None,
@@ -219,7 +282,7 @@ class PageReader:
             meter=meter,
         ):
             if statement == 0:
-                parts.append(_frame(series, location, fields, tags))
+                parts.append(_frame(series, location, fields, tags, unsigned))
             elif statement == len(queries):
                 keys.update(answers.as_text(row[0]) for row in series.rows)
             else:
@@ -240,6 +303,7 @@ class PageReader:
             influxql.select_points(a.location, a.types, a.tags, a.span.start, a.span.end, rows) for a in asked
         ]
         proof = influxql.show_tag_keys(*(a.location for a in asked))
+        unsigned = [self._unsigned(a.location, a.types, a.span) for a in asked]
 
         def read() -> list[Frame | None]:
             parts: list[list[Frame]] = [[] for _ in asked]
@@ -253,7 +317,7 @@ class PageReader:
             ):
                 if number < len(asked):
                     a = asked[number]
-                    parts[number].append(_frame(series, a.location, tuple(a.types), a.tags))
+                    parts[number].append(_frame(series, a.location, tuple(a.types), a.tags, unsigned[number]))
                 else:
                     tags[series.name].update(answers.as_text(row[0]) for row in series.rows)
             return [
@@ -302,7 +366,9 @@ def _whole(parts: Sequence[Frame], limit: int) -> Frame | None:
     return found[0] if len(found) == 1 else None
 
 
-def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequence[str]) -> Frame:
+def _frame(
+    series: Series, location: Location, fields: Sequence[str], tags: Sequence[str], unsigned: frozenset[str]
+) -> Frame:
     """The rows of a raw query as a frame.
 
     A column that had to be named by a regex is missing where no shard of the range has it.
@@ -323,6 +389,7 @@ def _frame(series: Series, location: Location, fields: Sequence[str], tags: Sequ
             series.rows,
             [name for name in fields if present["field", name]],
             [name for name in tags if present["tag", name]],
+            unsigned,
         )
     except frames.UnexpectedRows as error:
         raise IncompleteAnswer(f"{location}: {error}") from error

@@ -11,7 +11,7 @@ from report import Refusal
 from timeline import END_OF_TIME, Span
 from values import HOUR, MIN_TIME, format_duration, is_selected
 
-NUMERIC = ("float", "integer")
+NUMERIC = ("float", "integer", "unsigned")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from influxql import Location, Policy
 from plan import (
     Copy,
     Target,
+    allowed_types,
     comparable_since,
     filter_obsolete_fields,
     get_fields_to_backup,
@@ -37,6 +38,7 @@ class Planner:
         self._destination = destination
         self._now = now
         self._forecasts: set[tuple[Location, str]] = set()
+        self._holds_unsigned: bool | None = None
 
     # ------------------------------------------------------------ both sides of a database
 
@@ -183,22 +185,41 @@ class Planner:
         return Copy(source, target, get_fields_to_backup(types, rules), tags, rules)
 
     def _without_unkeepable(self, copy: Copy, span: Span) -> Copy:
-        """The copy without the names that InfluxDB cannot keep; they are counted instead of sent."""
+        """The copy without what the destination cannot keep, for its name or type; it is counted, not sent."""
         reason = keepable.measurement_problem(copy.source.measurement)
         if reason:
             return replace(
                 copy, types={}, refusals=(self._refusal(copy, "measurement", copy.types, reason, span),)
             )
-        reasons = {name: keepable.field_problem(name) for name in copy.types}
-        return replace(
-            copy,
-            types={name: types for name, types in copy.types.items() if not reasons[name]},
-            refusals=tuple(
-                self._refusal(copy, f"field {influxql.printable(name)!r}", {name: copy.types[name]}, why, span)
-                for name, why in reasons.items()
-                if why
-            ),
-        )
+        refusals = [self._field_refusal(copy, name, span) for name in copy.types]
+        kept = {name: types for (name, types), no in zip(copy.types.items(), refusals, strict=True) if no is None}
+        return replace(copy, types=kept, refusals=tuple(no for no in refusals if no is not None))
+
+    def _field_refusal(self, copy: Copy, name: str, span: Span) -> Refusal | None:
+        """Why the values of a field are not sent, and how many they are; None when they are."""
+        field, shown = {name: copy.types[name]}, f"field {influxql.printable(name)!r}"
+        reason = keepable.field_problem(name)
+        if reason:
+            return self._refusal(copy, shown, field, reason, span)
+        if self._is_too_much(copy, copy.types[name]):
+            reason = "holds unsigned integers, which the destination cannot store"
+            refusal = self._refusal(copy, shown, field, reason, span)
+            return replace(refusal, remedy="exclude it, or copy to an InfluxDB that is built to hold them")
+        return None
+
+    def _is_too_much(self, copy: Copy, types: Sequence[str]) -> bool:
+        """Whether some of these types are unsigned integers, and the destination cannot store them."""
+        wanted = "unsigned" in types and "unsigned" in allowed_types(copy.rules)
+        if not wanted or self._job.source.group_by is not None:  # means are floats
+            return False
+        if self._holds_unsigned is None:
+            self._holds_unsigned = self._destination_holds_unsigned(copy)
+        return not self._holds_unsigned
+
+    def _destination_holds_unsigned(self, copy: Copy) -> bool:
+        known = [copy.target.database, *self._destination.get_databases()][copy.target.is_new :]
+        # where there is no database yet, this cannot be asked without creating one
+        return not known or self._destination.holds_unsigned(known[0])
 
     def _refusal(
         self, copy: Copy, what: str, types: Mapping[str, tuple[str, ...]], reason: str, span: Span

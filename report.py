@@ -8,11 +8,12 @@ from influxql import printable
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Points that InfluxDB would accept but could not keep as they are, so they are never sent."""
+    """Points that the destination could not keep as they are, so they are never sent."""
 
     name: str
     reason: str
     points: int
+    remedy: str = "rename it at the source"
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,3 +145,12 @@ def test_rows_that_are_not_what_was_asked_for_are_in_doubt(rows: bytes) -> None:
     types = {"i": "integer"} if b"time,i" in rows else {"f": "float"}
     with pytest.raises(Doubtful):
         csv_answers.to_frame(rows, types, tags)
+
+
+@given(value=st.integers(0, 2**64 - 1))
+def test_unsigned_integers_are_exact(value: int) -> None:
+    """Up to the largest, and beside points that have none."""
+    rows = b"name,tags,time,u\nm,,1,%d\nm,,2,\n" % value
+    found = csv_answers.to_frame(rows, {"u": "unsigned"}, [])
+    assert found.types == {"u": "unsigned"}
+    assert found.fields[0][1].to_list() == [value, None]

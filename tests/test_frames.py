@@ -150,6 +150,17 @@ def test_a_column_of_two_types_is_an_error(values: list[Any]) -> None:
 # ---------------------------------------------------------------- looking into a frame
 
 
+def test_integers_are_unsigned_where_their_field_is() -> None:
+    """The wire shows both alike; what does not fit into the type of its field is an error, never another value."""
+    rows = [(1, 2**64 - 1, 5, b"5"), (2, None, -6, b"6"), (3, 0, 7, b"7")]
+    found = frames.to_frame(rows, ["u", "i"], ["u"], {"u"})
+    assert found.types == {"u": "unsigned", "i": "integer"}
+    assert [column(found, at) for at in (1, 2, 3)] == [[2**64 - 1, None, 0], [5, -6, 7], ["5", "6", "7"]]
+    for values, unsigned in ((2**63, ()), (-1, ("u",)), (2**64, ("u",))):
+        with pytest.raises(frames.UnexpectedRows, match="out of the range"):
+            frames.to_frame([(1, values)], ["u"], [], unsigned)
+
+
 def test_field_types_are_those_of_influxdb(frame: Frame) -> None:
     """Tags and time have none."""
     assert frame.types == {"f": "float", "i": "integer", "b": "boolean", "s": "string"}

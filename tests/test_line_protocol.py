@@ -238,6 +238,8 @@ def test_a_field_key_escapes_quotes_too(name: str, text: bytes) -> None:
         (INT64_MAX, b"9223372036854775807i"),
         (INT64_MIN, b"-9223372036854775808i"),
         (2**53 + 1, b"9007199254740993i"),
+        (lp.Unsigned(0), b"0u"),
+        (lp.Unsigned(2**64 - 1), b"18446744073709551615u"),
         (0.0, b"0.0"),
         (-0.0, b"-0.0"),
         (1.0, b"1.0"),
@@ -697,6 +699,14 @@ def test_a_frame_is_encoded_like_its_points_one_by_one(table: Table, limit: int)
     assert read_back(encoded.bodies) == single == [expected(point) for point in kept]
     assert all(len(body.text) <= limit or body.points == 1 for body in encoded.bodies)
     assert sum(refusal.points for refusal in encoded.refusals) == len(table.rows) - len(kept)
+
+
+@pytest.mark.parametrize("stray", [b"x", b"\xff"])
+def test_unsigned_integers_of_a_frame_keep_their_type(stray: bytes) -> None:
+    """As whole columns, and one by one where other texts are not UTF-8."""
+    frame = frames.to_frame([(1, 2**64 - 1, 5, stray), (2, None, 6, None)], ["u", "i"], ["t"], {"u"})
+    (body,) = lp.encode_frame(frame, "m").bodies
+    assert body.text == b"m,t=%s u=18446744073709551615u,i=5i 1\nm i=6i 2" % stray
 
 
 @given(tables())

@@ -73,14 +73,15 @@ def test_fields_are_chosen_by_name_then_by_type(chosen: FieldRules, names: list[
     ("types", "allowed"),
     [
         ("", {"float", "integer", "string", "boolean", "unsigned"}),
-        ("numeric", {"float", "integer"}),
-        ("numeric float", {"float", "integer"}),
+        ("numeric", {"float", "integer", "unsigned"}),
+        ("numeric float", {"float", "integer", "unsigned"}),
         ("float", {"float"}),
-        ("numeric string", {"float", "integer", "string"}),
+        ("unsigned", {"unsigned"}),
+        ("numeric string", {"float", "integer", "unsigned", "string"}),
         ("boolean string", {"boolean", "string"}),
     ],
 )
-def test_numeric_is_float_and_integer(types: str, allowed: set[str]) -> None:
+def test_numeric_is_every_kind_of_number(types: str, allowed: set[str]) -> None:
     """Without a list, every type is let through."""
     assert plan.allowed_types(rules(types=types)) == allowed
 
