@@ -240,6 +240,17 @@ _DAMAGED = r"(unexpected )?EOF|(gzip|flate): .*"
 """What InfluxDB says of a compressed request that did not arrive as it was sent."""
 
 
+_EXPIRED = (
+    re.compile(r"partial write: points beyond retention policy dropped=(\d+)"),
+    re.compile(
+        r"partial write: dropped (\d+) points outside retention policy of duration \S+"
+        r"(?: and 0 points outside write window \(\S+(?: to \S+)?\))? - oldest .* dropped=\1 for database: .*",
+        re.DOTALL,
+    ),
+)
+"""How versions before and from 1.12 on tell of points beyond retention, and of no other loss."""
+
+
 def expired(status: int, text: str, *, is_influxdb: bool) -> int:
     """How many points of a write were beyond retention, when all others were stored; 0 after a plain 204.
 
@@ -263,9 +274,10 @@ def expired(status: int, text: str, *, is_influxdb: bool) -> int:
 
 def _refused_write(text: str) -> int:
     """What InfluxDB's own 400 means: points beyond retention, counted, or the error."""
-    beyond = re.fullmatch(r"partial write: points beyond retention policy dropped=(\d+)", text)
-    if beyond:
-        return int(beyond[1])
+    for words in _EXPIRED:
+        expired = words.fullmatch(text)
+        if expired:
+            return int(expired[1])
     if re.fullmatch(_DAMAGED, text):
         raise IncompleteAnswer(f"the request was damaged on its way: {text}")
     conflict = re.match(

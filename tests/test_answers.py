@@ -342,9 +342,24 @@ def test_the_status_of_a_query_wins_over_its_text_unless_it_is_a_plain_refusal(
 # ---------------------------------------------------------------- refused writes
 
 
+DROPPED = (
+    "partial write: dropped {} points outside retention policy of duration 168h0m0s{} - oldest n at "
+    "2026-10-25T15:47:31.096921554Z dropped because it violates a Retention Policy Lower Bound at "
+    "2026-11-17T15:47:31.993672855Z, newest m at 2026-11-14T15:47:31.096921554Z dropped because it violates a "
+    "{} at 2026-11-17T15:47:31.993672855Z dropped={} for database: d b for retention policy: p"
+)
+"""How 1.12 says it: first and last stand in it with their measurements, and a write window if there is one."""
+TOO_OLD = "Retention Policy Lower Bound"
+WINDOW = " and {} points outside write window (-24h0m0s to 1h0m0s)"
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [
+        (DROPPED.format(2, "", TOO_OLD, 2), 2),
+        (DROPPED.format(2, "", TOO_OLD, 2).replace("oldest n", "oldest a\nb"), 2),
+        (DROPPED.format(2, WINDOW.format(0), TOO_OLD, 2), 2),
+        (DROPPED.format(2, WINDOW.format(0).replace(" to 1h0m0s", ""), TOO_OLD, 2), 2),
         ("partial write: points beyond retention policy dropped=1", 1),
         ("partial write: points beyond retention policy dropped=10000", 10_000),
         ("partial write: points beyond retention policy dropped=0", 0),
@@ -456,6 +471,9 @@ def test_an_error_keeps_its_kind_and_its_first_words_whatever_is_added() -> None
         CONFLICT.format("points beyond retention policy dropped=3", "m", "integer", "float"),
         CONFLICT.format("f", "points beyond retention policy dropped=3", "integer", "float"),
         "unable to parse 'm f=\"points beyond retention policy dropped=3\" x': bad timestamp",
+        DROPPED.format(2, WINDOW.format(3), "Write Window Upper Bound", 5),
+        DROPPED.format(2, "", TOO_OLD, 5),
+        CONFLICT.format(DROPPED.format(2, "", TOO_OLD, 2), "m", "integer", "float"),
     ],
 )
 def test_a_name_or_value_cannot_pass_for_points_beyond_retention(text: str) -> None:
