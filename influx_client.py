@@ -16,6 +16,7 @@ import line_protocol
 import narrowing
 import timeline
 from answers import (
+    IncompleteAnswer,
     NotKept,
     Overloaded,
     QueryTooLarge,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -110,7 +111,7 @@ def test_the_version_variable_chooses_the_server(monkeypatch: pytest.MonkeyPatch
 
 def test_a_server_that_does_not_start_reports_the_end_of_its_log(tmp_path: Path) -> None:
     """The reason is in the message, and a given directory is kept."""
-    with pytest.raises(InfluxdFailed, match="parse config"):
+    with pytest.raises(InfluxdFailed, match=r"max-body-size|TOML value"):
         InfluxServer.start("broken", directory=tmp_path, settings={"http.max-body-size": "huge"})
     assert (tmp_path / "influxd.log").exists()
 
@@ -339,21 +340,29 @@ def test_a_changed_shard_duration_does_not_confuse_the_reader(source: InfluxServ
     source.write(f"m v=3 {WEEK + 2}\nm v=4 {5 * WEEK}\nm v=5 {9 * WEEK}", filled)
     source.query(f"ALTER RETENTION POLICY autogen ON {filled} SHARD DURATION 52w")
     source.write(f"m v=6 {5 * WEEK + 2 * 86400 * 10**9}\nm v=7 {9 * WEEK + 1}", filled)
-    assert_equal(
-        read_database(source.url, filled),
-        {
-            key("autogen", "m", {}, "v", WEEK): exact(1.0),
-            key("autogen", "m", {}, "v", WEEK + 86400 * 10**9): exact(2.0),
-            key("autogen", "m", {}, "v", WEEK + 2): exact(3.0),
-            key("autogen", "m", {}, "v", 5 * WEEK): exact(4.0),
-            key("autogen", "m", {}, "v", 9 * WEEK): exact(5.0),
-            key("autogen", "m", {}, "v", 5 * WEEK + 2 * 86400 * 10**9): exact(6.0),
-            key("autogen", "m", {}, "v", 9 * WEEK + 1): exact(7.0),
-        },
-    )
+    values = {
+        key("autogen", "m", {}, "v", WEEK): exact(1.0),
+        key("autogen", "m", {}, "v", WEEK + 86400 * 10**9): exact(2.0),
+        key("autogen", "m", {}, "v", WEEK + 2): exact(3.0),
+        key("autogen", "m", {}, "v", 5 * WEEK): exact(4.0),
+        key("autogen", "m", {}, "v", 9 * WEEK): exact(5.0),
+        key("autogen", "m", {}, "v", 5 * WEEK + 2 * 86400 * 10**9): exact(6.0),
+        key("autogen", "m", {}, "v", 9 * WEEK + 1): exact(7.0),
+    }
+    assert_equal(read_database(source.url, filled), values)
     source.write(f"m v=8i {200 * WEEK}", filled)
-    with pytest.raises(ReaderError, match="overlap"):
-        read_database(source.url, filled)
+    if _overlap(source, filled):
+        with pytest.raises(ReaderError, match="overlap"):
+            read_database(source.url, filled)
+    else:  # from 1.12 on a new group ends where an older one begins
+        values[key("autogen", "m", {}, "v", 200 * WEEK)] = exact(8)
+        assert_equal(read_database(source.url, filled), values)
+
+
+def _overlap(server: InfluxServer, database: str) -> bool:
+    groups = [g for g in server.records("SHOW SHARD GROUPS") if g["database"] == database]
+    spans = sorted((g["start_time"], g["end_time"]) for g in groups)
+    return any(end > start for (_, end), (start, _) in itertools.pairwise(spans))
 
 
 def test_long_answers_and_many_shards_are_read_whole(source: InfluxServer, filled: str) -> None:

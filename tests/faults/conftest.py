@@ -14,13 +14,19 @@ __all__ = ["own", "pair", "rounds"]
 
 
 @pytest.fixture
-def rounds(request: pytest.FixtureRequest) -> Iterator[Rounds]:
+def rounds(request: pytest.FixtureRequest, part: int) -> Iterator[Rounds]:
     """Loop over `rounds.of("name of the fault", 100)`; the table at the end counts what was done."""
     failed_before = request.session.testsfailed
-    counted = Rounds()
+    counted = Rounds(part=part)
     yield counted
     passed = request.session.testsfailed == failed_before
     request.node.user_properties.append((PROPERTY, f"{counted.name}|{counted.done}|{passed}"))
+
+
+@pytest.fixture
+def part() -> int:
+    """A tenth of the rounds is done, unless all are."""
+    return 10
 
 
 @pytest.fixture

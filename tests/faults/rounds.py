@@ -15,15 +15,16 @@ PROPERTY = "fault"
 class Rounds:
     """Counts the rounds of one test."""
 
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ, part: int = 10) -> None:
         self._all = environ.get("FAULT_ROUNDS") == "all"
+        self._part = part
         self.name = ""
         self.done = 0
 
     def of(self, name: str, most: int = 1) -> Iterator[int]:
-        """The numbers of the rounds of the fault `name`: `most` of them, or a tenth, but at least one."""
+        """The numbers of the rounds of the fault `name`: of all of them, or of a part; of one at least."""
         self.name = name
-        for number in range(most if self._all else max(1, most // 10)):
+        for number in range(most if self._all else max(1, most // self._part)):
             yield number
             self.done += 1  # not reached when the round has failed
 

@@ -197,8 +197,8 @@ def long_strings(first: int, last: int) -> str:
 
 
 def _is_reading(server: InfluxServer) -> bool:
-    rows = server.rows("SHOW QUERIES")
-    return any("::field" in query and status == "running" for _, query, _, _, status in rows)
+    running = server.records("SHOW QUERIES")
+    return any("::field" in found["query"] and found["status"] == "running" for found in running)
 
 
 @contextmanager

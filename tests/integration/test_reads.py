@@ -46,13 +46,14 @@ def killer(server: InfluxServer, kills: int) -> Iterator[list[str]]:
 
     def watch() -> None:
         while not done.is_set() and len(killed) < kills:
-            for number, text, *_ in server.rows("SHOW QUERIES"):
-                if str(text).startswith("SELECT") and len(killed) < kills:
+            for running in server.records("SHOW QUERIES"):
+                text = str(running["query"])
+                if text.startswith("SELECT") and len(killed) < kills:
                     try:
-                        server.query(f"KILL QUERY {number}")
+                        server.query(f"KILL QUERY {running['qid']}")
                     except RequestFailed:
                         continue  # it had ended already
-                    killed.append(str(text))
+                    killed.append(text)
 
     thread = threading.Thread(target=watch)
     thread.start()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
-from tests.support.servers import InfluxServer
+from tests.support.servers import InfluxServer, RequestFailed
 
 
 def test_a_field_type_conflict_is_named_and_leaves_the_rest_alone(pair: Pair) -> None:
@@ -102,9 +102,15 @@ def test_a_limit_of_the_destination_fails_the_run(
         assert f"{database}.autogen.m" in result.failures[0]
 
 
-def test_strings_of_megabytes_arrive(pair: Pair) -> None:
+@pytest.mark.parametrize(("count", "length"), [(15, 5_000_000), (60, 1_000_000)])
+def test_strings_of_megabytes_arrive(count: int, length: int, pair: Pair) -> None:
     """Pages shrink with the length of the values; a single line may be larger than a request is meant to be."""
-    for i in range(15):
-        pair.write(b'big,n=%d text="%s" %d' % (i % 3, bytes([97 + i % 26]) * 5_000_000, MONDAY + i))
-    assert pair.backup().failures == ()
-    pair.assert_equal(points=15)
+    try:
+        for i in range(count):
+            pair.write(b'big,n=%d text="%s" %d' % (i % 3, bytes([97 + i % 26]) * length, MONDAY + i))
+    except RequestFailed as error:  # from 1.12 on there are no such strings
+        if "is too long, 5000000 > 1048576" not in error.message:
+            raise
+    else:
+        assert pair.backup().failures == ()
+        pair.assert_equal(points=count)

@@ -385,6 +385,15 @@ class InfluxServer:
         results = self.query(statement, timeout=timeout, **params)
         return [row for result in results for series in result.get("series", []) for row in series["values"]]
 
+    def records(self, statement: str) -> list[dict[str, Any]]:
+        """The rows of all series of all results of a query, by the names of their columns."""
+        return [
+            dict(zip(series["columns"], row, strict=True))
+            for result in self.query(statement)
+            for series in result.get("series", [])
+            for row in series["values"]
+        ]
+
     def write(self, lines: bytes | str, db: str, rp: str | None = None, *, timeout: float = 120.0) -> None:
         """Write line protocol with nanosecond times. Raises RequestFailed on any answer but 204."""
         params = {"db": db, "precision": "ns"} | ({} if rp is None else {"rp": rp})

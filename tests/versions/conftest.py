@@ -38,6 +38,12 @@ class Trip:
         return f"{self.source} to {self.destination}" if self.source != self.destination else str(self.source)
 
 
+@pytest.fixture
+def part() -> int:
+    """Two rounds of fifty: a first load, and an incremental run."""
+    return 25
+
+
 KINDS = [Kind(version, index) for version in ("1.6", "1.7.11", "1.8.10", "1.12.4") for index in ("inmem", "tsi1")]
 TRIPS = [
     *(Trip(kind, kind) for kind in KINDS),

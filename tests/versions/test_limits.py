@@ -1,0 +1,40 @@
+"""What one version holds and another one does not is refused by name, and what stands beside it is copied."""
+
+from pathlib import Path
+
+from tests.integration.harness import MONDAY, Pair
+from tests.support.reader import exact, key
+from tests.support.servers import InfluxServer
+
+
+def test_a_string_that_is_too_long_for_the_newest_is_put_aside(tmp_path: Path) -> None:
+    """From 1.12 on a string has at most a megabyte: the line goes to the quarantine, and says so."""
+    with (
+        InfluxServer.start("source", version="1.8.10") as source,
+        InfluxServer.start("destination", version="1.12.4") as destination,
+    ):
+        pair = Pair(source, destination, "db", tmp_path)
+        longest = 2**20
+        pair.write(f'm s="{"x" * longest}" 1\nm s="{"y" * (longest + 1)}",n=1i {MONDAY}\nm s="z" {MONDAY + 1}')
+        (failure,) = pair.backup().failures
+        assert "copy db.autogen.m: 1 line refused and put aside in " in failure
+        assert 'input field "s" on measurement "m" is too long, 1048577 > 1048576' in failure
+        assert pair.found().points == {
+            key("autogen", "m", {}, "s", 1): exact("x" * longest),
+            key("autogen", "m", {}, "s", MONDAY + 1): exact("z"),
+        }
+
+
+def test_overlapping_shard_groups_of_an_old_version_arrive(tmp_path: Path) -> None:
+    """They come of a changed shard duration; from 1.12 on a new group ends where an older one begins."""
+    with (
+        InfluxServer.start("source", version="1.8.10") as source,
+        InfluxServer.start("destination", version="1.12.4") as destination,
+    ):
+        pair = Pair(source, destination, "db", tmp_path)
+        pair.write(f"m v=1 {MONDAY}")
+        for duration, day in (("1h", 1), ("52w", 2), ("1d", 100)):
+            pair.source.query(f'ALTER RETENTION POLICY "autogen" ON "db" SHARD DURATION {duration}')
+            pair.write(f"m v={day} {MONDAY + day * 86_400 * 10**9}\nm v=0 {MONDAY + 1}")
+        assert pair.backup().failures == ()
+        pair.assert_equal()
