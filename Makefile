@@ -28,6 +28,7 @@ types: .venv/dev
 	$(BIN)/mypy
 
 pytest: prepare-tests influxd victorialogs .venv/dev
+	@tests/support/programs.sh influxd $(or $(INFLUXD_VERSION),1.8.10)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 influxd:
@@ -47,6 +48,7 @@ bench-quick: prepare .venv/bench
 	$(BIN)/python -m bench.run --quick $(BENCH)
 
 containers: .venv/dev
+	@tests/support/programs.sh influxd $(or $(INFLUXD_VERSION),1.8.10)
 	tests/support/engine.sh
 	tests/support/images.sh
 	INFLUX_SERVERS=containers INFLUXDB_IMAGE=local/influxdb:1.6 $(BIN)/python -m pytest tests/integration -n 2 --dist worksteal \

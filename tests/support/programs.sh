@@ -26,6 +26,7 @@ install() { # package, what it is for
 need_go() {
     PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin
     command -v go >/dev/null || install golang-go Go
+    go version
 }
 
 need_cargo() {
@@ -33,6 +34,7 @@ need_cargo() {
     command -v cargo >/dev/null || install cargo cargo
     command -v cc >/dev/null || install gcc "a C compiler"
     command -v pkg-config >/dev/null || install pkg-config pkg-config
+    cargo --version
     # The library names one old Rust, of which rustup would want exactly that; any newer one builds it.
     if command -v rustup >/dev/null; then
         RUSTUP_TOOLCHAIN=$(rustup default | cut -d' ' -f1)
@@ -78,7 +80,7 @@ provide_influxd() {
     else
         echo "building influxd $1"
         new=$cache/influxd/$1.new
-        (build_influxd "$1" "$new") || fail "influxd $1 could not be built: see above"
+        (build_influxd "$1" "$new") || fail "influxd $1 could not be built with this Go or Rust, see above"
         mv -T "$new" "$cache/influxd/$1"
     fi
 }
