@@ -432,20 +432,21 @@ class Channel:
         self.sender.setblocking(False)  # noqa: FBT003 -- its own signature
         with suppress(OSError):
             self.sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024)
-        self._shared = mmap.mmap(-1, 1)  # all processes see the same byte
+        self._shared = mmap.mmap(-1, 2)  # all processes see the same bytes: which monitor, and whether it listens
 
     @property
     def listener(self) -> int:
         """Which monitor listens; another number than before is a new one, which knows nothing. 0: none does."""
-        return self._shared[0]
+        return self._shared[0] if self._shared[1] else 0
 
     def announce_listener(self) -> None:
         """Tell all senders that a new monitor is about to listen."""
         self._shared[0] = self._shared[0] % 255 + 1
+        self._shared[1] = 1
 
     def announce_silence(self) -> None:
         """Tell all senders that nobody listens."""
-        self._shared[0] = 0
+        self._shared[1] = 0
 
     def send(self, event: Event) -> None:
         """Send it now. Raises BlockingIOError when there is no room, and OSError when there never will be."""

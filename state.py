@@ -41,7 +41,7 @@ Condition = Literal[
 Cause = Literal["file", "worker", "server", "run"]
 
 MOST_MEASUREMENTS = 10_000
-"""How many measurements of a job are kept; of more, the ones that come first."""
+"""How many measurements of a job are kept; of more, the first by name."""
 
 BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0)
 """Upper bounds of the histogram of run durations, seconds; the last bucket has none."""
@@ -303,7 +303,8 @@ def _(event: RunProgress, job: JobState) -> JobState:
 @_after.register
 def _(event: MeasurementsChanged, job: JobState) -> JobState:
     measurements = {**job.measurements, **{m.key: m for m in event.measurements}}
-    kept = dict(list(measurements.items())[:MOST_MEASUREMENTS])
+    are_new = len(measurements) > len(job.measurements)
+    kept = dict(sorted(measurements.items())[:MOST_MEASUREMENTS]) if are_new else measurements
     return replace(job, measurements=kept, databases=_databases(kept))
 
 

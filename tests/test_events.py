@@ -104,6 +104,7 @@ def test_a_new_listener_is_told_again(channel: Channel) -> None:
     sender.tell(NextRun("a", 999, when=1000))
     sender.forget("gone")
     received(channel)
+    channel.announce_silence()  # for a moment that the sender does not see
     channel.announce_listener()
     sender.flush()
     again = received(channel)
