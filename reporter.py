@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from events import (
     MeasurementPhase,
@@ -59,12 +59,89 @@ class Planned:
     """The newest of its points that the destination has, not counting those after now."""
 
 
+@dataclass(slots=True, eq=False)
+class _Counts:
+    """Totals that are added to, which is many times as fast as making new ones."""
+
+    points: int = 0
+    values: int = 0
+    bytes: int = 0
+    batches: int = 0
+    retries: int = 0
+    failures: int = 0
+    expired: int = 0
+    quarantined: int = 0
+    late: int = 0
+    runs: int = 0
+    failed_runs: int = 0
+
+    @property
+    def totals(self) -> Totals:
+        """As they are now."""
+        return Totals(**{f.name: getattr(self, f.name) for f in fields(self)})
+
+
+@dataclass(slots=True, eq=False)
+class _Measurement:
+    """A measurement, as it changes: MeasurementState says what its fields are."""
+
+    source: Location
+    run: int
+    begin: int
+    end: int
+    position: int
+    newest: int | None
+    all_points: int = 0
+    phase: MeasurementPhase = "planned"
+    points: int = 0
+    values: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    late: int = 0
+    problems: tuple[str, ...] = ()
+    begun: float | None = None
+
+    @property
+    def state(self) -> MeasurementState:
+        """As it is now."""
+        return MeasurementState(
+            self.source.database,
+            self.source.policy,
+            self.source.measurement,
+            self.run,
+            self.phase,
+            self.begin,
+            self.end,
+            self.position,
+            self.newest,
+            self.points,
+            self.values,
+            self.bytes,
+            self.all_points,
+            self.seconds,
+            self.late,
+            self.problems,
+        )
+
+    @property
+    def span(self) -> int:
+        """The length of what is to be copied."""
+        return max(0, self.end - self.begin)
+
+    @property
+    def covered(self) -> int:
+        """How much of that is."""
+        return self.span if self.phase == "done" else min(self.span, max(0, self.position - self.begin))
+
+
 @dataclass
 class _Run:
-    """The run that goes on."""
+    """The run that goes on; what changes with each batch is not in its `state` yet."""
 
     state: RunState
     before: Totals
+    measurements_done: int = 0
+    covered: int = 0
     begun: float = field(default_factory=time.monotonic)
     seen: int = 0
     """Points at the last tick."""
@@ -90,10 +167,10 @@ class Reporter:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
-        self._totals = Totals()
+        self._telling = threading.Lock()
+        self._counts = _Counts()
         self._run: _Run | None = None
-        self._measurements: dict[Location, MeasurementState] = {}
-        self._since: dict[Location, float] = {}
+        self._measurements: dict[Location, _Measurement] = {}
         self._changed: set[Location] = set()
         self._troubles: dict[int, str] = {}
         self._listener = 0
@@ -127,7 +204,7 @@ class Reporter:
         """A run begins."""
         now = time.time_ns()
         with self._lock:
-            self._run = _Run(RunState(now), self._totals)
+            self._run = _Run(RunState(now), self._counts.totals)
             self._troubles.clear()
         self._sender.tell(RunStarted(self._job, now))
         self._wake.set()
@@ -139,10 +216,11 @@ class Reporter:
             if run is None:
                 return
             self._run = None
-            failures = len(result.failures)
-            self._count(Totals(runs=1, failed_runs=int(failures > 0), failures=failures))
+            self._counts.runs += 1
+            self._counts.failures += len(result.failures)
+            self._counts.failed_runs += bool(result.failures)
             self._forget_others(run.state.started, result)
-            totals = self._totals
+            totals = self._counts.totals
         record = RunRecord(
             run.state.started,
             time.monotonic() - run.begun,
@@ -171,11 +249,11 @@ class Reporter:
 
     def database(self, name: str, number: int) -> None:
         """It comes to a database, the `number`th."""
-        self._update(
-            lambda run: RunState(
-                run.started, "planning", name, number, run.databases, amounts=run.amounts, rate=run.rate
-            )
-        )
+        with self._lock:
+            run = self._run
+            if run:
+                run.measurements_done = run.covered = 0
+                run.state = RunState(run.state.started, "planning", name, number, run.state.databases)
 
     def planned(self, measurements: Iterable[Planned]) -> None:
         """These measurements of the present database are copied next."""
@@ -184,21 +262,20 @@ class Reporter:
             if run is None:
                 return
             span = count = 0
-            for planned in measurements:
-                known = self._measurements.get(planned.source)
-                state = MeasurementState(
-                    planned.source.database,
-                    planned.source.policy,
-                    planned.source.measurement,
+            for p in measurements:
+                known = self._measurements.get(p.source)
+                m = _Measurement(
+                    p.source,
                     run.state.started,
-                    begin=planned.begin,
-                    end=planned.end,
-                    position=planned.begin,
-                    newest=planned.newest,
-                    all_points=known.all_points if known else 0,
+                    p.begin,
+                    p.end,
+                    p.begin,
+                    p.newest,
+                    known.all_points if known else 0,
                 )
-                self._put(planned.source, state)
-                span += state.span
+                self._measurements[p.source] = m
+                self._changed.add(p.source)
+                span += m.span
                 count += 1
             now = run.state
             run.state = replace(now, span=now.span + span, measurements=now.measurements + count)
@@ -213,30 +290,27 @@ class Reporter:
     def begun(self, source: Location) -> None:
         """A measurement's turn has come."""
         with self._lock:
-            self._since.setdefault(source, time.monotonic())
             m = self._measurements.get(source)
-            if m:
-                self._put(source, replace(m, phase="copying"))
+            if m and m.begun is None:
+                m.begun, m.phase = time.monotonic(), "copying"
+                self._changed.add(source)
 
     def wrote(self, source: Location, written: Written) -> None:
         """So much of a measurement was acknowledged, or put aside."""
-        points, values, size = written.points, written.values, written.bytes
+        counts = self._counts
         with self._lock:
-            self._count(
-                Totals(points, values, size, expired=written.expired, quarantined=written.quarantined),
-            )
+            counts.points += written.points
+            counts.values += written.values
+            counts.bytes += written.bytes
+            counts.expired += written.expired
+            counts.quarantined += written.quarantined
             m = self._measurements.get(source)
-            if m and points:
-                self._put(
-                    source,
-                    replace(
-                        m,
-                        points=m.points + points,
-                        values=m.values + values,
-                        bytes=m.bytes + size,
-                        all_points=m.all_points + points,
-                    ),
-                )
+            if m and written.points:
+                m.points += written.points
+                m.all_points += written.points
+                m.values += written.values
+                m.bytes += written.bytes
+                self._changed.add(source)
 
     def reached(self, source: Location, position: int, newest: int | None = None) -> None:
         """Everything of a measurement that is older than `position` is acknowledged; its `newest` point was."""
@@ -244,9 +318,13 @@ class Reporter:
             m = self._measurements.get(source)
             if m is None:
                 return
-            moved = replace(m, position=max(m.position, position), newest=_later(m.newest, newest))
-            self._put(source, moved)
-            self._cover(moved.covered - m.covered)
+            before = m.covered
+            m.position = max(m.position, position)
+            if newest is not None:
+                m.newest = newest if m.newest is None else max(m.newest, newest)
+            self._changed.add(source)
+            if self._run:
+                self._run.covered += m.covered - before
 
     def finished(self, source: Location, result: MeasurementResult, *, stopped: bool) -> None:
         """A measurement is done, has failed, or was given up in order to stop."""
@@ -254,38 +332,33 @@ class Reporter:
             m = self._measurements.get(source)
             if m is None or self._run is None:
                 return
-            phase = _phase(result, stopped=stopped)
-            begun = self._since.pop(source, None)
-            state = replace(
-                m,
-                phase=phase,
-                late=result.late,
-                problems=bounded(result.problems),
-                seconds=0.0 if begun is None else time.monotonic() - begun,
-            )
-            self._put(source, state)
-            self._count(Totals(late=result.late))
-            self._cover(m.span - m.covered if phase == "done" else 0)
-            run = self._run
-            run.state = replace(run.state, measurements_done=run.state.measurements_done + 1)
-            self._note(result.problems)
+            before = m.covered
+            m.phase = _phase(result, stopped=stopped)
+            m.late, m.problems = result.late, bounded(result.problems)
+            m.seconds = 0.0 if m.begun is None else time.monotonic() - m.begun
+            self._changed.add(source)
+            self._counts.late += result.late
+            self._run.covered += m.covered - before
+            self._run.measurements_done += 1
+            self._run.failures += result.problems
 
     def failed(self, problems: Sequence[str]) -> None:
         """A database as a whole has failed."""
         with self._lock:
-            self._note(problems)
+            if self._run:
+                self._run.failures += problems
 
     # ------------------------------------------------------------ requests
 
     def acknowledged(self) -> None:
         """A request with points was."""
         with self._lock:
-            self._count(Totals(batches=1))
+            self._counts.batches += 1
 
     def retrying(self, trouble: str) -> None:
         """A request of this thread has failed, and is about to be tried again."""
         with self._lock:
-            self._count(Totals(retries=1))
+            self._counts.retries += 1
             self._troubles[threading.get_ident()] = trouble
 
     def settled(self) -> None:
@@ -293,27 +366,10 @@ class Reporter:
         with self._lock:
             self._troubles.pop(threading.get_ident(), None)
 
-    # ------------------------------------------------------------ under the lock
-
     def _update(self, change: Callable[[RunState], RunState]) -> None:
         with self._lock:
             if self._run:
                 self._run.state = change(self._run.state)
-
-    def _count(self, more: Totals) -> None:
-        self._totals += more
-
-    def _put(self, source: Location, state: MeasurementState) -> None:
-        self._measurements[source] = state
-        self._changed.add(source)
-
-    def _cover(self, more: int) -> None:
-        if self._run and more:
-            self._run.state = replace(self._run.state, covered=self._run.state.covered + more)
-
-    def _note(self, problems: Sequence[str]) -> None:
-        if self._run:
-            self._run.failures += problems
 
     # ------------------------------------------------------------ telling
 
@@ -345,19 +401,20 @@ class Reporter:
             run = self._run
             if run is None:
                 return
-            amounts = self._totals - run.before
+            totals = self._counts.totals
+            amounts = totals - run.before
             latest = (amounts.points - run.seen) / max(1e-3, now - run.seen_at)
             rate = run.state.rate + SMOOTHING * (latest - run.state.rate) if run.seen else latest
             run.seen, run.seen_at = amounts.points, now
-            trouble = next(reversed(self._troubles.values()), "")
-            run.state = replace(
+            state = run.state = replace(
                 run.state,
+                measurements_done=run.measurements_done,
+                covered=run.covered,
                 amounts=replace(amounts, failures=len(run.failures)),
                 rate=rate,
                 failures=bounded(run.failures),
-                trouble=trouble,
+                trouble=next(reversed(self._troubles.values()), ""),
             )
-            state, totals = run.state, self._totals
             is_due = self._logs and now >= run.next_line
             if is_due:
                 run.next_line = now + LINE_EVERY
@@ -367,16 +424,18 @@ class Reporter:
 
     def _tell_measurements(self) -> None:
         """What has changed of them; all of it waits while the channel is full."""
-        if self._sender.is_behind:
-            return
-        with self._lock:
-            changed = [self._measurements[source] for source in self._changed if source in self._measurements]
-            self._changed.clear()
-        plain = [m for m in changed if not m.problems]
-        parts = [plain[first : first + TOGETHER] for first in range(0, len(plain), TOGETHER)]
-        parts += [[m] for m in changed if m.problems]  # whose texts may fill an event
-        for part in parts:
-            self._sender.tell(MeasurementsChanged(self._job, time.time_ns(), tuple(part)))
+        with self._telling:  # in order: what is told last is what holds
+            if self._sender.is_behind:
+                return
+            with self._lock:
+                found = [m.state for source in self._changed if (m := self._measurements.get(source))]
+                self._changed.clear()
+            found.sort(key=lambda m: m.key)
+            plain = [m for m in found if not m.problems]
+            parts = [plain[first : first + TOGETHER] for first in range(0, len(plain), TOGETHER)]
+            parts += [[m] for m in found if m.problems]  # whose texts may fill an event
+            for part in parts:
+                self._sender.tell(MeasurementsChanged(self._job, time.time_ns(), tuple(part)))
 
 
 def _phase(result: MeasurementResult, *, stopped: bool) -> MeasurementPhase:
@@ -384,7 +443,3 @@ def _phase(result: MeasurementResult, *, stopped: bool) -> MeasurementPhase:
     if result.problems:
         return "failed"
     return "stopped" if stopped and not result.is_whole else "done"
-
-
-def _later(one: int | None, other: int | None) -> int | None:
-    return max((time for time in (one, other) if time is not None), default=None)

@@ -5,10 +5,10 @@ the time as `now`; all times are nanoseconds since 1970.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Literal
 
 from events import (
@@ -41,7 +41,7 @@ Condition = Literal[
 Cause = Literal["file", "worker", "server", "run"]
 
 MOST_MEASUREMENTS = 10_000
-"""How many measurements of a job are kept; of more, the first by name."""
+"""How many measurements of a job are kept; of more, the first."""
 
 BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0)
 """Upper bounds of the histogram of run durations, seconds; the last bucket has none."""
@@ -303,9 +303,9 @@ def _(event: RunProgress, job: JobState) -> JobState:
 @_after.register
 def _(event: MeasurementsChanged, job: JobState) -> JobState:
     measurements = {**job.measurements, **{m.key: m for m in event.measurements}}
-    are_new = len(measurements) > len(job.measurements)
-    kept = dict(sorted(measurements.items())[:MOST_MEASUREMENTS]) if are_new else measurements
-    return replace(job, measurements=kept, databases=_databases(kept))
+    if len(measurements) > MOST_MEASUREMENTS:
+        measurements = dict(islice(measurements.items(), MOST_MEASUREMENTS))
+    return replace(job, measurements=measurements, databases=_databases(job.databases, event.measurements))
 
 
 @_after.register
@@ -314,16 +314,19 @@ def _(event: RunFinished, job: JobState) -> JobState:
     job = replace(_counted(job, event.worker, event.totals), run=None)
     if any(known.started == record.started for known in job.history):
         return job  # told again
+    measurements = job.measurements
+    if record.outcome == "ok":  # others are gone from the source
+        measurements = {key: m for key, m in measurements.items() if m.run == record.started}
     job = replace(
         job,
         history=(*job.history, record)[-HISTORY:],
         durations=job.durations.plus(record.seconds),
         last_attempt=record.started,
+        measurements=measurements,
+        databases=_databases({}, measurements.values()),
     )
     if record.outcome == "ok":
-        of_now = {key: m for key, m in job.measurements.items() if m.run == record.started}
-        job = replace(job, last_success=event.at, measurements=of_now, databases=_databases(of_now))
-        return _untroubled(job, "run")
+        return _untroubled(replace(job, last_success=event.at), "run")
     return _troubled(job, "run", "\n".join(record.failures), event.at) if record.failures else job
 
 
@@ -364,9 +367,12 @@ def _counted(job: JobState, worker: int, totals: Totals) -> JobState:
     return replace(job, earlier=earlier, present=totals, worker=worker)
 
 
-def _databases(measurements: Mapping[tuple[str, str, str], MeasurementState]) -> Mapping[str, DatabaseState]:
-    newest: dict[str, int | None] = {}
-    for m in measurements.values():
-        known = newest.get(m.database)
-        newest[m.database] = m.newest if known is None else max(known, known if m.newest is None else m.newest)
+def _databases(
+    known: Mapping[str, DatabaseState], measurements: Iterable[MeasurementState]
+) -> Mapping[str, DatabaseState]:
+    """With the newest points of these measurements."""
+    newest = {name: database.newest for name, database in known.items()}
+    for m in measurements:
+        times = (time for time in (m.newest, newest.get(m.database)) if time is not None)
+        newest[m.database] = max(times, default=None)
     return {name: DatabaseState(name, newest[name]) for name in sorted(newest)}

@@ -209,7 +209,7 @@ def test_a_measurement_that_a_successful_run_did_not_meet_is_forgotten() -> None
             finished(70, started=60, outcome="stopped"),
         )
     ]
-    assert names == [["new"], ["new", "old"], ["new", "old"]]
+    assert names == [["new"], ["old", "new"], ["old", "new"]]
 
 
 def test_a_verification_belongs_to_a_job_of_this_daemon() -> None:
