@@ -4,45 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
 import reporter as module
-from events import Channel, MeasurementsChanged, RunFinished, Sender
+from events import MeasurementsChanged, RunFinished, Sender
 from influxql import Location
 from report import DatabaseResult, JobResult, MeasurementResult, PutAside, Written
 from reporter import Planned, Reporter
-from state import JobState, State, applied
+from state import State
+from tests.support.heard import Heard
 
 CPU, MEM = (Location("db", "autogen", name) for name in ("cpu", "mem"))
-
-
-class Heard:
-    """Everything that a reporter has told, as the monitor takes it in."""
-
-    def __init__(self) -> None:
-        self.channel = Channel()
-        self.channel.announce_listener()
-        self.state = State()
-        self.events: list[object] = []
-
-    def listen(self) -> JobState:
-        """The job after all that was told so far."""
-        while (event := self.channel.receive()) is not None:
-            self.state = applied(self.state, event)
-            self.events.append(event)
-        return self.state.jobs.get("a") or JobState("a")
-
-    def wait_for(self, condition: Callable[[JobState], object]) -> JobState:
-        """Until the job is so."""
-        until = time.monotonic() + 20
-        while not condition(job := self.listen()):
-            assert time.monotonic() < until, job
-            time.sleep(0.01)
-        return job
 
 
 @pytest.fixture
