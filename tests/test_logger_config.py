@@ -21,7 +21,7 @@ import pytest
 
 import logger_config
 from config_types import LogRotation, Loki
-from logger_config import LogDirectoryError, setup_logging
+from logger_config import LogDirectoryError, set_console, setup_logging
 
 log = logging.getLogger("backup")
 ROOT = Path(__file__).parent.parent
@@ -330,6 +330,47 @@ def test_the_level_is_as_configured_and_other_packages_are_quiet(stderr: Stderr)
     setup_logging("a", "ERROR")
     log.warning("too small")
     assert len(stderr.lines) == 2
+
+
+@pytest.fixture
+def console() -> Iterator[None]:
+    """Whatever a test does with the console ends with it."""
+    yield
+    set_console(least=logging.NOTSET)
+
+
+@pytest.mark.usefixtures("console")
+def test_the_console_may_show_less_than_the_file(stderr: Stderr, tmp_path: Path) -> None:
+    """For `--quiet`; before and after the logging of a job is set up."""
+    setup_logging("a")
+    set_console(least=logging.WARNING)
+    log.info("one")
+    setup_logging("a", directory=tmp_path)
+    log.info("two")
+    log.warning("three")
+    assert [line.split()[-1] for line in stderr.lines] == ["three"]
+    assert [line.split()[-1] for line in (tmp_path / "a" / "a.log").read_text().splitlines()] == ["two", "three"]
+
+
+@pytest.mark.usefixtures("console")
+def test_lines_may_have_another_way_to_the_terminal(stderr: Stderr) -> None:
+    """Whole, with time and job; where that way is closed they come to standard error."""
+    routed: list[str] = []
+
+    def route(text: str) -> None:
+        if text.endswith("closed"):
+            raise BlockingIOError
+        routed.append(text)
+
+    setup_logging("a")
+    set_console(route=route)
+    log.info("open")
+    log.info("closed")
+    set_console()
+    log.info("over")
+    (line,) = routed
+    assert line.endswith("[a] open")
+    assert [line.split()[-1] for line in stderr.lines] == ["closed", "over"]
 
 
 def test_a_broken_console_stops_nothing(stderr: Stderr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

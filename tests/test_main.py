@@ -41,3 +41,21 @@ def test_the_environment_chooses_the_folder() -> None:
     """$BACKUP_CONFIG_DIR first; without it the container's /config, or ./config."""
     assert main.default_paths({"BACKUP_CONFIG_DIR": "/etc/backup"}) == [Path("/etc/backup")]
     assert main.default_paths({}) in ([Path("/config")], [Path("config")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "--json"], "--json is for run, verify and repair"),
+        (["verify", "--quiet"], "--quiet is for run"),
+        (["run", "--full"], "--full is for verify and repair"),
+    ],
+)
+def test_options_of_other_commands_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rather than passed over."""
+    with pytest.raises(SystemExit) as ended:
+        main.parse_arguments(arguments, {})
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
-from report import DatabaseResult, JobResult, MeasurementResult, PutAside, Refusal, Written, format_bytes, summary
+from report import (
+    DatabaseResult,
+    JobResult,
+    MeasurementResult,
+    PutAside,
+    Refusal,
+    Written,
+    as_json,
+    format_bytes,
+    summary,
+)
 
 
 def job(name: str, *measurements: MeasurementResult, seconds: float = 0.0, stopped: bool = False) -> JobResult:
@@ -178,3 +189,39 @@ def test_bytes_are_shown_in_powers_of_1000(count: int, text: str) -> None:
 def test_bytes_that_round_up_to_the_next_unit_are_shown_in_it(count: int, text: str) -> None:
     """There is no `1000.0 kB`."""
     assert format_bytes(count) == text
+
+
+def test_the_document_has_every_measurement_and_every_problem() -> None:
+    """And what is wrong with files that did not run."""
+    written = Written(10, 20, 300, 4, (Refusal("m", "why", 1),), (PutAside("f", "no", 2),))
+    results = [
+        job("a", MeasurementResult("db.rp.m", written, ("refused",), late=3), seconds=1.23456),
+        job("b", stopped=True),
+    ]
+    document = json.loads(json.dumps(as_json(results, {"c": "c.yaml: 1 problem"})))
+    assert document["result"] == "FAILED"
+    assert document["invalid"] == {"c": "c.yaml: 1 problem"}
+    first, second = document["jobs"]
+    amounts = {"points": 10, "values": 20, "bytes": 300, "expired": 4, "quarantined": 2, "late": 3}
+    assert first == {
+        "job": "a",
+        "result": "FAILED",
+        "seconds": 1.235,
+        **amounts,
+        "problems": [],
+        "databases": [
+            {
+                "name": "db",
+                "problems": [],
+                "measurements": [{"name": "db.rp.m", **amounts, "problems": ["refused"]}],
+            }
+        ],
+    }
+    assert second["result"] == "stopped"
+
+
+def test_the_result_of_the_document_is_the_worst() -> None:
+    """A file that did not run is a failure; nothing at all is none."""
+    assert as_json([job("a"), job("b", stopped=True)], {})["result"] == "stopped"
+    assert as_json([job("a")], {})["result"] == "ok"
+    assert as_json([], {"c": "x"})["result"] == "FAILED"

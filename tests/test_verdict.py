@@ -5,7 +5,7 @@ import pytest
 from compare import Mismatch
 from timeline import END_OF_TIME, Span
 from values import MIN_TIME, SECOND
-from verdict import Difference, JobVerdict, Verdict, as_json, conclusion, exit_code, table, unchecked
+from verdict import Difference, JobVerdict, Verdict, as_event, as_json, conclusion, exit_code, table, unchecked
 from verify import MOST, join, stretches
 
 ALL = Span(MIN_TIME, 1_700_000_000 * SECOND)
@@ -105,3 +105,15 @@ def test_stretches_that_touch_are_joined_and_their_number_is_bounded() -> None:
     assert len(apart) == MOST
     assert sum(d.missing for d in apart) == MOST + 500
     assert apart[-1].span.end == 2 * (MOST + 500) - 1
+
+
+def test_the_daemon_hears_whether_it_differs_or_could_not_be_checked() -> None:
+    """With the numbers, and every reason."""
+    found = as_event(JobVerdict("a", ALL, measurements=(EQUAL, DIFFERENT), seconds=2.5), 7)
+    assert (found.job, found.at, found.result, found.how, found.seconds) == ("a", 7, "differs", "counts", 2.5)
+    assert (found.missing, found.extra, found.different) == (2, 1, 7)
+    assert as_event(JobVerdict("a", ALL, measurements=(EQUAL,)), 7).result == "equal"
+    told = as_event(JobVerdict("a", ALL, measurements=(EQUAL, TOLD)), 7)
+    assert told.result == "could not check"
+    assert told.detail.endswith("counting cannot tell")
+    assert as_event(unchecked("b", "down"), 7).detail.endswith("down")
