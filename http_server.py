@@ -214,7 +214,9 @@ class _Server(ThreadingHTTPServer):
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
         with self._lock:
             if len(self._open) >= MOST_CONNECTIONS:
-                _cut(min(self._open, key=lambda connection: self._open[connection]))
+                oldest = min(self._open, key=lambda connection: self._open[connection])
+                del self._open[oldest]
+                _cut(oldest)
             self._open[request] = time.monotonic()
         super().process_request(request, client_address)
 
