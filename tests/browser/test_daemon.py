@@ -159,6 +159,21 @@ def test_workers_do_not_hold_the_port(servers: tuple[InfluxServer, InfluxServer]
         assert sorted(holders) == [False, True]
 
 
+def test_the_environment_says_where_to_answer_and_by_which_names(
+    servers: tuple[InfluxServer, InfluxServer], tmp_path: Path
+) -> None:
+    """As in the container, behind a proxy that passes on its own name."""
+    write_job(tmp_path / "jobs", job(*servers, schedule="0 0 1 1 *"), "telegraf")
+    environ = {"BACKUP_HTTP": "127.0.0.1:0", "BACKUP_HTTP_HOSTS": "a.example.org, b.example.org"}
+    with running(tmp_path / "jobs", tmp_path, **environ) as daemon:
+        url = url_of(daemon)
+        codes = {
+            name: requests.get(f"{url}/api/status", headers={"Host": name}, timeout=10).status_code
+            for name in ("a.example.org", "b.example.org:80", "c.example.org")
+        }
+    assert codes == {"a.example.org": 200, "b.example.org:80": 200, "c.example.org": 421}
+
+
 # ---------------------------------------------------------------- the start
 
 
