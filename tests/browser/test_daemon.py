@@ -189,8 +189,11 @@ def test_a_taken_port_is_an_error_at_the_start(servers: tuple[InfluxServer, Infl
 
 
 @pytest.mark.parametrize("where", ["argument", "environment"])
-def test_a_nonsense_address_is_an_error_at_the_start(where: str, tmp_path: Path) -> None:
+def test_a_nonsense_address_is_an_error_at_the_start(
+    where: str, servers: tuple[InfluxServer, InfluxServer], tmp_path: Path
+) -> None:
     """Whether it comes from the command line or from the environment."""
+    write_job(tmp_path, job(*servers), "telegraf")
     arguments = ("--http", "eighty") if where == "argument" else ()
     environ = {**os.environ, "BACKUP_HTTP": "127.0.0.1:8186" if arguments else "eighty"}
     done = run_main("--config", tmp_path, *arguments, environ=environ)
