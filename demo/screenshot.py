@@ -5,6 +5,7 @@ python -m demo.screenshot --minutes 15 FOLDER
 
 import argparse
 import os
+import random
 import re
 import shutil
 import signal
@@ -23,7 +24,7 @@ from playwright.sync_api import sync_playwright
 from tests.support.servers import InfluxServer
 
 ROOT = Path(__file__).parents[1]
-HOSTS, FIELDS = 40, 8
+HOSTS, VALUES = 40, ",".join(f"f{n}={n}.5" for n in range(8))
 
 
 def job(source: str, destination: str, database: str, copy: str, **options: object) -> dict[str, object]:
@@ -39,10 +40,10 @@ def job(source: str, destination: str, database: str, copy: str, **options: obje
 
 def feed(source: InfluxServer, ended: Event) -> None:
     """Points of now, of some hosts, every few seconds."""
-    while not ended.wait(3):
+    while not ended.wait(random.uniform(1, 6)):
         now = time.time_ns()
         for database, names in (("telegraf", ("cpu", "disk", "mem", "net")), ("sensors", ("temperature", "wind"))):
-            lines = (f"{name},host=h{i} v={i + now % 97} {now + i}" for name in names for i in range(HOSTS))
+            lines = (f"{name},host=h{i} {VALUES} {now}" for name in names for i in range(HOSTS))
             source.write("\n".join(lines), database)
 
 
@@ -50,11 +51,10 @@ def load(source: InfluxServer, database: str, measurements: tuple[str, ...], row
     """Points of the last days."""
     source.create_database(database)
     begin = time.time_ns() - rows * 10 * 10**9
-    fields = ",".join(f"f{n}={n}.5" for n in range(FIELDS))
     for measurement in measurements:
         for first in range(0, rows, 500):
             times = range(first, min(rows, first + 500))
-            lines = (f"{measurement},host=h{h} {fields} {begin + t * 10**10}" for t in times for h in range(HOSTS))
+            lines = (f"{measurement},host=h{h} {VALUES} {begin + t * 10**10}" for t in times for h in range(HOSTS))
             source.write("\n".join(lines), database)
 
 
@@ -117,7 +117,7 @@ def take(url: str, pictures: Path) -> None:
         for width, scheme in ((1400, "light"), (1400, "dark"), (360, "light"), (360, "dark")):
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
             page.goto(url)
-            page.locator("#job-archive progress").wait_for()
+            page.locator("#job-archive", has_text="points a second").wait_for()
             page.screenshot(path=pictures / f"status-{width}-{scheme}.png", full_page=True)
             for name in ("archive", "billing"):
                 page.goto(f"{url}jobs/{name}")
