@@ -1,0 +1,175 @@
+"""Asks a server as plainly as HTTP allows, so that a fact shows InfluxDB's own bytes and not what the tool makes of them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import requests
+
+from tests.support.servers import InfluxServer, quoted
+
+SECOND = 1_000_000_000
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+WEEK = 7 * DAY
+MONDAY = 1_704_067_200 * SECOND
+"""2024-01-01T00:00:00Z, where a shard group of seven days begins."""
+
+FIRST_TIME, LAST_TIME = -9_223_372_036_854_775_806, 9_223_372_036_854_775_806
+
+FORMS = {"msgpack": "application/x-msgpack", "csv": "application/csv", "json": "application/json"}
+
+Login = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """The documents of a msgpack or JSON answer; stray bytes of msgpack are surrogates."""
+        if "msgpack" not in self.headers.get("Content-Type", ""):
+            return [json.loads(line) for line in self.body.splitlines() if line.strip()]
+        unpacker = msgpack.Unpacker(raw=False, unicode_errors="surrogateescape", max_buffer_size=0)
+        unpacker.feed(self.body)
+        return list(unpacker)
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """The results of all documents, one after the other."""
+        return [result for document in self.documents for result in document.get("results", [])]
+
+    @property
+    def series(self) -> list[dict[str, Any]]:
+        """The series of all results."""
+        return [series for result in self.results for series in result.get("series", [])]
+
+    @property
+    def rows(self) -> list[list[Any]]:
+        """The rows of all series."""
+        return [row for series in self.series for row in series.get("values", [])]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the first series."""
+        return list(self.series[0]["columns"])
+
+    @property
+    def error(self) -> str:
+        """The first error anywhere; empty where there is none."""
+        parts = [part for document in self.documents for part in (document, *document.get("results", []))]
+        return next((str(part["error"]) for part in parts if "error" in part), "")
+
+
+class Client:
+    """One server, as somebody who may have to log in."""
+
+    def __init__(self, server: InfluxServer, login: Login | None = None) -> None:
+        self.server = server
+        self.login = login or ((server.user, server.password) if server.user else None)
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        data: bytes | Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Any request at all."""
+        response = self._session.request(
+            method, self.server.url + path, params=params, data=data, headers=headers, auth=self.login, timeout=60
+        )
+        return Answer(response.status_code, response.headers, response.content)
+
+    def ask(
+        self, query: str, form: str = "msgpack", *, chunked: bool = True, **params: str | int
+    ) -> Answer:
+        """A query as the tool sends it, POST, `epoch=ns`, `chunked=true`; the answer in msgpack, csv or json."""
+        settings = {"epoch": "ns", **({"chunked": "true"} if chunked else {}), **params}
+        data = {"q": query.encode("utf-8", "surrogateescape")}
+        return self.request("POST", "/query", settings, data, {"Accept": FORMS[form]})  # type: ignore[arg-type]
+
+    @contextmanager
+    def stream(self, query: str, form: str, **params: str | int) -> Iterator[requests.Response]:
+        """The same, not yet read."""
+        settings = {"epoch": "ns", "chunked": "true", "chunk_size": 1000, **params}
+        url = f"{self.server.url}/query"
+        headers = {"Accept": FORMS[form], "Accept-Encoding": "identity"}
+        with self._session.post(url, {"q": query}, params=settings, headers=headers, stream=True) as response:
+            yield response
+
+    def write(
+        self, lines: bytes | str, db: str, headers: Mapping[str, str] | None = None, **params: str | int
+    ) -> Answer:
+        """Write line protocol, in nanoseconds."""
+        body = lines.encode("utf-8", "surrogateescape") if isinstance(lines, str) else lines
+        return self.request("POST", "/write", {"db": db, "precision": "ns", **params}, body, headers)
+
+
+class Database(Client):
+    """A database of the fact's own."""
+
+    def __init__(self, server: InfluxServer, name: str) -> None:
+        super().__init__(server)
+        self.name = name
+
+    def put(self, *lines: bytes | str, **params: str | int) -> None:
+        """Write lines that must be accepted."""
+        body = b"\n".join(x.encode("utf-8", "surrogateescape") if isinstance(x, str) else x for x in lines)
+        answer = self.write(body, self.name, **params)
+        assert answer.status == 204, answer
+
+    def send(self, *lines: bytes | str, **params: str | int) -> Answer:
+        """Write lines, whatever the answer."""
+        body = b"\n".join(x.encode("utf-8", "surrogateescape") if isinstance(x, str) else x for x in lines)
+        return self.write(body, self.name, **params)
+
+    def select(self, query: str, form: str = "msgpack", **params: str | int) -> Answer:
+        """A query in this database; status 200."""
+        answer = self.ask(query, form, **{"db": self.name, **params})
+        assert answer.status == 200, answer
+        return answer
+
+    def rows(self, query: str, **params: str | int) -> list[list[Any]]:
+        """The rows of an answer without an error, times first."""
+        answer = self.select(query, **params)
+        assert not answer.error, answer.error
+        return answer.rows
+
+    def names(self, query: str, **params: str | int) -> list[str]:
+        """The first column."""
+        return [row[0] for row in self.rows(query, **params)]
+
+
+def packed(text: bytes | str) -> bytes:
+    """As gzip."""
+    return gzip.compress(text.encode() if isinstance(text, str) else text)
+
+
+def plain(message: str) -> str:
+    """A message with its numbers replaced: `dropped=N`."""
+    return re.sub(r"\d+", "N", message)
+
+
+def choice(observed: Iterable[tuple[str, bool]]) -> str:
+    """The name of the first thing that was observed."""
+    return next((name for name, seen in observed if seen), "something else")
+
+
+__all__ = ["DAY", "FIRST_TIME", "HOUR", "LAST_TIME", "MONDAY", "SECOND", "WEEK", "Answer", "Client", "Database",
+           "choice", "packed", "plain", "quoted"]  # fmt: skip
