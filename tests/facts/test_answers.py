@@ -182,6 +182,6 @@ def test_stopped_server(outcome: str) -> None:
             proved = [result for result in answer.results if result.get("statement_id") == 1]
         except requests.RequestException:
             rows, proved = 0, []
-        server.kill()
+        server.stop()
     assert bool(proved) == (rows == 100_000)
     assert ("goes on to its end" if proved else "breaks off") == outcome
