@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-COLUMNS = ("1.6", "1.7", "1.8", "1.8-uint64", "1.12")
+COLUMNS = ("1.6", "1.7", "1.8", "1.8-uint64", "1.12", "1.13")
 """The versions of the table, each by its first two numbers; `-uint64` is built with that tag."""
 
 

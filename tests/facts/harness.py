@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgpack
 import requests
+from requests.adapters import HTTPAdapter
 
 from tests.support.servers import InfluxServer, quoted
 
@@ -73,6 +75,14 @@ class Answer:
         return next((str(part["error"]) for part in parts if "error" in part), "")
 
 
+class _SmallBuffers(HTTPAdapter):
+    """Connections that hold little, so that a server cannot finish a large answer before it is read."""
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> Any:  # noqa: ANN401 -- as in requests
+        small = (socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        return super().init_poolmanager(*args, socket_options=[small], **more)  # type: ignore[no-untyped-call]
+
+
 class Client:
     """One server, as somebody who may have to log in."""
 
@@ -110,8 +120,11 @@ class Client:
         settings = {"epoch": "ns", "chunked": "true", "chunk_size": 1000, **params}
         url = f"{self.server.url}/query"
         headers = {"Accept": FORMS[form], "Accept-Encoding": "identity"}
-        with self._session.post(url, {"q": query}, params=settings, headers=headers, stream=True) as response:
-            yield response
+        with requests.Session() as session:
+            session.trust_env = False
+            session.mount("http://", _SmallBuffers())
+            with session.post(url, {"q": query}, params=settings, headers=headers, stream=True) as response:
+                yield response
 
     def write(
         self, lines: bytes | str, db: str, headers: Mapping[str, str] | None = None, **params: str | int
@@ -119,6 +132,10 @@ class Client:
         """Write line protocol, in nanoseconds."""
         body = lines.encode("utf-8", "surrogateescape") if isinstance(lines, str) else lines
         return self.request("POST", "/write", {"db": db, "precision": "ns", **params}, body, headers)
+
+
+BIG = 60_000
+"""How many rows of `fill` are more than what the buffers between server and client hold."""
 
 
 class Database(Client):
@@ -138,6 +155,11 @@ class Database(Client):
         """Write lines, whatever the answer."""
         body = b"\n".join(x.encode("utf-8", "surrogateescape") if isinstance(x, str) else x for x in lines)
         return self.write(body, self.name, **params)
+
+    def fill(self) -> None:
+        """Write BIG points of 150 characters of text into `m`."""
+        for start in range(0, BIG, 20_000):
+            self.put(*(f'm s="{"x" * 150}" {i}' for i in range(start, start + 20_000)))
 
     def select(self, query: str, form: str = "msgpack", **params: str | int) -> Answer:
         """A query in this database; status 200."""

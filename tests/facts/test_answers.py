@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
-from tests.facts.harness import Answer, Client, Database, choice
+from tests.facts.harness import BIG, Answer, Client, Database
 from tests.support.servers import InfluxServer
-
-ROWS = 150_000
 
 
 def test_statements_in_order(db: Database) -> None:
@@ -115,16 +113,11 @@ def test_get_and_post(db: Database) -> None:
 @pytest.fixture(scope="module")
 def big(server: InfluxServer) -> Iterator[Database]:
     """A database with a measurement whose answer is larger than what the sockets between hold."""
+    server.create_database("big")
     database = Database(server, "big")
-    _fill(database, ROWS)
+    database.fill()
     yield database
     server.drop_database("big")
-
-
-def _fill(database: Database, rows: int) -> None:
-    database.server.create_database(database.name)
-    for start in range(0, rows, 25_000):
-        database.put(*(f'm s="{"x" * 150}" {i}' for i in range(start, start + 25_000)))
 
 
 def _ends(big: Database, form: str, interrupt: Callable[[], None]) -> Answer:
@@ -149,7 +142,7 @@ def test_killed_query(big: Database) -> None:
     """A query that is killed ends with status 200 and well-formed; a later msgpack document has the error."""
     answer = _ends(big, "msgpack", lambda: _kill(big))
     assert answer.status == 200
-    assert 0 < len(answer.rows) < ROWS
+    assert 0 < len(answer.rows) < BIG
     assert [result["error"] for result in answer.results if "error" in result] == ["query interrupted", "not executed"]
     assert "error" in answer.results[-1]
 
@@ -157,11 +150,11 @@ def test_killed_query(big: Database) -> None:
 def test_killed_query_in_csv(big: Database) -> None:
     """A query that is killed just ends in CSV, at the end of a line; only the second statement's table is missing."""
     whole = _ends(big, "csv", lambda: None)
-    assert whole.body.count(b"\n") > ROWS
+    assert whole.body.count(b"\n") > BIG
     assert b"\n\nname,tags,name\n" in whole.body
     answer = _ends(big, "csv", lambda: _kill(big))
     assert answer.status == 200
-    assert 0 < answer.body.count(b"\n") < ROWS
+    assert 0 < answer.body.count(b"\n") < BIG
     assert answer.body.endswith(b"\n")
     assert b"\n\nname,tags,name\n" not in answer.body
 
@@ -174,8 +167,9 @@ def _terminate(server: InfluxServer) -> None:
 def test_stopped_server(outcome: str) -> None:
     """An answer on its way when the server is stopped (SIGTERM); unless all rows came, the second statement never follows."""
     with InfluxServer.start("stopped") as server:
+        server.create_database("big")
         own = Database(server, "big")
-        _fill(own, 100_000)
+        own.fill()
         try:
             answer = _ends(own, "msgpack", lambda: _terminate(server))
             rows = sum(len(series["values"]) for series in answer.series if series["name"] == "m")
@@ -183,5 +177,5 @@ def test_stopped_server(outcome: str) -> None:
         except requests.RequestException:
             rows, proved = 0, []
         server.stop()
-    assert bool(proved) == (rows == 100_000)
+    assert bool(proved) == (rows == BIG)
     assert ("goes on to its end" if proved else "breaks off") == outcome

@@ -28,9 +28,11 @@ def test_version_header(db: Database) -> None:
 
 
 def test_error_forms(db: Database) -> None:
-    """The error of a write is JSON, `{"error":"..."}`, whatever is accepted."""
+    """The error of a write is JSON, or msgpack for who accepts that: a map with `error`."""
+    assert db.send("nonsense").body.startswith(b'{"error":"unable to parse')
     answer = db.write("nonsense", db.name, {"Accept": "application/x-msgpack"})
-    assert answer.body.startswith(b'{"error":"unable to parse')
+    assert answer.headers["Content-Type"] == "application/x-msgpack"
+    assert answer.error.startswith("unable to parse")
 
 
 def test_compressed_answers(db: Database) -> None:

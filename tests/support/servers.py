@@ -480,7 +480,7 @@ class InfluxServer:
             status, _ = self._request("/ping", None, {}, signed=False, timeout=5.0)
         except InfluxdFailed:
             return False
-        return status in (200, 204)
+        return status in (200, 204, 401)
 
     def _new_log(self) -> str:
         with self.log.open("rb") as log:
