@@ -26,7 +26,7 @@ MONDAY = 1_704_067_200 * SECOND
 
 FIRST_TIME, LAST_TIME = -9_223_372_036_854_775_806, 9_223_372_036_854_775_806
 
-FORMS = {"msgpack": "application/x-msgpack", "csv": "application/csv", "json": "application/json"}
+FORMS = {"msgpack": "application/x-msgpack", "csv": "text/csv", "json": "application/json"}
 
 Login = tuple[str, str]
 
@@ -144,6 +144,18 @@ class Database(Client):
     def __init__(self, server: InfluxServer, name: str) -> None:
         super().__init__(server)
         self.name = name
+
+    @classmethod
+    def make(cls, server: InfluxServer, name: str) -> Database:
+        """A new one, which a `with` drops at its end."""
+        server.create_database(name)
+        return cls(server, name)
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.drop_database(self.name)
 
     def put(self, *lines: bytes | str, **params: str | int) -> None:
         """Write lines that must be accepted."""

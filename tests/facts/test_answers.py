@@ -113,11 +113,9 @@ def test_get_and_post(db: Database) -> None:
 @pytest.fixture(scope="module")
 def big(server: InfluxServer) -> Iterator[Database]:
     """A database with a measurement whose answer is larger than what the sockets between hold."""
-    server.create_database("big")
-    database = Database(server, "big")
-    database.fill()
-    yield database
-    server.drop_database("big")
+    with Database.make(server, "big") as database:
+        database.fill()
+        yield database
 
 
 def _ends(big: Database, form: str, interrupt: Callable[[], None]) -> Answer:
@@ -167,8 +165,7 @@ def _terminate(server: InfluxServer) -> None:
 def test_stopped_server(outcome: str) -> None:
     """An answer on its way when the server is stopped (SIGTERM); unless all rows came, the second statement never follows."""
     with InfluxServer.start("stopped") as server:
-        server.create_database("big")
-        own = Database(server, "big")
+        own = Database.make(server, "big")
         own.fill()
         try:
             answer = _ends(own, "msgpack", lambda: _terminate(server))

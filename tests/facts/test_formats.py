@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgpack
 
-from tests.facts.harness import Database, choice, plain
+from tests.facts.harness import FORMS, Database, choice, plain
 
 
 def _csv(db: Database, query: str) -> list[bytes]:
@@ -16,10 +16,16 @@ def _json(db: Database, query: str) -> bytes:
     return db.select(query, "json").body
 
 
-def test_content_types(db: Database, outcome: str) -> None:
-    """The `Content-Type` of an answer in CSV; msgpack comes as `application/x-msgpack`."""
-    assert db.select("SHOW DATABASES").headers["Content-Type"] == "application/x-msgpack"
-    assert db.select("SHOW DATABASES", "csv").headers["Content-Type"] == outcome
+def test_content_types(db: Database) -> None:
+    """Asked for `text/csv` and `application/x-msgpack`, answers have that `Content-Type`."""
+    for form in ("csv", "msgpack"):
+        assert db.select("SHOW DATABASES", form).headers["Content-Type"] == FORMS[form]
+
+
+def test_content_type_of_csv(db: Database, outcome: str) -> None:
+    """The `Content-Type` of an answer that was asked for as `application/csv`."""
+    answer = db.request("POST", "/query", None, {"q": "SHOW DATABASES"}, {"Accept": "application/csv"})
+    assert answer.headers["Content-Type"] == outcome
 
 
 def test_nothing_and_empty(db: Database) -> None:
@@ -82,12 +88,10 @@ def test_stray_bytes(db: Database) -> None:
     assert b'"\\ufffd(","\\ufffd"' in _json(db, query)
 
 
-def test_stray_bytes_in_quotes(db: Database, outcome: str) -> None:
-    """What CSV makes of bytes that are not UTF-8 in a text that has to stand in quotes."""
+def test_stray_bytes_in_quotes(db: Database) -> None:
+    """In a text that has to stand in quotes they are raw in CSV too, or U+FFFD in servers built with Go before 1.13."""
     db.put(b'm s="a,\xff" 1')
-    [line] = _csv(db, "SELECT s FROM m")
-    kinds = {b'm,,1,"a,\xff"': "raw", b'm,,1,"a,\xef\xbf\xbd"': "U+FFFD"}
-    assert kinds[line] == outcome
+    assert _csv(db, "SELECT s FROM m") in ([b'm,,1,"a,\xff"'], [b'm,,1,"a,\xef\xbf\xbd"'])
 
 
 def test_csv_quotes(db: Database) -> None:

@@ -10,7 +10,6 @@ def test_ping(db: Database, version: str) -> None:
     """`/ping` is answered 204, and `X-Influxdb-Version` is the version."""
     answer = db.request("GET", "/ping")
     assert answer.status == 204
-    assert answer.headers["X-Influxdb-Version"].startswith(version.removesuffix("-uint64"))
     assert differences.column(answer.headers["X-Influxdb-Version"]) == version.removesuffix("-uint64")
 
 
