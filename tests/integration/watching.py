@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,7 +68,7 @@ def run(folder: Path, file: Path) -> int:
         return Recorder(file)
 
     jobs, invalid = found()
-    duties = Duties(serves=True, observers=[recorder], verdicts=file.with_name("health.verified"))
+    duties = Duties(listener=socket.socket(), observers=[recorder], verdicts=file.with_name("health.verified"))
     supervisor = Supervisor(jobs, found, invalid, duties=duties)
     supervisor.run()
     return int(supervisor.has_failed())
