@@ -46,7 +46,7 @@ def test_the_environment_chooses_the_folder() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "--json"], "--json is for run, verify and repair"),
+        (["check", "--json"], "--json is for run, verify, repair and status"),
         (["verify", "--quiet"], "--quiet is for run"),
         (["run", "--full"], "--full is for verify and repair"),
     ],
