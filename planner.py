@@ -38,7 +38,7 @@ class Planner:
         self._destination = destination
         self._now = now
         self._forecasts: set[tuple[Location, str]] = set()
-        self._holds_unsigned: bool | None = None
+        self._holds_unsigned: dict[str, bool] = {}
 
     # ------------------------------------------------------------ both sides of a database
 
@@ -212,14 +212,12 @@ class Planner:
         wanted = "unsigned" in types and "unsigned" in allowed_types(copy.rules)
         if not wanted or self._job.source.group_by is not None:  # means are floats
             return False
-        if self._holds_unsigned is None:
-            self._holds_unsigned = self._destination_holds_unsigned(copy)
-        return not self._holds_unsigned
-
-    def _destination_holds_unsigned(self, copy: Copy) -> bool:
-        known = [copy.target.database, *self._destination.get_databases()][copy.target.is_new :]
-        # where there is no database yet, this cannot be asked without creating one
-        return not known or self._destination.holds_unsigned(known[0])
+        database = copy.target.database
+        if database not in self._holds_unsigned:
+            # without the database this cannot be asked; a run creates it first
+            exists = not copy.target.is_new or database in self._destination.get_databases()
+            self._holds_unsigned[database] = not exists or self._destination.holds_unsigned(database)
+        return not self._holds_unsigned[database]
 
     def _refusal(
         self, copy: Copy, what: str, types: Mapping[str, tuple[str, ...]], reason: str, span: Span

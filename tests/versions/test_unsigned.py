@@ -101,6 +101,9 @@ def test_a_server_that_lacks_them_refuses_them_by_name(version: str, tmp_path: P
         stored = _stored(pair, pair.source, expected)
         assert found.points == {at: value for at, value in stored.items() if value[0] != "unsigned"}
         assert len(found) == 5
+        done = run_main("check", "--config", write_job(tmp_path / "jobs", pair.config()))
+        assert done.returncode == 1
+        assert "PROBLEM: db.autogen.small: field 'v' holds unsigned integers" in done.stdout
         without = {"measurements": {"exclude": ["small", "\ufffd"], "specific": {
             name: {"fields": {"exclude": ["u"]}} for name in ("m", "text")}}}  # fmt: skip
         assert pair.backup(without).failures == ()
