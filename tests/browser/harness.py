@@ -17,6 +17,9 @@ from state import State, applied
 from status_site import status_site
 from tests.support.states import NOW
 
+PATIENCE = 90_000
+"""Milliseconds until what is waited for counts as missing: a job has its time once a minute."""
+
 FOREIGN = "evil.example"
 """A name that this browser finds at this machine, as if somebody's DNS said so."""
 
@@ -76,7 +79,7 @@ def opened(browser: Browser, complaints: list[str] | None = None, **options: Any
     found: list[str] = [] if complaints is None else complaints
     context = browser.new_context(**options)
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE)
 
     def heard(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

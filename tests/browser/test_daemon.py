@@ -67,8 +67,6 @@ def test_an_operator_sees_a_job_wait_run_fail_and_recover(
     write_job(tmp_path / "jobs", job(source, destination), "telegraf")
     with running(tmp_path / "jobs", tmp_path, "--http", "127.0.0.1:0") as daemon, opened(browser, []) as page:
         url = url_of(daemon)
-        page.set_default_timeout(90_000)
-        expect.set_options(timeout=90_000)
         page.goto(f"{url}/")
         page.evaluate("window.marked = true")
         card = page.locator("#job-telegraf")
@@ -124,12 +122,12 @@ def test_a_monitor_that_is_killed_comes_back_on_the_same_port_and_knows_the_jobs
         url = url_of(daemon)
         page.goto(f"{url}/")
         card = page.locator("#job-telegraf")
-        expect(card).to_contain_text("The last run copied 3,001 points", timeout=40_000)
+        expect(card).to_contain_text("The last run copied 3,001 points")
         (monitor,) = [pid for pid in daemon.workers() if holds_listener(pid, daemon)]
         os.kill(monitor, signal.SIGKILL)
         daemon.wait_for("the monitor died")
         wait_until(lambda: "telegraf" in requests.get(f"{url}/", timeout=10).text, "the page to come back", daemon)
-        expect(page.locator("#contact")).to_be_hidden(timeout=20_000)
+        expect(page.locator("#contact")).to_be_hidden()
         expect(card).to_contain_text("The last run copied 3,001 points")
         assert daemon.log.count("run ended") == 1
 
