@@ -203,7 +203,7 @@ def _amounts(run: RunState, now: int) -> Iterable[str]:
 
 
 def _bar(job: JobState) -> Bar | None:
-    if job.run is None:
+    if job.run is None or (job.run.phase != "copying" and not job.run.share):
         return None
     percent = int(job.run.share * 100)
     return Bar(

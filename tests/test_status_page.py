@@ -108,6 +108,11 @@ def test_a_run_shows_how_far_it_is() -> None:
     )
 
 
+def test_a_run_that_does_not_copy_yet_has_no_bar() -> None:
+    """There is no share to show."""
+    assert shown([*known("new"), RunStarted("new", NOW)]).bar is None
+
+
 def test_the_lag_is_told_for_each_database_the_longest_first() -> None:
     """A card names the worst of many; a range has none."""
     assert fact(running(), "Lag").lines == (("3 min", "sensors"), ("3 min", "weather"))
