@@ -86,7 +86,7 @@ class BackupManager:
                 self._reporter.database(name, number)
                 databases.append(self._process_database(name))
         except InfluxError as error:
-            problems = (str(error),)
+            problems = tuple(self._unless_stopping(str(error)))
         except Stopped:
             stopped = True
         problems += self._still_quarantined()

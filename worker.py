@@ -153,8 +153,10 @@ def _run(config: Config, stopping: StopRequest, reporter: Reporter) -> JobResult
         source = connect(config, job.source, "source", stopping, reporter=reporter)
         destination = connect(config, job.destination, "destination", stopping, reporter=reporter)
     except InfluxError as error:
-        problems = () if stopping.is_set() else (str(error),)
-        return JobResult(job.name, problems=problems, stopped=stopping.is_set())
+        if stopping.is_set():
+            return JobResult(job.name, stopped=True)
+        logger.error("%s", error)  # noqa: TRY400 -- a server's trouble needs no traceback
+        return JobResult(job.name, problems=(str(error),))
     logger.info("from %s to %s, %s", job.source.url, job.destination.url, job.options.backup_mode)
     with closing(source), closing(destination):
         return BackupManager(config, source, destination, stopping=stopping, reporter=reporter).run_backup()
