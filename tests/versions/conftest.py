@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.conftest import rounds
 from tests.integration.conftest import pair
-from tests.support.servers import InfluxServer
+from tests.support.servers import VERSIONS, InfluxServer
 
 __all__ = ["pair", "rounds"]
 
@@ -44,7 +44,7 @@ def part() -> int:
     return 25
 
 
-KINDS = [Kind(version, index) for version in ("1.6", "1.7.11", "1.8.10", "1.12.4") for index in ("inmem", "tsi1")]
+KINDS = [Kind(v, index) for v in VERSIONS if not v.endswith("-uint64") for index in ("inmem", "tsi1")]
 TRIPS = [
     *(Trip(kind, kind) for kind in KINDS),
     Trip(Kind("1.6", "inmem"), Kind("1.8.10", "tsi1")),

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from tests.integration.harness import Pair
 from tests.integration.test_exactness import *  # noqa: F403 -- the same tests, with the servers of this folder
+from tests.integration.test_reads import test_numbers_are_read_as_csv_at_once
 from tests.integration.test_round_trip import assert_arrives, examples
 from tests.support.servers import InfluxServer
+
+__all__ = ["test_numbers_are_read_as_csv_at_once"]
 
 _numbers = itertools.count()
 
