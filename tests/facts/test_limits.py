@@ -120,14 +120,14 @@ def test_concurrent_queries(limited: InfluxServer) -> None:
 
 def test_body_size(small: Database, outcome: str) -> None:
     """`max-body-size`: 413 `Request Entity Too Large`, nothing stored; which size of a compressed request counts."""
-    lines = "\n".join(f'm s="{"x" * 1000}" {i}' for i in range(6000))
+    lines = "\n".join(f'b s="{"x" * 1000}" {i}' for i in range(6000))
     assert len(packed(lines)) < 5 * MEGABYTE < len(lines)
     answer = small.send(lines)
     assert (answer.status, answer.error) == (413, "Request Entity Too Large")
-    assert small.rows("SELECT s FROM m") == []
+    assert small.rows("SELECT s FROM b") == []
     status = small.write(packed(lines), "small", {"Content-Encoding": "gzip"}).status
     assert {204: "compressed", 413: "uncompressed"}[status] == outcome
-    assert len(small.rows("SELECT s FROM m")) == (6000 if status == 204 else 0)
+    assert len(small.rows("SELECT s FROM b")) == (6000 if status == 204 else 0)
 
 
 def _one_by_one(server: InfluxServer, lines: list[str]) -> tuple[str, int]:
