@@ -1,5 +1,6 @@
 """What one version holds and another one does not is refused by name, and what stands beside it is copied."""
 
+import time
 from pathlib import Path
 
 from tests.integration.harness import MONDAY, Pair
@@ -38,3 +39,20 @@ def test_overlapping_shard_groups_of_an_old_version_arrive(tmp_path: Path) -> No
             pair.write(f"m v={day} {MONDAY + day * 86_400 * 10**9}\nm v=0 {MONDAY + 1}")
         assert pair.backup().failures == ()
         pair.assert_equal()
+
+
+def test_points_outside_of_a_write_window_are_put_aside(tmp_path: Path) -> None:
+    """From 1.12 on a policy may refuse the future: where no shard holds their time, it calls such points too old."""
+    with (
+        InfluxServer.start("source", version="1.8.10") as source,
+        InfluxServer.start("destination", version="1.12.4") as destination,
+    ):
+        pair = Pair(source, destination, "db", tmp_path)
+        destination.create_database("db")
+        destination.query('ALTER RETENTION POLICY "autogen" ON "db" FUTURE LIMIT 1h')
+        later = time.time_ns() + 365 * 86_400 * 10**9
+        pair.write(f"m v=1 {MONDAY}\nm v=2 {later}")
+        (failure,) = pair.backup().failures
+        assert "copy db.autogen.m: 1 line refused and put aside in " in failure
+        assert "0 points outside write window" in failure
+        assert pair.found().points == {key("autogen", "m", {}, "v", MONDAY): exact(1.0)}
