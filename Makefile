@@ -3,12 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test influxd victorialogs bench bench-quick faults containers lint types pytest format schema prepare \
-	prepare-tests clean
+.PHONY: help demo test facts influxd victorialogs bench bench-quick faults containers lint types pytest format schema \
+	prepare prepare-tests clean
 help:
 	@echo "make demo    two throwaway servers, sample data, two backup jobs, an exact comparison"
 	@echo "make test    lint, types and all tests, on real servers"
 	@echo "make influxd the servers that tests run on; make influxd VERSION=1.7.11 one of them"
+	@echo "make facts   what docs/influxdb.md says of InfluxDB, on every version; make facts VERSION=1.7.11 on one"
 	@echo "make faults  every fault, all rounds, source and destination compared after each; make test runs a tenth"
 	@echo "make bench   time, CPU and memory on real servers, against SELECT INTO; make bench-quick in three minutes"
 	@echo "make containers  as root on Debian: the integration suite on containers, and tests of the image"
@@ -36,6 +37,11 @@ influxd:
 
 victorialogs:
 	@tests/support/programs.sh victorialogs
+
+facts: prepare influxd .venv/dev
+	@for version in $(or $(VERSION),$$(cat tests/support/influxd_versions)); do \
+		echo "InfluxDB $$version" && INFLUXD_VERSION=$$version $(BIN)/python -m pytest tests/facts -n 2 || exit; \
+	done
 
 faults: prepare .venv/dev
 	@tests/support/programs.sh influxd $(or $(INFLUXD_VERSION),1.8.10)

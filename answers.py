@@ -250,8 +250,8 @@ _EXPIRED = (
 )
 """How versions before and from 1.12 on tell of points beyond retention, and of no other loss.
 
-From 1.12 on a policy can also have a window of times that it takes. Such a policy counts points outside of the window
-as too old where no shard holds their time, and says "0 points outside write window": that is not believed.
+From 1.12 on a policy can also have a window of times that it takes. Such a policy counts points outside of it as
+too old where no shard holds their time, and says "0 points outside write window": that is not believed.
 """
 
 

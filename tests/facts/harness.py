@@ -1,4 +1,4 @@
-"""Asks a server as plainly as HTTP allows, so that a fact shows InfluxDB's own bytes and not what the tool makes of them."""
+"""Asks a server as plainly as HTTP allows: a fact shows InfluxDB's own bytes, not what the tool makes of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ import msgpack
 import requests
 from requests.adapters import HTTPAdapter
 
-from tests.support.servers import InfluxServer, quoted
+from tests.support.servers import InfluxServer
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
@@ -80,7 +80,7 @@ class _SmallBuffers(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **more: Any) -> Any:  # noqa: ANN401 -- as in requests
         small = (socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-        return super().init_poolmanager(*args, socket_options=[small], **more)  # type: ignore[no-untyped-call]
+        return super().init_poolmanager(*args, socket_options=[small], **more)
 
 
 class Client:
@@ -97,7 +97,7 @@ class Client:
         method: str,
         path: str,
         params: Mapping[str, str | int] | None = None,
-        data: bytes | Mapping[str, str] | None = None,
+        data: bytes | Mapping[str, str | bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Any request at all."""
@@ -106,13 +106,13 @@ class Client:
         )
         return Answer(response.status_code, response.headers, response.content)
 
-    def ask(
-        self, query: str, form: str = "msgpack", *, chunked: bool = True, **params: str | int
-    ) -> Answer:
+    def ask(self, query: str, form: str = "msgpack", *, chunked: bool = True, **params: str | int) -> Answer:
         """A query as the tool sends it, POST, `epoch=ns`, `chunked=true`; the answer in msgpack, csv or json."""
-        settings = {"epoch": "ns", **({"chunked": "true"} if chunked else {}), **params}
-        data = {"q": query.encode("utf-8", "surrogateescape")}
-        return self.request("POST", "/query", settings, data, {"Accept": FORMS[form]})  # type: ignore[arg-type]
+        return self._ask(query, form, {**params, **({"chunked": "true"} if chunked else {})})
+
+    def _ask(self, query: str, form: str, params: Mapping[str, str | int]) -> Answer:
+        text = {"q": query.encode("utf-8", "surrogateescape")}
+        return self.request("POST", "/query", {"epoch": "ns", **params}, text, {"Accept": FORMS[form]})
 
     @contextmanager
     def stream(self, query: str, form: str, **params: str | int) -> Iterator[requests.Response]:
@@ -130,8 +130,13 @@ class Client:
         self, lines: bytes | str, db: str, headers: Mapping[str, str] | None = None, **params: str | int
     ) -> Answer:
         """Write line protocol, in nanoseconds."""
-        body = lines.encode("utf-8", "surrogateescape") if isinstance(lines, str) else lines
-        return self.request("POST", "/write", {"db": db, "precision": "ns", **params}, body, headers)
+        return self._write([lines], {"db": db, **params}, headers)
+
+    def _write(
+        self, lines: Sequence[bytes | str], params: Mapping[str, str | int], headers: Mapping[str, str] | None
+    ) -> Answer:
+        body = b"\n".join(x.encode("utf-8", "surrogateescape") if isinstance(x, str) else x for x in lines)
+        return self.request("POST", "/write", {"precision": "ns", **params}, body, headers)
 
 
 BIG = 60_000
@@ -159,14 +164,12 @@ class Database(Client):
 
     def put(self, *lines: bytes | str, **params: str | int) -> None:
         """Write lines that must be accepted."""
-        body = b"\n".join(x.encode("utf-8", "surrogateescape") if isinstance(x, str) else x for x in lines)
-        answer = self.write(body, self.name, **params)
+        answer = self._write(lines, {"db": self.name, **params}, None)
         assert answer.status == 204, answer
 
     def send(self, *lines: bytes | str, **params: str | int) -> Answer:
         """Write lines, whatever the answer."""
-        body = b"\n".join(x.encode("utf-8", "surrogateescape") if isinstance(x, str) else x for x in lines)
-        return self.write(body, self.name, **params)
+        return self._write(lines, {"db": self.name, **params}, None)
 
     def fill(self) -> None:
         """Write BIG points of 150 characters of text into `m`."""
@@ -175,14 +178,14 @@ class Database(Client):
 
     def select(self, query: str, form: str = "msgpack", **params: str | int) -> Answer:
         """A query in this database; status 200."""
-        answer = self.ask(query, form, **{"db": self.name, **params})
+        answer = self._ask(query, form, {"db": self.name, "chunked": "true", **params})
         assert answer.status == 200, answer
         return answer
 
     def rows(self, query: str, **params: str | int) -> list[list[Any]]:
         """The rows of an answer without an error, times first."""
-        answer = self.select(query, **params)
-        assert not answer.error, answer.error
+        answer = self._ask(query, "msgpack", {"db": self.name, "chunked": "true", **params})
+        assert (answer.status, answer.error) == (200, "")
         return answer.rows
 
     def names(self, query: str, **params: str | int) -> list[str]:
@@ -203,7 +206,3 @@ def plain(message: str) -> str:
 def choice(observed: Iterable[tuple[str, bool]]) -> str:
     """The name of the first thing that was observed."""
     return next((name for name, seen in observed if seen), "something else")
-
-
-__all__ = ["DAY", "FIRST_TIME", "HOUR", "LAST_TIME", "MONDAY", "SECOND", "WEEK", "Answer", "Client", "Database",
-           "choice", "packed", "plain", "quoted"]  # fmt: skip

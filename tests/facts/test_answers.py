@@ -23,14 +23,18 @@ def test_statements_in_order(db: Database) -> None:
 
 
 def test_empty_answer(db: Database) -> None:
-    """A statement without rows is `{"statement_id":0}` in JSON, the same with empty `series` in msgpack, and nothing in CSV."""
+    """A statement without rows is `{"statement_id":0}` in JSON, the same with empty `series` in msgpack, and
+    nothing in CSV.
+    """
     assert db.select("SELECT v FROM m", "json").body == b'{"results":[{"statement_id":0}]}\n'
     assert db.select("SELECT v FROM m").documents == [{"results": [{"statement_id": 0, "series": []}]}]
     assert db.select("SELECT v FROM m", "csv").body == b""
 
 
 def test_chunks(db: Database) -> None:
-    """With `chunked=true` each chunk is a document, and `partial` is true on every chunk of a statement but the last."""
+    """With `chunked=true` each chunk is a document, and `partial` is true on every chunk of a statement but the
+    last.
+    """
     db.put(*(f"m v={i} {i}" for i in range(10)))
     answer = db.select("SELECT v FROM m; SHOW DATABASES", chunk_size=3)
     first = [result for result in answer.results if result["statement_id"] == 0]
@@ -50,7 +54,9 @@ def test_chunks_of_many_series(db: Database) -> None:
     """With GROUP BY a chunk holds rows of one series only, and `partial` is true until the last series ends."""
     db.put(*(f"m,t={t} v={i} {i}" for t in "ab" for i in range(3)))
     answer = db.select("SELECT v FROM m GROUP BY *", chunk_size=2)
-    found = [(r["series"][0]["tags"]["t"], len(r["series"][0]["values"]), r.get("partial")) for r in answer.results]
+    found = [
+        (r["series"][0]["tags"]["t"], len(r["series"][0]["values"]), r.get("partial")) for r in answer.results
+    ]
     assert found == [("a", 2, True), ("a", 1, True), ("b", 2, True), ("b", 1, None)]
 
 
@@ -141,12 +147,17 @@ def test_killed_query(big: Database) -> None:
     answer = _ends(big, "msgpack", lambda: _kill(big))
     assert answer.status == 200
     assert 0 < len(answer.rows) < BIG
-    assert [result["error"] for result in answer.results if "error" in result] == ["query interrupted", "not executed"]
+    assert [result["error"] for result in answer.results if "error" in result] == [
+        "query interrupted",
+        "not executed",
+    ]
     assert "error" in answer.results[-1]
 
 
 def test_killed_query_in_csv(big: Database) -> None:
-    """A query that is killed just ends in CSV, at the end of a line; only the second statement's table is missing."""
+    """A query that is killed just ends in CSV, at the end of a line; only the second statement's table is
+    missing.
+    """
     whole = _ends(big, "csv", lambda: None)
     assert whole.body.count(b"\n") > BIG
     assert b"\n\nname,tags,name\n" in whole.body
@@ -163,7 +174,9 @@ def _terminate(server: InfluxServer) -> None:
 
 
 def test_stopped_server(outcome: str) -> None:
-    """An answer on its way when the server is stopped (SIGTERM); unless all rows came, the second statement never follows."""
+    """An answer on its way when the server is stopped (SIGTERM); unless all rows came, the second statement never
+    follows.
+    """
     with InfluxServer.start("stopped") as server:
         own = Database.make(server, "big")
         own.fill()

@@ -36,7 +36,9 @@ def limited() -> Iterator[InfluxServer]:
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[InfluxServer]:
-    """A server with a short time for queries, a tsi1 index and limits that this does not have, and the database `big`."""
+    """A server with a short time for queries, a tsi1 index and limits that this does not have, and the database
+    `big`.
+    """
     settings: Settings = {"coordinator.query-timeout": "300ms", "data.index-version": "tsi1", **SERIES}
     with InfluxServer.start("other", settings=settings) as server:
         Database.make(server, "big").fill()
@@ -72,7 +74,8 @@ def _slowly(server: InfluxServer, form: str, seconds: float) -> Answer:
 
 def test_select_point(limited: InfluxServer) -> None:
     """`max-select-point` is looked at every ten seconds: a long query then ends with status 200 and the error
-    `max-select-point limit exceeed: (N/M)` (or `exceeded`), a short one never."""
+    `max-select-point limit exceeed: (N/M)` (or `exceeded`), a short one never.
+    """
     assert not Database(limited, "big").select(QUERY).error
     answer = _slowly(limited, "msgpack", 10.5)
     assert answer.status == 200
@@ -81,7 +84,9 @@ def test_select_point(limited: InfluxServer) -> None:
 
 
 def test_select_series(small: Database) -> None:
-    """`max-select-series`: status 200, and the error `max-select-series limit exceeded: (N/M)`; in CSV no error."""
+    """`max-select-series`: status 200, and the error `max-select-series limit exceeded: (N/M)`; in CSV no
+    error.
+    """
     assert small.select("SELECT v FROM m").error.startswith("max-select-series limit exceeded: (")
     assert small.select("SELECT v FROM m; SHOW DATABASES", "csv").body == b""
 
@@ -101,7 +106,9 @@ def test_row_limit(small: Database) -> None:
 
 
 def test_query_timeout(other: InfluxServer) -> None:
-    """`query-timeout`: status 200, and after some rows the error `query-timeout limit exceeded`; in CSV no error."""
+    """`query-timeout`: status 200, and after some rows the error `query-timeout limit exceeded`; in CSV no
+    error.
+    """
     msgpack, csv = (_slowly(other, form, 0.5) for form in ("msgpack", "csv"))
     assert (msgpack.status, msgpack.error) == (200, "query-timeout limit exceeded")
     assert 0 < len(msgpack.rows) < BIG
@@ -119,7 +126,9 @@ def test_concurrent_queries(limited: InfluxServer) -> None:
 
 
 def test_body_size(small: Database, outcome: str) -> None:
-    """`max-body-size`: 413 `Request Entity Too Large`, nothing stored; which size of a compressed request counts."""
+    """`max-body-size`: 413 `Request Entity Too Large`, nothing stored; which size of a compressed request
+    counts.
+    """
     lines = "\n".join(f'b s="{"x" * 1000}" {i}' for i in range(6000))
     assert len(packed(lines)) < 5 * MEGABYTE < len(lines)
     answer = small.send(lines)
@@ -141,18 +150,22 @@ def _one_by_one(server: InfluxServer, lines: list[str]) -> tuple[str, int]:
 
 
 def test_values_per_tag(capped: InfluxServer, other: InfluxServer) -> None:
-    """`max-values-per-tag` of an inmem index: 400 `partial write: max-values-per-tag limit exceeded (N/M): ...` for
-    points of further series; a tsi1 index has no such limit."""
+    """`max-values-per-tag` of an inmem index: 400 `partial write: max-values-per-tag limit exceeded (N/M): ...`
+    for points of further series; a tsi1 index has no such limit.
+    """
     lines = [f"m,t={i} v=1 1" for i in range(12)]
     error, stored = _one_by_one(capped, lines)
     assert stored == 10
-    assert error.startswith('partial write: max-values-per-tag limit exceeded (10/10): measurement="m" tag="t" value="11"')
+    assert error.startswith(
+        'partial write: max-values-per-tag limit exceeded (10/10): measurement="m" tag="t" value="11"'
+    )
     assert _one_by_one(other, lines) == ("", 12)
 
 
 def test_series_per_database(capped: InfluxServer, other: InfluxServer) -> None:
-    """`max-series-per-database` of an inmem index: 400 `partial write: max-series-per-database ...exceeded ...` for
-    points of further series; a tsi1 index has no such limit."""
+    """`max-series-per-database` of an inmem index: 400 `partial write: max-series-per-database ...exceeded ...`
+    for points of further series; a tsi1 index has no such limit.
+    """
     lines = [f"m{i} v=1 1" for i in range(42)]
     error, stored = _one_by_one(capped, lines)
     assert stored == 40
@@ -161,8 +174,9 @@ def test_series_per_database(capped: InfluxServer, other: InfluxServer) -> None:
 
 
 def test_new_series_in_one_request(capped: InfluxServer) -> None:
-    """For `max-series-per-database` each point of a new series in a request counts: all of it may be refused though one
-    series is new, and in smaller requests it is taken."""
+    """For `max-series-per-database` each point of a new series in a request counts: all of it may be refused
+    though one series is new, and in smaller requests it is taken.
+    """
     with Database.make(capped, "request") as database:
         lines = [f"m v=1 {i}" for i in range(50)]
         answer = database.send(*lines)
@@ -173,7 +187,9 @@ def test_new_series_in_one_request(capped: InfluxServer) -> None:
 
 
 def test_cache_size(limited: InfluxServer) -> None:
-    """`cache-max-memory-size`: 500 `... cache-max-memory-size exceeded: (N/M)`, nothing of that request is stored."""
+    """`cache-max-memory-size`: 500 `... cache-max-memory-size exceeded: (N/M)`, nothing of that request is
+    stored.
+    """
     with Database.make(limited, "cache") as database:
         sent = 0
         while (answer := database.send(*(f'm s="{"x" * 4000}" {sent + i}' for i in range(1000)))).status == 204:

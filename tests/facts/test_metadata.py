@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-
 import pytest
 
-from tests.facts.harness import FIRST_TIME, LAST_TIME, MONDAY, WEEK, Database, quoted
+from tests.facts.harness import FIRST_TIME, LAST_TIME, MONDAY, WEEK, Database
+from tests.support.servers import quoted
 
 
 @pytest.fixture
@@ -48,7 +48,9 @@ def test_field_keys(twice: Database) -> None:
 
 
 def test_keys_of_one_measurement(twice: Database) -> None:
-    """SHOW FIELD KEYS ON ... FROM obeys `rp` too; SHOW TAG KEYS ON ... FROM a, b lists those of these measurements alone."""
+    """SHOW FIELD KEYS ON ... FROM obeys `rp` too; SHOW TAG KEYS ON ... FROM a, b lists those of these measurements
+    alone.
+    """
     assert twice.rows(f'SHOW FIELD KEYS ON "{twice.name}" FROM "m"', rp="other") == [["x", "float"]]
     twice.put("k,x=1 v=1 1", "none v=1 1")
     series = twice.select(f'SHOW TAG KEYS ON "{twice.name}" FROM "k", "n", "none"').series
@@ -67,7 +69,9 @@ def test_key_order(db: Database) -> None:
 
 
 def test_tag_values(db: Database) -> None:
-    """SHOW TAG VALUES ... WITH KEY = "t" WHERE "t"::tag =~ /.../ LIMIT 1 gives one value that matches, if there is any."""
+    """SHOW TAG VALUES ... WITH KEY = "t" WHERE "t"::tag =~ /.../ LIMIT 1 gives one value that matches, if there is
+    any.
+    """
     db.put("m,t=a v=1 1", r"m,t=b#!~#c v=1 1", "m,u=b v=1 1")
     query = 'SHOW TAG VALUES ON "{}" FROM "m" WITH KEY = "{}" WHERE "{}"::tag =~ /#!~#/ LIMIT 1'
     assert db.rows(query.format(db.name, "t", "t")) == [["t", "b#!~#c"]]
@@ -86,13 +90,22 @@ def test_policy_columns(db: Database, outcome: str) -> None:
 
 
 def test_default_policy(db: Database) -> None:
-    """A plain CREATE DATABASE makes `autogen` the default policy: kept for ever, `0s`, shard groups of `168h0m0s`."""
+    """A plain CREATE DATABASE makes `autogen` the default policy: kept for ever, `0s`, shard groups of
+    `168h0m0s`.
+    """
     [policy] = _policies(db)
-    assert [policy[k] for k in ("name", "duration", "shardGroupDuration", "default")] == ["autogen", "0s", "168h0m0s", True]
+    assert [policy[k] for k in ("name", "duration", "shardGroupDuration", "default")] == [
+        "autogen",
+        "0s",
+        "168h0m0s",
+        True,
+    ]
 
 
 def test_durations(db: Database) -> None:
-    """CREATE RETENTION POLICY takes durations in seconds or nanoseconds, and SHOW prints them as `1h0m0s`, `100h30m0s`."""
+    """CREATE RETENTION POLICY takes durations in seconds or nanoseconds, and SHOW prints them as `1h0m0s`,
+    `100h30m0s`.
+    """
     on = f'ON "{db.name}"'
     db.rows(f"CREATE RETENTION POLICY a {on} DURATION 361800s REPLICATION 1 SHARD DURATION 86400s")
     db.rows(f"CREATE RETENTION POLICY b {on} DURATION 0s REPLICATION 1 SHARD DURATION 3600000000001ns DEFAULT")
@@ -111,7 +124,9 @@ def test_shortest_shard_duration(db: Database) -> None:
 
 
 def test_create_twice(db: Database) -> None:
-    """CREATE DATABASE of an existing one changes nothing; WITH other durations it is an error, with the same ones not."""
+    """CREATE DATABASE of an existing one changes nothing; WITH other durations it is an error, with the same ones
+    not.
+    """
     db.put("m v=1 1")
     [before] = _policies(db)
     db.rows(f'CREATE DATABASE "{db.name}"')
@@ -122,7 +137,9 @@ def test_create_twice(db: Database) -> None:
 
 
 def test_create_policy_twice(db: Database) -> None:
-    """CREATE RETENTION POLICY with the same values is fine, with others it is `retention policy already exists`."""
+    """CREATE RETENTION POLICY with the same values is fine, with others it is `retention policy already
+    exists`.
+    """
     create = f'CREATE RETENTION POLICY "p" ON "{db.name}" DURATION {{}} REPLICATION 1 SHARD DURATION 1h'
     db.rows(create.format("7d"))
     db.rows(create.format("7d"))
@@ -135,7 +152,12 @@ def test_create_with_policy(db: Database) -> None:
     db.rows(f'CREATE DATABASE "{name}" WITH DURATION 30d REPLICATION 1 SHARD DURATION 86400s NAME "p"')
     [policy] = _policies(Database(db.server, name))
     db.rows(f'DROP DATABASE "{name}"')
-    assert [policy[k] for k in ("name", "duration", "shardGroupDuration", "default")] == ["p", "720h0m0s", "24h0m0s", True]
+    assert [policy[k] for k in ("name", "duration", "shardGroupDuration", "default")] == [
+        "p",
+        "720h0m0s",
+        "24h0m0s",
+        True,
+    ]
 
 
 # ---------------------------------------------------------------- shard groups
@@ -148,7 +170,9 @@ def _groups(db: Database) -> list[tuple[str, str]]:
 
 
 def test_shard_groups(db: Database) -> None:
-    """SHOW SHARD GROUPS lists those of all databases that hold data, from start to end as `2024-01-01T00:00:00Z`."""
+    """SHOW SHARD GROUPS lists those of all databases that hold data, from start to end as
+    `2024-01-01T00:00:00Z`.
+    """
     db.put(f"m v=1 {MONDAY}", f"m v=1 {MONDAY + 5 * WEEK - 1}")
     assert _groups(db) == [
         ("2024-01-01T00:00:00Z", "2024-01-08T00:00:00Z"),
@@ -166,7 +190,9 @@ def test_shard_groups(db: Database) -> None:
     ],
 )
 def test_shard_grid(duration: str, start: str, end: str, db: Database) -> None:
-    """Shard groups begin at multiples of their duration since the year 1, so those of 7 days on Mondays at 00:00 UTC."""
+    """Shard groups begin at multiples of their duration since the year 1, so those of 7 days on Mondays at 00:00
+    UTC.
+    """
     db.rows(f'ALTER RETENTION POLICY "autogen" ON "{db.name}" SHARD DURATION {duration}')
     db.put("m v=1 1704267000000000000")
     assert _groups(db) == [(start, end)]
@@ -197,8 +223,10 @@ def test_databases(db: Database) -> None:
 
 
 def test_names(db: Database) -> None:
-    """Databases and policies may have any printable name without slash and backslash; others are an `invalid name`."""
-    name = "a \"b\".c\u00e4'e; DROP DATABASE x"
+    """Databases and policies may have any printable name without slash and backslash; others are an `invalid
+    name`.
+    """
+    name = 'a "b".c\u00e4\'e; DROP DATABASE x'
     create = f'CREATE RETENTION POLICY {{}} ON "{db.name}" DURATION 0s REPLICATION 1'
     db.rows(create.format(quoted(name)))
     assert [p["name"] for p in _policies(db)] == ["autogen", name]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-import requests
 
-from tests.facts.harness import Database, choice, quoted
-from tests.support.servers import InfluxServer
+from tests.facts.harness import Database, choice
+from tests.support.servers import InfluxServer, quoted
 
 ODD = "a b,c=d\"e'f\\g\th/i.j;k\u00e4\U0001f600(*)--"
 """A name with everything that means something somewhere, but no newline."""
@@ -60,7 +60,19 @@ def test_field_escapes(db: Database) -> None:
 
 def test_string_escapes(db: Database) -> None:
     """In strings backslash and quote have a backslash before them; newlines and all other bytes are raw."""
-    texts = ["", "\\", '"', '\\"', "a\nb", "\r\n", "\\n", "a,b=c d", "\0\x01\x7f", "\u00e4\U0001f600", "x" * 100_000]
+    texts = [
+        "",
+        "\\",
+        '"',
+        '\\"',
+        "a\nb",
+        "\r\n",
+        "\\n",
+        "a,b=c d",
+        "\0\x01\x7f",
+        "\u00e4\U0001f600",
+        "x" * 100_000,
+    ]
     db.put(*(f"m s={_string(text)} {i}" for i, text in enumerate(texts)), b'm s="\xff\xc3(" 99')
     assert [row[1] for row in db.rows("SELECT s FROM m")] == [*texts, "\udcff\udcc3("]
 
@@ -84,7 +96,7 @@ def test_random_points(db: Database) -> None:
     expected = {}
     for time in range(300):
         tag, value, field, string = (text('ab, ="\\\u00e4\r') for _ in range(4))
-        if any("\\" + c in tag + field for c in ", =\"") or "\r" in tag + field:
+        if any("\\" + c in tag + field for c in ', ="') or "\r" in tag + field:
             tag, field = "plain", "simple"
         line = f"m,{_tag(tag)}={_tag(value)} {_field(field)}={_string(string)} {time}"
         db.put(line)
@@ -109,10 +121,14 @@ def test_tag_order(db: Database) -> None:
 
 
 def test_quotes(db: Database) -> None:
-    """In a quoted name backslash, quote and newline have a backslash before them; other characters stand for themselves."""
+    """In a quoted name backslash, quote and newline have a backslash before them; other characters stand for
+    themselves.
+    """
     name = ODD + "\\\nz"
     db.put(f"{_measurement(ODD)},{_tag(ODD)}=x {_field(ODD)}=1 1")
-    query = f"SELECT {quoted(ODD)}::field, {quoted(ODD)}::tag FROM {quoted(db.name)}.{quoted('autogen')}.{quoted(ODD)}"
+    query = (
+        f"SELECT {quoted(ODD)}::field, {quoted(ODD)}::tag FROM {quoted(db.name)}.{quoted('autogen')}.{quoted(ODD)}"
+    )
     assert db.rows(query) == [[1, 1.0, "x"]]
     db.put(f"m,t={_tag(name)} v=1 1")
     assert db.rows("SELECT v, t FROM m") == [[1, 1.0, name]]
@@ -120,7 +136,9 @@ def test_quotes(db: Database) -> None:
 
 @pytest.mark.parametrize("byte", ["\r", "\0", "\udcff"], ids=["CR", "NUL", "0xFF"])
 def test_unquotable_names(byte: str, db: Database) -> None:
-    r"""Names with CR, NUL or bytes that are not UTF-8 cannot be quoted; an anchored regex with `\x{D}`, `\x{FFFD}` finds them."""
+    r"""Names with CR, NUL or bytes that are not UTF-8 cannot be quoted; an anchored regex with `\x{D}`, `\x{FFFD}`
+    finds them.
+    """
     code = "FFFD" if byte == "\udcff" else f"{ord(byte):X}"
     name, regex = f"a{byte}b", f"/^(?s:a\\x{{{code}}}b)$/"
     measurement = "m" if byte == "\udcff" else name
@@ -140,7 +158,9 @@ def test_stray_bytes_in_regexes(db: Database) -> None:
 
 
 def test_regex_columns(db: Database) -> None:
-    """A column named by a regex takes no `::field`, selects tags and fields alike, and is missing where there is none."""
+    """A column named by a regex takes no `::field`, selects tags and fields alike, and is missing where there is
+    none.
+    """
     db.put("m,ab=x v=1 1")
     assert db.ask("SELECT /^ab$/::tag FROM m", db=db.name).status == 400
     assert db.select("SELECT /^ab$/, v FROM m").columns == ["time", "ab", "v"]
@@ -155,7 +175,9 @@ def test_regex_counts(db: Database) -> None:
 
 
 def test_system_measurements(db: Database) -> None:
-    """Measurements `_series _fieldKeys _tagKeys _tags _measurements` are written, and cannot be read by their names."""
+    """Measurements `_series _fieldKeys _tagKeys _tags _measurements` are written, and cannot be read by their
+    names.
+    """
     for name in ("_series", "_fieldKeys", "_tagKeys", "_tags", "_measurements"):
         db.put(f"{name} v=1 1")
         answer = db.ask(f'SELECT v FROM "{db.name}"."autogen"."{name}"', db=db.name)
@@ -213,7 +235,9 @@ Found = tuple[str, dict[str, str], dict[str, float]]
 
 
 class Restarted:
-    """A server on which points with odd names were written, each into a database of its own, before it was restarted."""
+    """A server on which points with odd names were written, each into a database of its own, before it was
+    restarted.
+    """
 
     def __init__(self, server: InfluxServer) -> None:
         self.server = server
@@ -238,9 +262,13 @@ class Restarted:
         return self._databases[name].rows("SELECT v FROM good") == [[1, 1.0]]
 
 
-def _values(series: dict[str, list[object]]) -> dict[str, float]:
+def _values(series: dict[str, Any]) -> dict[str, float]:
     [row] = series["values"]
-    return {name: value for name, value in zip(series["columns"], row) if value is not None and name != "time"}
+    return {
+        name: value
+        for name, value in zip(series["columns"], row, strict=True)
+        if value is not None and name != "time"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -269,27 +297,33 @@ def test_good_names(restarted: Restarted) -> None:
 
 @pytest.mark.parametrize("case", MEASUREMENTS)
 def test_lost_measurements(case: str, restarted: Restarted) -> None:
-    """Not kept as they are: measurements ending in a backslash, or with a newline without exactly one backslash, starting
-    with `#`, tab or NUL, with a backslash before `,` space `=` or `"`, or with `#!~#`."""
+    """Not kept as they are: measurements ending in a backslash, or with a newline without exactly one backslash,
+    starting with `#`, tab or NUL, with a backslash before `,` space `=` or `"`, or with `#!~#`.
+    """
     assert (NAMES[case], {"t": "x"}, {"v": 1.0}) not in restarted.found(f"measurement {case}")
 
 
 @pytest.mark.parametrize("case", [*TAGS, "time"])
 def test_lost_tags(case: str, restarted: Restarted) -> None:
-    """Not kept as they are: tag keys ending in a backslash, with a newline without exactly one backslash, `#!~#`, `time`."""
+    """Not kept as they are: tag keys ending in a backslash, with a newline without exactly one backslash, `#!~#`,
+    `time`.
+    """
     assert ("m", {NAMES[case]: "x"}, {"v": 1.0}) not in restarted.found(f"tag {case}")
 
 
 @pytest.mark.parametrize("case", TAGS)
 def test_lost_tag_values(case: str, restarted: Restarted) -> None:
-    """Not kept as they are: tag values ending in a backslash, with a newline without exactly one backslash, or `#!~#`."""
+    """Not kept as they are: tag values ending in a backslash, with a newline without exactly one backslash, or
+    `#!~#`.
+    """
     assert ("m", {"t": NAMES[case]}, {"v": 1.0}) not in restarted.found(f"value {case}")
 
 
 @pytest.mark.parametrize("case", FIELDS)
 def test_lost_fields(case: str, restarted: Restarted) -> None:
     """Not kept as they are: fields with a newline without exactly one backslash, starting with tab or NUL, with a
-    backslash before `,` space or `=`, or `time`."""
+    backslash before `,` space or `=`, or `time`.
+    """
     assert ("m", {"t": "x"}, {NAMES[case]: 1.0}) not in restarted.found(f"field {case}")
 
 
@@ -321,7 +355,9 @@ def test_kept_newlines(db: Database) -> None:
 
 
 def test_joined_lines(db: Database) -> None:
-    """After a value with an odd number of backslashes before a separator the server may miss the end of the line."""
+    """After a value with an odd number of backslashes before a separator the server may miss the end of
+    the line.
+    """
     risky = "m,t=a\\\\\\ b v=1 1"
     db.put(risky)
     assert db.rows("SELECT v, t FROM m") == [[1, 1.0, "a\\\\ b"]]

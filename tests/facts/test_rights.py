@@ -48,7 +48,9 @@ READS = (
 
 @pytest.mark.parametrize("name", ["reader", "owner"])
 def test_readers(name: str, admin: Client) -> None:
-    """A user with READ or ALL may SELECT, and see retention policies, measurements, field and tag keys and tag values."""
+    """A user with READ or ALL may SELECT, and see retention policies, measurements, field and tag keys and tag
+    values.
+    """
     for query in READS:
         answer = _as(admin, name).ask(query, db="db")
         assert (answer.status, answer.error, bool(answer.rows)) == (200, "", True), query
@@ -69,7 +71,9 @@ def test_write_of_nothing(admin: Client) -> None:
 
 
 def test_administrators(admin: Client) -> None:
-    """CREATE DATABASE, CREATE RETENTION POLICY and SHOW SHARD GROUPS are for administrators alone, whatever was granted."""
+    """CREATE DATABASE, CREATE RETENTION POLICY and SHOW SHARD GROUPS are for administrators alone, whatever was
+    granted.
+    """
     for query in (
         "CREATE DATABASE new",
         "CREATE RETENTION POLICY p ON db DURATION 1d REPLICATION 1",
@@ -78,7 +82,7 @@ def test_administrators(admin: Client) -> None:
         assert _is_denied(_as(admin, "owner").ask(query, db="db")), query
 
 
-def test_databases(admin: Client) -> None:
+def test_databases_of_a_user(admin: Client) -> None:
     """SHOW DATABASES shows each user those databases alone that something was granted on."""
     seen = {name: _as(admin, name).ask("SHOW DATABASES").rows for name in LOGINS}
     assert seen == {"reader": [["db"]], "writer": [["db"]], "owner": [["db"]], "nobody": []}
@@ -102,25 +106,32 @@ def test_no_password(admin: Client) -> None:
 
 
 def test_missing_right(admin: Client) -> None:
-    """A missing right: 403 with `not authorized` and the user's name for writes, 403 or an error inside 200 for queries."""
+    """A missing right: 403 with `not authorized` and the user's name for writes, 403 or an error inside 200 for
+    queries.
+    """
     answer = _as(admin, "reader").write("m v=1 1", "db")
     assert (answer.status, '"reader" user is not authorized to write to database "db"') == (403, answer.error)
     query = _as(admin, "nobody").ask("SELECT v FROM m", db="db")
-    assert (query.status, "error authorizing query: nobody not authorized to execute statement" in query.error) == (
+    assert (
+        query.status,
+        "error authorizing query: nobody not authorized to execute statement" in query.error,
+    ) == (
         403,
         True,
     )
 
 
-def test_unknown_database(admin: Client) -> None:
-    """An unknown database: writes 404 for everybody; queries 403 for who is no administrator, else `database not found`."""
+def test_unknown_database_with_rights(admin: Client) -> None:
+    """An unknown database: writes 404 for everybody; queries 403 for who is no administrator, else `database not
+    found`.
+    """
     owner = _as(admin, "owner")
     assert owner.ask("SELECT v FROM none.autogen.m").status == 403
     assert admin.ask("SELECT v FROM none.autogen.m").error == "database not found: none"
     assert (owner.write("m v=1 1", "none").status, admin.write("m v=1 1", "none").status) == (404, 404)
 
 
-def test_ping(admin: Client) -> None:
+def test_ping_of_anybody(admin: Client) -> None:
     """`/ping` answers everybody, also without and with wrong credentials."""
     for client in (Client(admin.server, ("x", "y")), admin):
         answer = client.request("GET", "/ping")

@@ -48,7 +48,9 @@ def test_merged_rows(db: Database) -> None:
 
 
 def test_columns(db: Database) -> None:
-    """Columns come in the order asked for; where a tag and a field share a name, `_1` is added to the later one."""
+    """Columns come in the order asked for; where a tag and a field share a name, `_1` is added to the
+    later one.
+    """
     db.put("m,x=tag,y=t x=1,y=2 1")
     query = 'SELECT "y"::tag, "x"::field, "x"::tag, "y"::field FROM m'
     assert db.select(query).columns == ["time", "y", "x", "x_1", "y_1"]
@@ -127,12 +129,16 @@ def test_one_edge(edge: str, db: Database) -> None:
 def test_edges_of_series(db: Database) -> None:
     """`last(f)` with GROUP BY * gives one row for each series that has a value, with its time."""
     db.put("m,t=a v=1 1", "m,t=a v=2 5", "m,t=b v=3 3", "m,t=c w=1 9")
-    found = [(s["tags"]["t"], s["values"]) for s in db.select(f"SELECT last(v) FROM m WHERE {ALL} GROUP BY *").series]
+    found = [
+        (s["tags"]["t"], s["values"]) for s in db.select(f"SELECT last(v) FROM m WHERE {ALL} GROUP BY *").series
+    ]
     assert found == [("a", [[5, 2.0]]), ("b", [[3, 3.0]])]
 
 
 def test_several_edges(db: Database) -> None:
-    """Two selectors in one statement (`last(a), last(b)`, `last(*)`) give the lower bound or 0, not their points' times."""
+    """Two selectors in one statement (`last(a), last(b)`, `last(*)`) give the lower bound or 0, not their points'
+    times.
+    """
     db.put("m a=1 100", "m b=2 200")
     assert db.rows("SELECT last(a), last(b) FROM m") == [[0, 1.0, 2.0]]
     assert db.rows("SELECT last(*) FROM m") == [[0, 1.0, 2.0]]
@@ -141,7 +147,9 @@ def test_several_edges(db: Database) -> None:
 
 
 def test_counts(db: Database) -> None:
-    """Several counts in one statement are exact, the time of the row is the lower bound; without any value, no row."""
+    """Several counts in one statement are exact, the time of the row is the lower bound; without any value, no
+    row.
+    """
     db.put("m,t=a a=1,b=2 100", "m,t=b a=1 200", "m,t=a c=1 200")
     assert db.rows("SELECT count(a), count(b) FROM m WHERE time >= 50 AND time < 300") == [[50, 2, 1]]
     assert db.rows('SELECT count("a"::float), count("none"::float) FROM m WHERE time >= 50 AND time < 300') == [
@@ -151,18 +159,26 @@ def test_counts(db: Database) -> None:
 
 
 def test_windows(db: Database) -> None:
-    """GROUP BY time(Nns) has windows since 1970, the first one not cut at the lower bound; fill(none) leaves out empty ones."""
+    """GROUP BY time(Nns) has windows since 1970, the first one not cut at the lower bound; fill(none) leaves out
+    empty ones.
+    """
     db.put(*(f"m v=1 {MONDAY + i * HOUR}" for i in (1, 2, 5, 8)), f"m v=1 {-1}")
     bounds = f"time >= {MONDAY + HOUR} AND time < {MONDAY + DAY}"
     windows = db.rows(f"SELECT count(v) FROM m WHERE {bounds} GROUP BY time({3 * HOUR}ns) fill(none)")
     assert windows == [[MONDAY, 2], [MONDAY + 3 * HOUR, 1], [MONDAY + 6 * HOUR, 1]]
-    assert db.rows("SELECT count(v) FROM m WHERE time >= -10 AND time < 0 GROUP BY time(7ns) fill(none)") == [[-7, 1]]
+    assert db.rows("SELECT count(v) FROM m WHERE time >= -10 AND time < 0 GROUP BY time(7ns) fill(none)") == [
+        [-7, 1]
+    ]
 
 
 def test_windows_of_several_counts(db: Database) -> None:
-    """With fill(none) a window without any of the counted fields has no row; one with some of them has null or 0 for others."""
+    """With fill(none) a window without any of the counted fields has no row; one with some of them has null or 0
+    for others.
+    """
     db.put("m a=1 0", "m b=1 10", "m c=1 20")
-    rows = db.rows("SELECT count(a), count(b) FROM m WHERE time >= 0 AND time < 100 GROUP BY time(10ns) fill(none)")
+    rows = db.rows(
+        "SELECT count(a), count(b) FROM m WHERE time >= 0 AND time < 100 GROUP BY time(10ns) fill(none)"
+    )
     assert [[row[0], row[1] or 0, row[2] or 0] for row in rows] == [[0, 1, 0], [10, 0, 1]]
 
 
@@ -187,7 +203,9 @@ def test_tag_conditions(db: Database) -> None:
 
 
 def test_overlapping_groups(db: Database) -> None:
-    """After the shard duration was altered, rows of overlapping shard groups are all found, by SELECT and by count."""
+    """After the shard duration was altered, rows of overlapping shard groups are all found, by SELECT and by
+    count.
+    """
     policy = f'RETENTION POLICY "autogen" ON "{db.name}"'
     db.put(f"m v=1 {MONDAY}", f"m v=2 {MONDAY + 3 * DAY}")
     db.rows(f"ALTER {policy} SHARD DURATION 1d")

@@ -25,7 +25,7 @@ def _group(i: int) -> str:
     return f"time >= {TIMES[i]} AND time < {TIMES[i] + WEEK}"
 
 
-def test_field_keys(mixed: Database) -> None:
+def test_fields_of_several_types(mixed: Database) -> None:
     """SHOW FIELD KEYS lists a field once for each type that it has in a shard."""
     assert sorted(mixed.rows("SHOW FIELD KEYS")) == sorted(["v", type_] for type_ in TYPES)
 
@@ -38,7 +38,9 @@ def test_one_shard(mixed: Database) -> None:
 
 
 def test_several_shards(mixed: Database) -> None:
-    """A query over shards of several types silently drops rows of strings and booleans, and rounds integers beside floats."""
+    """A query over shards of several types silently drops rows of strings and booleans, and rounds integers beside
+    floats.
+    """
     assert mixed.rows('SELECT "v"::field FROM m') == [[TIMES[0], 1.5], [TIMES[1], float(ODD)]]
     assert float(ODD) != ODD
     assert mixed.rows(f'SELECT "v"::field FROM m WHERE time >= {TIMES[2]}') == [[TIMES[2], "text"]]
@@ -57,14 +59,18 @@ def test_casts_of_others(mixed: Database) -> None:
 
 
 def test_counts_of_kinds(mixed: Database) -> None:
-    """Counting as any number type counts all numbers, as string or boolean those alone, whatever the shards hold."""
+    """Counting as any number type counts all numbers, as string or boolean those alone, whatever the
+    shards hold.
+    """
     columns = ", ".join(f'count("v"::{type_})' for type_ in TYPES)
     assert mixed.rows(f"SELECT {columns} FROM m") == [[0, 2, 2, 1, 1]]
     assert mixed.rows(f"SELECT {columns} FROM m WHERE {_group(2)}") == [[TIMES[2], None, None, 1, None]]
 
 
 def test_edges_of_kinds(mixed: Database) -> None:
-    """`first` and `last` with a cast find the right time among the shards of that kind, exact between number types."""
+    """`first` and `last` with a cast find the right time among the shards of that kind, exact between number
+    types.
+    """
     edges = {
         type_: [mixed.rows(f'SELECT {edge}("v"::{type_}) FROM m')[0][0] for edge in ("first", "last")]
         for type_ in TYPES
@@ -80,7 +86,7 @@ def test_casts_of_tags(db: Database) -> None:
     assert db.rows('SELECT count("v"::float), count("v"::string) FROM m') == [[0, 1, None]]
 
 
-def test_conflict(db: Database) -> None:
+def test_type_of_a_shard(db: Database) -> None:
     """A value of another type in the same shard is refused, in another shard group it is taken."""
     db.put(f"m v=1 {MONDAY}")
     assert db.send(f"m v=1i {MONDAY + DAY}").status == 400
@@ -99,13 +105,17 @@ def test_conflict_in_a_request(db: Database, outcome: str) -> None:
 
 
 def test_one_type_of_two_measurements(db: Database) -> None:
-    """Measurements that are read with one regex share one type for each field name: rows of another one are lost or changed."""
+    """Measurements that are read with one regex share one type for each field name: rows of another one are lost
+    or changed.
+    """
     db.put(f"ma v={ODD}i 1", "mb v=1.5 1", "mc v=true 1")
     assert sorted(db.rows("SELECT v FROM /m./")) == [[1, 1.5], [1, float(ODD)]]
 
 
 def test_delete_and_types(db: Database) -> None:
-    """DELETE of some points of a measurement keeps the type of a field in their shard, DROP MEASUREMENT clears it."""
+    """DELETE of some points of a measurement keeps the type of a field in their shard, DROP MEASUREMENT
+    clears it.
+    """
     db.put("m v=1 1", "m w=1 2")
     db.rows("DELETE FROM m WHERE time = 1")
     assert db.send("m v=1i 1").status == 400
@@ -122,7 +132,9 @@ def test_delete_of_everything(db: Database, outcome: str) -> None:
 
 
 def test_fields_of_deleted_points(db: Database) -> None:
-    """SHOW FIELD KEYS goes on listing a field after all of its points were deleted, while its measurement has others."""
+    """SHOW FIELD KEYS goes on listing a field after all of its points were deleted, while its measurement has
+    others.
+    """
     db.put("m v=1 1", "m w=1 2")
     db.rows("DELETE FROM m WHERE time = 1")
     assert db.names("SHOW FIELD KEYS") == ["v", "w"]

@@ -42,7 +42,9 @@ def test_overlapping_shard_groups_of_an_old_version_arrive(tmp_path: Path) -> No
 
 
 def test_points_outside_of_a_write_window_are_put_aside(tmp_path: Path) -> None:
-    """From 1.12 on a policy may refuse the future: where no shard holds their time, it calls such points too old."""
+    """From 1.12 on a policy may refuse the future: where no shard holds their time, it calls such points
+    too old.
+    """
     with (
         InfluxServer.start("source", version="1.8.10") as source,
         InfluxServer.start("destination", version="1.12.4") as destination,
