@@ -193,10 +193,10 @@ class BackupManager:
 
     def _planned(self, copy: Copy) -> Planned:
         """What is about to be copied of a measurement, as far as there is data; the future counts as none."""
-        segments, newest = self._segments(copy), max(copy.resumed.values(), default=None)
-        if not segments:
+        newest = max(copy.resumed.values(), default=None)
+        if not copy.starts:
             return Planned(copy.source, newest=newest)
-        span = Span(segments[0].span.start, min(segments[-1].span.end, self._now))
+        span = Span(min(copy.starts.values()), min(self._planner.end(), self._now))
         if copy.target.groups:
             span = span.clip(copy.target.groups[0].start, copy.target.groups[-1].end)
         return Planned(copy.source, span.start, span.end, newest)

@@ -332,7 +332,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunProgress(Event):
-    """How far it is, several times a second while that changes."""
+    """How far it is, again and again while it goes on."""
 
     is_lasting: ClassVar[bool] = False
     is_remembered: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Reporter: counts what a worker does, tells the monitor several times a second, and the log every half minute.
+"""Reporter: counts what a worker does, tells the monitor twice a second, and the log every half minute.
 
 The threads that copy only add to numbers; a thread of the reporter's own does the telling.
 """
@@ -32,10 +32,10 @@ from report import JobResult, MeasurementResult, Written
 
 logger = logging.getLogger(__name__)
 
-TICK, IDLE_TICK = 0.25, 2.0
+TICK, IDLE_TICK = 0.5, 2.0
 """Seconds between two looks at what there is to tell, in a run and outside of one."""
 
-MEASUREMENTS_EVERY = 8
+MEASUREMENTS_EVERY = 4
 """Ticks between two looks at the measurements, which are many."""
 
 TOGETHER = 50
@@ -44,7 +44,7 @@ TOGETHER = 50
 LINE_EVERY = 30.0
 """Seconds of work between two lines of progress in the log."""
 
-SMOOTHING = 0.1
+SMOOTHING = 0.2
 """Weight of the latest tick in the rate: it follows a change within a few seconds."""
 
 

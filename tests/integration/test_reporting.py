@@ -108,7 +108,7 @@ def test_retries_are_counted_and_told_while_they_go_on(pair: Pair, heard: Heard)
     pair.write(grid("m", 1000))
     with Proxy(pair.destination.url) as proxy:
         fault = proxy.inject(respond(503, b"<html>", carried_out=False), "write", count=2)
-        sections = {"destination": {"url": proxy.url}, "options": {"retries": 5, "retry_delay": 0.3}}
+        sections = {"destination": {"url": proxy.url}, "options": {"retries": 5, "retry_delay": 1}}
         result, job = run(pair, heard, sections)
         assert fault.injected == 2
     assert result.failures == ()
