@@ -25,6 +25,8 @@ class Terminal:
     def __init__(
         self, command: Sequence[str], directory: Path, *, columns: int = 120, rows: int = 40, **environ: str
     ) -> None:
+        # pytest's workers say how wide their own output is
+        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         self._own, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process = subprocess.Popen(
@@ -33,7 +35,7 @@ class Terminal:
             stdout=theirs,
             stderr=theirs,
             cwd=directory,
-            env={**os.environ, "TERM": "xterm-256color", **environ},
+            env={**inherited, "TERM": "xterm-256color", **environ},
             start_new_session=True,
         )
         os.close(theirs)
