@@ -16,6 +16,7 @@ InfluxError
    +- FieldTypeConflict  the server holds the field with another type
 """
 
+import ast
 import copy
 import json
 import re
@@ -292,6 +293,8 @@ def _refused_write(text: str) -> int:
     )
     if conflict:
         name, measurement, ours, theirs = conflict.groups()
+        if " for database: " in text[conflict.end() :]:  # from 1.12 on, names are quoted
+            name, measurement = _unquoted(name), _unquoted(measurement)
         text = text[:_LONGEST_ANSWER]
         raise FieldTypeConflict(
             f"field {name!r} of measurement {measurement!r} is {ours} in the source and {theirs} in the "
@@ -299,6 +302,14 @@ def _refused_write(text: str) -> int:
             name,
         )
     raise WriteRefused(f"HTTP 400: {text[:_LONGEST_ANSWER]}")  # whatever names of the user's stand in it
+
+
+def _unquoted(name: str) -> str:
+    """A name that Go has quoted, whose escapes Python knows."""
+    try:
+        return str(ast.literal_eval(f'"{name}"'))
+    except (ValueError, SyntaxError):
+        return name
 
 
 def error_text(content: bytes) -> str:

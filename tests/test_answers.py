@@ -392,6 +392,25 @@ def test_a_type_conflict_is_named_with_field_measurement_and_both_types(name: st
 
 
 @pytest.mark.parametrize(
+    ("shown", "name"),
+    [
+        ("f", "f"),
+        ('a\\"b', 'a"b'),
+        ("a\\\\b", "a\\b"),
+        ("\\t\\u200b\\x7f", "\t\u200b\x7f"),
+        ('a"b', 'a"b'),
+        ("a\\", "a\\"),
+    ],
+)
+def test_names_that_1_12_quotes_in_a_conflict_are_known_again(shown: str, name: str) -> None:
+    """With the escapes of Go; a name that is not quoted well stays as it is."""
+    text = CONFLICT.format(shown, "m", "integer", "float") + " for database: d for retention policy: p"
+    with pytest.raises(FieldTypeConflict) as caught:
+        answers.expired(400, text, is_influxdb=True)
+    assert caught.value.field == name
+
+
+@pytest.mark.parametrize(
     ("status", "text", "error"),
     [
         (400, "unable to parse 'm f=': missing field value", WriteRefused),

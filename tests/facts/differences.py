@@ -98,6 +98,10 @@ DIFFERENCES: Mapping[str, Difference] = {
         _since(("1.6", "nothing"), ("1.12", "for database: DB for retention policy: autogen")),
         "looks at the beginning of the message",
     ),
+    "test_conflict_of_odd_names": Difference(
+        _since(("1.6", 'a"b'), ("1.12", 'a\\"b')),
+        "takes off the quotes",
+    ),
     "test_expired": Difference(
         _since(("1.6", "partial write: points beyond retention policy dropped=2"), ("1.12", _EXPIRED)),
         "counts them as expired",

@@ -55,7 +55,7 @@ def test_durable() -> None:
 
 
 def test_nothing(db: Database) -> None:
-    """A write of nothing, compressed, is answered 204; of an unknown database 404, without a right 403."""
+    """A write of nothing, compressed, is answered 204; of an unknown database 404."""
     assert db.write(packed(""), db.name, GZIP).status == 204
     assert db.write(packed(""), "none", GZIP).status == 404
 
@@ -86,9 +86,17 @@ def test_policy_parameter(db: Database) -> None:
 
 
 def test_comments(db: Database) -> None:
-    """Lines that begin with `#` are skipped; an open quote in one would swallow the next line."""
+    """Lines that begin with `#` are skipped."""
     db.put("# a comment", "m v=1 1", "#another", "m v=2 2")
     assert len(db.rows("SELECT v FROM m")) == 2
+
+
+def test_comments_that_swallow_lines(db: Database) -> None:
+    """A comment with a quote after `=` swallows what follows, one that ends in a backslash the next line: 204."""
+    db.put('# says m="x', "m v=1 1", "m v=2 2")
+    assert db.rows("SELECT v FROM m") == []
+    db.put("# ends in \\", "m v=1 1", "m v=2 2")
+    assert db.rows("SELECT v FROM m") == [[2, 2.0]]
 
 
 def test_numbers(db: Database) -> None:
@@ -161,6 +169,15 @@ def test_conflict(db: Database, outcome: str) -> None:
     )
     assert (answer.status, answer.error[: len(text)]) == (400, text)
     assert (answer.error[len(text) :].replace(db.name, "DB").strip() or "nothing") == outcome
+
+
+def test_conflict_of_odd_names(db: Database, outcome: str) -> None:
+    """How that message spells a field called `a"b`."""
+    db.put('m a\\"b=1i 1')
+    error = db.send('m a\\"b=2 2').error
+    assert error.startswith(
+        f'partial write: field type conflict: input field "{outcome}" on measurement "m" is type'
+    )
 
 
 def test_conflict_drops_points(db: Database) -> None:

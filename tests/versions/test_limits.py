@@ -58,3 +58,21 @@ def test_points_outside_of_a_write_window_are_put_aside(tmp_path: Path) -> None:
         assert "copy db.autogen.m: 1 line refused and put aside in " in failure
         assert "0 points outside write window" in failure
         assert pair.found().points == {key("autogen", "m", {}, "v", MONDAY): exact(1.0)}
+
+
+def test_only_the_values_of_a_field_with_an_odd_name_are_put_aside(tmp_path: Path) -> None:
+    """From 1.12 on the server quotes the names in its answer; the other fields of the points arrive."""
+    with (
+        InfluxServer.start("source", version="1.8.10") as source,
+        InfluxServer.start("destination", version="1.12.4") as destination,
+    ):
+        pair = Pair(source, destination, "db", tmp_path)
+        destination.create_database("db")
+        destination.write('m a\\"b=1i 1\nm,h=a ok=1 1', "db")
+        destination.query("DELETE FROM m WHERE h = ''", db="db")  # the values, and not their type
+        pair.write("\n".join(f'm,h=a a\\"b={i}.5,ok={i} {i}' for i in range(1, 9)))
+        (failure,) = pair.backup().failures
+        assert "8 lines refused and put aside in " in failure
+        assert pair.found().points == {
+            key("autogen", "m", {"h": "a"}, "ok", i): exact(float(i)) for i in range(1, 9)
+        }
