@@ -312,12 +312,12 @@ class BackupManager:
                 acknowledged = 0
                 try:
                     for written in self._destination.write_body(item, copy.destination, quarantine):
-                        acknowledged += written.points
+                        acknowledged += written.values
                         self._reporter.wrote(copy.source, written)
                         yield written
                 except InfluxError as error:
                     raise error.during(describe(span)) from error
-                if acknowledged == item.points and item.last:
+                if acknowledged == item.values and item.last:  # nothing of it was refused
                     sent.append((span, item.last()))
 
     def _requests(self, copy: Copy, pages: Iterable[Page]) -> Iterator[tuple[Span, "Body | Written | _Reached"]]:

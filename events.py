@@ -434,6 +434,11 @@ class Channel:
             self.sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024)
         self._shared = mmap.mmap(-1, 2)  # all processes see the same bytes: which monitor, and whether it listens
 
+    def __del__(self) -> None:
+        """Close both ends with the last who has them: a supervisor that never runs makes one, too."""
+        self.receiver.close()
+        self.sender.close()
+
     @property
     def listener(self) -> int:
         """Which monitor listens; another number than before is a new one, which knows nothing. 0: none does."""

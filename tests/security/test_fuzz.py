@@ -173,7 +173,7 @@ DAMAGES: list[Callable[[Any, KeyPath, random.Random], None]] = [
 
 def damaged_data(text: str, chance: random.Random) -> bytes:
     """The file with one to three wrong keys or values; well-formed YAML."""
-    data = yaml.safe_load(text)
+    data = yaml.safe_load(re.sub(r"\bon:", '"on":', text))  # which YAML 1.1 takes for true
     for _ in range(chance.choice([1, 1, 2, 3])):
         found = list(paths(data))
         if found:
