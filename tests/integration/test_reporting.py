@@ -179,7 +179,7 @@ def test_the_share_of_a_run_only_grows(pair: Pair, heard: Heard) -> None:
     """Of a measurement that is read in many pieces."""
     pair.write(grid("m", 2000, MONDAY, WEEK // 2000))
     with Proxy(pair.source.url) as proxy:
-        proxy.inject(delay(response=0.1), "query", first=5, count=None)
+        proxy.inject(delay(response=0.3), "query", first=5, count=None)
         run(pair, heard, {"source": {"url": proxy.url}, "options": {"days_of_pagination": 0.5}})
     shares = [state.share for state in runs(heard)]
     assert len(set(shares)) > 2
