@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -45,13 +45,11 @@ from values import DAY, CronExpression, NamePattern
 
 _DAY_IN_SECONDS: Final = 86_400
 _MANY_DAYS: Final = 100_000
-_FIELD_TYPES: Final = ("numeric", "float", "integer", "unsigned", "string", "boolean")
-
-_OCCASIONS: Final = ("failure", "recovery", "success")
 
 Patterns = Annotated[tuple[Annotated[NamePattern, PATTERN], ...], BeforeValidator(as_list)]
 FieldType = Literal["numeric", "float", "integer", "unsigned", "string", "boolean"]
 Occasion = Literal["failure", "recovery", "success"]
+LogFormat = Literal["text", "json"]
 
 
 class Server(Section):
@@ -144,7 +142,7 @@ class FieldRules(Section):
     include: Patterns = Field((), description="Names, globs or /regexes/ to copy; empty: all")
     exclude: Patterns = Field((), description="Names, globs or /regexes/ to leave out of those")
     types: Annotated[
-        tuple[Annotated[FieldType, choice(*_FIELD_TYPES)], ...],
+        tuple[Annotated[FieldType, choice(*get_args(FieldType))], ...],
         BeforeValidator(as_list),
     ] = Field((), description="Types to copy; numeric is float, integer and unsigned; empty: all")
 
@@ -242,7 +240,7 @@ class Notify(Section):
         (),
         description="Apprise URLs such as slack://, mailtos://, jsons://; better references: ${SLACK_URL}",
     )
-    on: Annotated[tuple[Annotated[Occasion, choice(*_OCCASIONS)], ...], BeforeValidator(as_list)] = Field(
+    on: Annotated[tuple[Annotated[Occasion, choice(*get_args(Occasion))], ...], BeforeValidator(as_list)] = Field(
         ("failure", "recovery"),
         description="failure: it begins to fail; recovery: it is fine again; success: each run that succeeds",
     )
@@ -281,7 +279,7 @@ class Options(Section):
     log_level: Annotated[str, choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")] = Field(
         "INFO", description="Least severe messages to log"
     )
-    log_format: Annotated[Literal["text", "json"], choice("text", "json")] = Field(
+    log_format: Annotated[LogFormat, choice(*get_args(LogFormat))] = Field(
         "text", description="Lines of console and file: text, or one JSON object each"
     )
     log_directory: Annotated[Path | None, PATH] = Field(

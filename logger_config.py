@@ -20,21 +20,19 @@ from contextlib import suppress
 from io import TextIOWrapper
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
-from typing import ClassVar, Final, Literal, NamedTuple, TextIO
+from typing import ClassVar, Final, NamedTuple, TextIO
 
 import requests
 from logging_loki import LokiHandler
 from logging_loki.emitter import LokiEmitterV1
 
-from config_types import LogRotation, Loki
-from sessions import PlainSession
+from config_types import LogFormat, LogRotation, Loki
+from sessions import PlainSession, innermost
 
 logger = logging.getLogger(__name__)
 
 FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)-7s [{job}] %(message)s"
 TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
-
-LogFormat = Literal["text", "json"]
 
 # What they report, we report; below these levels they tell of each connection and each wake-up.
 OTHERS: Final = {
@@ -396,9 +394,7 @@ class _LokiQueue:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause: 'Connection refused', not the three layers around it."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause
+    error = innermost(error)
     return str(error) or type(error).__name__
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from config_types import Occasion
 from events import RunRecord
 from influxql import printable
 from report import format_bytes
@@ -15,7 +16,6 @@ from scheduler import next_run
 from state import JobState
 from values import SECOND, parse_cron
 
-Occasion = Literal["failure", "recovery", "success"]
 Ping = Literal["/start", "", "/fail"]
 
 FAILURES_TOLD: Final = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -15,8 +15,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from events import Totals
-from state import BUCKETS, JobState, State, Verification
+from events import Totals, Verified, VerifyResult
+from state import BUCKETS, JobState, State
 
 PREFIX: Final = "influxdb_backup_"
 
@@ -65,7 +65,7 @@ GAUGES: Final[Mapping[str, tuple[str, Callable[[JobState], float | None]]]] = {
 }
 """Of each job: help and value; None where there is none, and then no sample."""
 
-VERIFY_RESULTS: Final = ("equal", "differs", "could not check")
+VERIFY_RESULTS: Final = get_args(VerifyResult)
 
 
 def exposition(state: State, now: int) -> bytes:
@@ -184,7 +184,7 @@ def _verify_values(jobs: _Jobs) -> Metric:
     return family
 
 
-def _verifications(jobs: _Jobs) -> Iterator[tuple[str, Verification]]:
+def _verifications(jobs: _Jobs) -> Iterator[tuple[str, Verified]]:
     return ((job.name, job.verification) for job in jobs if job.verification)
 
 

@@ -18,7 +18,12 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Protocol
 
-from events import Channel, DaemonEnds, Event, LogLine
+from channel import Channel
+from events import (
+    DaemonEnds,
+    Event,
+    LogLine,
+)
 from logger_config import set_console
 from progress import REDRAW_EVERY, Screen
 from state import State, applied

@@ -156,8 +156,7 @@ def summary(results: Sequence[JobResult]) -> str:
     losses = ("quarantined", "expired") if lost else ()
     headings = ("job", "databases", "measurements", "points", "values", *losses, "bytes", "seconds", "result")
     rows = [headings, *(_row(r, losses=lost) for r in results)]
-    rule = tuple("-" * max(map(len, column)) for column in zip(*rows, strict=True))
-    lines = aligned([headings, rule, *rows[1:]])
+    lines = aligned(ruled(rows))
     lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
     return "\n".join(lines)
 
@@ -223,6 +222,12 @@ def _row(result: JobResult, *, losses: bool) -> tuple[str, ...]:
         f"{result.seconds:.1f}",
         result.outcome,
     )
+
+
+def ruled(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The rows of a table with a line of dashes below the first."""
+    rule = tuple("-" * max(map(len, column)) for column in zip(*rows, strict=True))
+    return [rows[0], rule, *rows[1:]]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

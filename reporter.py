@@ -6,10 +6,13 @@ The threads that copy only add to numbers; a thread of the reporter's own does t
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
+from channel import Sender
 from events import (
+    Extent,
     MeasurementPhase,
     MeasurementsChanged,
     MeasurementState,
@@ -20,7 +23,6 @@ from events import (
     RunRecord,
     RunStarted,
     RunState,
-    Sender,
     Totals,
     WaitingForServer,
     bounded,
@@ -60,29 +62,7 @@ class Planned:
 
 
 @dataclass(slots=True, eq=False)
-class _Counts:
-    """Totals that are added to, which is many times as fast as making new ones."""
-
-    points: int = 0
-    values: int = 0
-    bytes: int = 0
-    batches: int = 0
-    retries: int = 0
-    failures: int = 0
-    expired: int = 0
-    quarantined: int = 0
-    late: int = 0
-    runs: int = 0
-    failed_runs: int = 0
-
-    @property
-    def totals(self) -> Totals:
-        """As they are now."""
-        return Totals(**{f.name: getattr(self, f.name) for f in fields(self)})
-
-
-@dataclass(slots=True, eq=False)
-class _Measurement:
+class _Measurement(Extent):
     """A measurement, as it changes: MeasurementState says what its fields are."""
 
     source: Location
@@ -104,34 +84,13 @@ class _Measurement:
     @property
     def state(self) -> MeasurementState:
         """As it is now."""
+        _, _, _, *changing = fields(MeasurementState)
         return MeasurementState(
             self.source.database,
             self.source.policy,
             self.source.measurement,
-            self.run,
-            self.phase,
-            self.begin,
-            self.end,
-            self.position,
-            self.newest,
-            self.points,
-            self.values,
-            self.bytes,
-            self.all_points,
-            self.seconds,
-            self.late,
-            self.problems,
+            *(getattr(self, f.name) for f in changing),
         )
-
-    @property
-    def span(self) -> int:
-        """The length of what is to be copied."""
-        return max(0, self.end - self.begin)
-
-    @property
-    def covered(self) -> int:
-        """How much of that is."""
-        return self.span if self.phase == "done" else min(self.span, max(0, self.position - self.begin))
 
 
 @dataclass
@@ -168,7 +127,8 @@ class Reporter:
         self._wake = threading.Event()
         self._closed = False
         self._telling = threading.Lock()
-        self._counts = _Counts()
+        # by the names of Totals: adding is many times as fast as making new ones
+        self._counts: Counter[str] = Counter()
         self._run: _Run | None = None
         self._measurements: dict[Location, _Measurement] = {}
         self._changed: set[Location] = set()
@@ -204,7 +164,7 @@ class Reporter:
         """A run begins."""
         now = time.time_ns()
         with self._lock:
-            self._run = _Run(RunState(now), self._counts.totals)
+            self._run = _Run(RunState(now), Totals(**self._counts))
             self._troubles.clear()
         self._sender.tell(RunStarted(self._job, now))
         self._wake.set()
@@ -216,11 +176,11 @@ class Reporter:
             if run is None:
                 return
             self._run = None
-            self._counts.runs += 1
-            self._counts.failures += len(result.failures)
-            self._counts.failed_runs += bool(result.failures)
+            self._counts["runs"] += 1
+            self._counts["failures"] += len(result.failures)
+            self._counts["failed_runs"] += bool(result.failures)
             self._forget_others(run.state.started, result)
-            totals = self._counts.totals
+            totals = Totals(**self._counts)
         record = RunRecord(
             run.state.started,
             time.monotonic() - run.begun,
@@ -299,11 +259,11 @@ class Reporter:
         """So much of a measurement was acknowledged, or put aside."""
         counts = self._counts
         with self._lock:
-            counts.points += written.points
-            counts.values += written.values
-            counts.bytes += written.bytes
-            counts.expired += written.expired
-            counts.quarantined += written.quarantined
+            counts["points"] += written.points
+            counts["values"] += written.values
+            counts["bytes"] += written.bytes
+            counts["expired"] += written.expired
+            counts["quarantined"] += written.quarantined
             m = self._measurements.get(source)
             if m and written.points:
                 m.points += written.points
@@ -337,7 +297,7 @@ class Reporter:
             m.late, m.problems = result.late, bounded(result.problems)
             m.seconds = 0.0 if m.begun is None else time.monotonic() - m.begun
             self._changed.add(source)
-            self._counts.late += result.late
+            self._counts["late"] += result.late
             self._run.covered += m.covered - before
             self._run.measurements_done += 1
             self._run.failures += result.problems
@@ -353,12 +313,12 @@ class Reporter:
     def acknowledged(self) -> None:
         """A request with points was."""
         with self._lock:
-            self._counts.batches += 1
+            self._counts["batches"] += 1
 
     def retrying(self, trouble: str) -> None:
         """A request of this thread has failed, and is about to be tried again."""
         with self._lock:
-            self._counts.retries += 1
+            self._counts["retries"] += 1
             self._troubles[threading.get_ident()] = trouble
 
     def settled(self) -> None:
@@ -401,7 +361,7 @@ class Reporter:
             run = self._run
             if run is None:
                 return
-            totals = self._counts.totals
+            totals = Totals(**self._counts)
             amounts = totals - run.before
             latest = (amounts.points - run.seen) / max(1e-3, now - run.seen_at)
             rate = run.state.rate + SMOOTHING * (latest - run.state.rate) if run.seen else latest

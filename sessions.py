@@ -3,6 +3,13 @@
 import requests
 
 
+def innermost(error: BaseException) -> BaseException:
+    """Its first cause: 'Connection refused', not the layers that requests and urllib3 put around it."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
 class PlainSession(requests.Session):
     """Ignores proxies, certificates and passwords of the environment, and follows no redirect.
 

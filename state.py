@@ -78,21 +78,6 @@ class Durations:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """What `main.py verify` found last."""
-
-    at: int
-    result: str
-    """`equal`, `differs` or `could not check`."""
-    detail: str = ""
-    how: str = "counts"
-    missing: int = 0
-    extra: int = 0
-    different: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class DatabaseState:
     """A database of the source, by the newest of its points that the destination is known to hold."""
 
@@ -140,7 +125,8 @@ class JobState:
     history: tuple[RunRecord, ...] = ()
     """The last runs, oldest first."""
     durations: Durations = field(default_factory=Durations)
-    verification: Verification | None = None
+    verification: Verified | None = None
+    """What `main.py verify` found last."""
     earlier: Totals = field(default_factory=Totals)
     """What workers that are gone had done;"""
     present: Totals = field(default_factory=Totals)
@@ -332,17 +318,7 @@ def _(event: RunFinished, job: JobState) -> JobState:
 
 @_after.register
 def _(event: Verified, job: JobState) -> JobState:
-    found = Verification(
-        event.at,
-        event.result,
-        event.detail,
-        event.how,
-        event.missing,
-        event.extra,
-        event.different,
-        event.seconds,
-    )
-    return replace(job, verification=found)
+    return replace(job, verification=event)
 
 
 # ---------------------------------------------------------------- parts of them

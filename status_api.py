@@ -7,9 +7,9 @@ never change their meaning.
 from dataclasses import asdict
 from typing import Any
 
-from events import MeasurementState, RunRecord, RunState
+from events import MeasurementState, RunRecord, RunState, Verified
 from influxql import printable
-from state import JobState, State, Verification
+from state import JobState, State
 from values import format_time
 
 FINE, FAILING = "fine", "failing"
@@ -70,15 +70,13 @@ def _job(job: JobState, now: int) -> dict[str, Any]:
         "databases": [
             {"name": d.name, "newest": _time(d.newest), "lag_seconds": d.lag(now)} for d in job.databases.values()
         ],
-        "verification": {**asdict(job.verification), "at": _time(job.verification.at)}
-        if job.verification
-        else None,
+        "verification": _verification(job.verification) if job.verification else None,
         "totals": asdict(job.totals),
     }
 
 
-def _verification(found: Verification) -> dict[str, Any]:
-    return {**asdict(found), "at": _time(found.at)}
+def _verification(found: Verified) -> dict[str, Any]:
+    return {key: value for key, value in asdict(found).items() if key != "job"} | {"at": _time(found.at)}
 
 
 def _run(run: RunState, now: int) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import requests
 
 from http_server import Address
 from influxql import printable
-from sessions import PlainSession
+from report import ruled
+from sessions import PlainSession, innermost
 from values import parse_time
 from words import ago, counted, lasting
 
@@ -36,10 +37,7 @@ def ask(address: Address) -> dict[str, Any]:
 
 
 def _reason(error: requests.RequestException) -> str:
-    """The innermost cause: requests and urllib3 wrap it in texts of their own."""
-    cause: BaseException = error
-    while (below := cause.__cause__ or cause.__context__) is not None:
-        cause = below
+    cause = innermost(error)
     return getattr(cause, "strerror", None) or (
         f"no answer within {PATIENCE:g} s" if isinstance(error, requests.Timeout) else str(cause)
     )
@@ -53,8 +51,7 @@ def status_table(document: Mapping[str, Any]) -> str:
     now = parse_time(document["now"])
     headings = ("job", "state", "last success", "lag", "next run", "now")
     rows = [headings, *(_row(job, now) for job in document["jobs"])]
-    rule = tuple("-" * max(map(len, column)) for column in zip(*rows, strict=True))
-    lines = list(_left([headings, rule, *rows[1:]]))
+    lines = list(_left(ruled(rows)))
     for job in document["jobs"]:
         if job["failing"]:
             since = f" since {ago(parse_time(job['failing_since']), now)}" if job["failing_since"] else ""

@@ -15,16 +15,15 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 
+from channel import Channel, Sender
 from config import Config, Job
 from events import (
-    Channel,
     Contact,
     FileChecked,
     JobEnded,
     JobKnown,
     JobRemoved,
     LogLine,
-    Sender,
     WorkerDied,
     WorkerStarted,
     bounded,

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from channel import Channel, Sender
 from config import Config, ConfigError, Server
-from events import Channel, Sender
 from logger_config import LogDirectoryError, setup_logging
 from report import JobResult
 from reporter import Reporter

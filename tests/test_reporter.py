@@ -10,7 +10,11 @@ from contextlib import closing
 import pytest
 
 import reporter as module
-from events import MeasurementsChanged, RunFinished, Sender
+from channel import Sender
+from events import (
+    MeasurementsChanged,
+    RunFinished,
+)
 from influxql import Location
 from report import DatabaseResult, JobResult, MeasurementResult, PutAside, Written
 from reporter import Planned, Reporter

@@ -417,7 +417,7 @@ FRESH_WORKERS = """
 import os, signal, sys
 from pathlib import Path
 from config import Config
-from events import Channel
+from channel import Channel
 from supervisor import JobFile, Signals, Worker
 
 path = Path(sys.argv[1])

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from bench.measure import requests
-from events import RunProgress, RunState, Sender
+from channel import Sender
+from events import (
+    RunProgress,
+    RunState,
+)
 from report import JobResult
 from reporter import Reporter
 from state import JobState

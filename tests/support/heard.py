@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from events import Channel, Event
+from channel import Channel
+from events import Event
 from state import JobState, State, applied
 
 

@@ -9,11 +9,11 @@ from contextlib import closing
 
 import pytest
 
+from channel import Channel, Sender
 from events import (
     FAILURES_SHOWN,
     HISTORY,
     LONGEST_TEXTS,
-    Channel,
     Contact,
     Event,
     JobKnown,
@@ -23,7 +23,6 @@ from events import (
     RunRecord,
     RunStarted,
     RunState,
-    Sender,
     Totals,
     bounded,
 )
