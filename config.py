@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from config_checks import conflicts
 from config_kinds import Section, section_of, shown, yaml_fields
 from config_schema import schema
+from config_secrets import SERVERS, has_password
 from config_types import (
     DatabaseMapping,
     Destination,
@@ -62,7 +63,6 @@ __all__ = [
     "Server",
     "Source",
     "SpecificMeasurement",
-    "held_secret",
     "load_config",
     "parse_config",
     "read_file",
@@ -193,7 +193,6 @@ def _job(file: File, source: str) -> Job:
 
 
 _Found = list[tuple[KeyPath, str]]
-_SERVERS: Final = ("source", "destination")
 _LONGEST_PASSWORD: Final = 64 * 1024
 
 
@@ -204,19 +203,15 @@ def _with_passwords_of_files(data: object) -> tuple[object, _Found]:
     for key, section in result.items():
         file = section.get("password_file") if isinstance(section, dict) else None
         name = file.text if isinstance(file, Replaced) else file
-        if key not in _SERVERS or not isinstance(name, str) or not name or not name.isprintable():
+        if key not in SERVERS or not isinstance(name, str) or not name or not name.isprintable():
             continue
         try:
-            if _has_password(section):
+            if has_password(section):
                 raise ValueError("given together with password; keep one of them")
             result[key] = {**section, _HIDDEN: _password_in(Path(name))}
         except ValueError as error:
             problems.append(((key, "password_file"), str(error)))
     return result if isinstance(data, dict) else data, problems
-
-
-def _has_password(section: Mapping[str, object]) -> bool:
-    return section.get(_HIDDEN) not in (None, "", Replaced("", None), Unresolved())
 
 
 def _password_in(path: Path) -> str:
@@ -234,46 +229,6 @@ def _password_in(path: Path) -> str:
     if not password or len(content) > _LONGEST_PASSWORD:
         raise ValueError(f"{shown(str(path))} is empty or far too long for a password")
     return password
-
-
-@dataclass(frozen=True)
-class _AllSetTo(Mapping[str, str]):
-    """An environment in which every variable is there, with this text."""
-
-    text: str
-
-    def __getitem__(self, name: str) -> str:
-        return self.text
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-
-def held_secret(content: bytes) -> str:
-    """What a job's file itself holds that others should not read: 'a password', 'a notification URL', or ''.
-
-    Not what comes from another file, a variable, or (of a URL) in part from a variable.
-    """
-    data, other = (read_yaml(content.decode("utf-8-sig", "replace"), _AllSetTo(text)).data for text in ("", "x"))
-    sections = [data.get(name) for name in _SERVERS] if isinstance(data, dict) else []
-    if any(_has_password(section) for section in sections if isinstance(section, dict)):
-        return "a password"
-    pairs = zip(_notification_urls(data), _notification_urls(other), strict=False)
-    return "a notification URL" if any(url and then in (url, "x") for url, then in pairs) else ""
-
-
-def _notification_urls(data: object) -> Iterator[str]:
-    """The texts of `options.ping_url` and `options.notify.urls`; '' where there is none."""
-    options = data.get("options") if isinstance(data, dict) else None
-    options = options if isinstance(options, dict) else {}
-    notify = options.get("notify")
-    urls = notify.get("urls") if isinstance(notify, dict) else None
-    for value in (options.get("ping_url"), *(urls if isinstance(urls, list) else [urls])):
-        text = value.text if isinstance(value, Replaced) else value
-        yield text if isinstance(text, str) else ""
 
 
 # --- Validation ----------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import report
-from config import Config, ConfigError, held_secret, read_file
+from config import Config, ConfigError, read_file
+from config_secrets import held_secret
 from health import health_file, health_problem
 from influxql import printable
 from logger_config import set_console, setup_logging

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr, ValidationError
 
-from config import Config, ConfigError, Job, Problem, held_secret, load_config, parse_config, schema
+from config import Config, ConfigError, Job, Problem, load_config, parse_config, schema
+from config_secrets import held_secret
 from values import DAY, HOUR, NamePattern, parse_cron
 from yaml_reader import read_yaml
 

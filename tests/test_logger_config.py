@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import logger_config
+import loki
 from config_types import LogRotation, Loki
 from logger_config import LogDirectoryError, set_console, setup_logging
 
@@ -196,12 +197,12 @@ def server() -> Iterator[Recorder]:
 @pytest.fixture(autouse=True)
 def _own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A root logger that is as before afterwards, and a Loki queue that is tried again at once."""
-    monkeypatch.setattr(logger_config, "LOKI_RETRY", 0.05)
-    monkeypatch.setattr(logger_config, "LOKI_LONGEST_RETRY", 0.1)
+    monkeypatch.setattr(loki, "LOKI_RETRY", 0.05)
+    monkeypatch.setattr(loki, "LOKI_LONGEST_RETRY", 0.1)
     root = logging.getLogger()
     levels = {name: logging.getLogger(name).level for name in ("", *logger_config.OTHERS)}
     yield
-    monkeypatch.setattr(logger_config, "LOKI_FLUSH", 0.1)
+    monkeypatch.setattr(loki, "LOKI_FLUSH", 0.1)
     for handler in own_handlers():
         root.removeHandler(handler)
         if not isinstance(handler, logging.FileHandler) or handler.stream is not None:
@@ -212,7 +213,7 @@ def _own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def own_handlers() -> list[logging.Handler]:
     """The handlers that `setup_logging` added to the root logger."""
-    return [h for h in logging.getLogger().handlers if type(h).__module__ == "logger_config"]
+    return [h for h in logging.getLogger().handlers if type(h).__module__ in ("logger_config", "loki")]
 
 
 def wait_until(happens: Callable[[], object], seconds: float = 10) -> None:
@@ -755,7 +756,7 @@ def test_a_hanging_loki_never_delays_and_the_queue_is_bounded(server: Recorder, 
     server.hanging = False
     server.released.set()
     wait_until(lambda: stderr.about("takes log lines again"))
-    assert len(server.entries) == logger_config.LOKI_QUEUE
+    assert len(server.entries) == loki.LOKI_QUEUE
     assert server.texts == [f"line {n}" for n in range(5000)]
     assert len(stderr.about("again; 5000 were dropped")) == 1
 
@@ -778,7 +779,7 @@ def test_a_very_long_line_is_cut_for_loki(server: Recorder) -> None:
     setup_logging("a", loki=server.loki)
     log.info("x" * 100_000)
     wait_until(lambda: server.entries)
-    assert server.texts == ["x" * logger_config.LOKI_LINE]
+    assert server.texts == ["x" * loki.LOKI_LINE]
 
 
 @pytest.mark.parametrize(
@@ -813,7 +814,7 @@ def test_an_absent_loki_is_found_when_it_comes(
     stderr: Stderr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Connection refused: one warning, in the file too; what did not fit is counted."""
-    monkeypatch.setattr(logger_config, "LOKI_QUEUE", 300)
+    monkeypatch.setattr(loki, "LOKI_QUEUE", 300)
     gone = Recorder()
     gone.stop()
     setup_logging("a", "DEBUG", directory=tmp_path, loki=gone.loki)
@@ -839,7 +840,7 @@ def test_an_absent_loki_is_found_when_it_comes(
 
 def test_a_slow_loki_costs_one_warning(server: Recorder, stderr: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
     """It never fails, but takes less than is logged: said once, and once how many lines that cost."""
-    monkeypatch.setattr(logger_config, "LOKI_QUEUE", 1000)
+    monkeypatch.setattr(loki, "LOKI_QUEUE", 1000)
     server.seconds = 0.05
     setup_logging("a", loki=server.loki)
     for number in range(5000):
@@ -855,7 +856,7 @@ def test_a_loki_that_does_not_answer_costs_one_warning(
     server: Recorder, stderr: Stderr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request ends after its timeout."""
-    monkeypatch.setattr(logger_config, "LOKI_TIMEOUT", 0.1)
+    monkeypatch.setattr(loki, "LOKI_TIMEOUT", 0.1)
     server.hanging = True
     setup_logging("a", loki=server.loki)
     log.info("one")
@@ -921,7 +922,7 @@ def test_setting_up_again_does_not_wait_for_a_hanging_loki(
     server: Recorder, stderr: Stderr, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time for that is bounded, and what it cost is said."""
-    monkeypatch.setattr(logger_config, "LOKI_FLUSH", 0.3)
+    monkeypatch.setattr(loki, "LOKI_FLUSH", 0.3)
     server.hanging = True
     setup_logging("a", loki=server.loki)
     log.info("one")

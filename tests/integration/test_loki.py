@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import logger_config
+import loki
 from config_types import Loki
 from logger_config import setup_logging
 from tests.integration.daemon import wait_until
@@ -34,8 +34,8 @@ def server(tmp_path: Path) -> Iterator[VictoriaLogs]:
 
 @pytest.fixture(autouse=True)
 def _no_logging_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(logger_config, "LOKI_RETRY", 0.05)
-    monkeypatch.setattr(logger_config, "LOKI_LONGEST_RETRY", 0.1)
+    monkeypatch.setattr(loki, "LOKI_RETRY", 0.05)
+    monkeypatch.setattr(loki, "LOKI_LONGEST_RETRY", 0.1)
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield
