@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from channel import Channel
+from children import SIGNALS, Delays, death, signals_held
 from events import (
     DaemonEnds,
     Event,
@@ -32,16 +33,8 @@ from worker import error_boundary
 
 logger = logging.getLogger(__name__)
 
-FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
-"""Seconds until a monitor that died is started again: the first, and the most it grows to by doubling."""
-
-LONG_LIFE = 60.0
-"""Seconds after which its death is taken for a new trouble."""
-
 END_WITHIN = 2.0
 """Seconds that it gets to show what is left, where nobody says otherwise."""
-
-SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 LOOK_EVERY = 2.0
 """Seconds between two looks at what does not come as an event."""
@@ -101,36 +94,27 @@ class Keeper:
     process: ForkProcess | None = None
     _born: float = 0.0
     _restart_at: float = 0.0
-    _delay: float = FIRST_DELAY
+    _delays: Delays = field(default_factory=Delays)
 
     def start(self) -> None:
         """Fork it: safe while this process has no other thread."""
         context = multiprocessing.get_context("fork")
         arguments = (self.channel, self.duties, self.lifeline, self.started)
         process = context.Process(target=monitor_process, args=arguments, name="monitor")
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them
-        try:
+        with signals_held():  # until it ignores them
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.process, self._born = process, time.monotonic()
         self.channel.announce_listener()
 
     def look_after(self) -> None:
         """Notice its death, and start it again when it is time."""
         if self.process is not None and not self.process.is_alive():
-            code, self.process = self.process.exitcode, None
+            how, self.process = death(self.process), None
             self.channel.announce_silence()
             self._clear_terminal()
-            if time.monotonic() - self._born > LONG_LIFE:
-                self._delay = FIRST_DELAY
-            logger.warning(
-                "the monitor died (%s); starting it again in %g s; backups go on",
-                f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name,
-                self._delay,
-            )
-            self._restart_at = time.monotonic() + self._delay
-            self._delay = min(2 * self._delay, LONGEST_DELAY)
+            delay = self._delays.after(time.monotonic() - self._born)
+            logger.warning("the monitor died (%s); starting it again in %g s; backups go on", how, delay)
+            self._restart_at = time.monotonic() + delay
         if self.process is None and self._restart_at and time.monotonic() >= self._restart_at:
             self._restart_at = 0.0
             self.start()

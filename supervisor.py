@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from channel import Channel, Sender
+from children import Delays, death, signals_held
 from config import Config, Job
 from events import (
     Contact,
@@ -34,15 +34,9 @@ from monitor import Duties, Keeper
 from report import JobResult
 from targets import find_overlaps
 from values import SECOND
-from worker import SIGNALS, load_libraries, worker_process
+from worker import load_libraries, worker_process
 
 logger = logging.getLogger(__name__)
-
-FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
-"""Seconds until a worker that died is started again: the first, and the most it grows to by doubling."""
-
-LONG_LIFE = 60.0
-"""Seconds after which a worker's death is taken for a new trouble, with the first delay again."""
 
 STOP_WITHIN = 9.0
 """Seconds that workers get to finish the batch in flight before they are killed: killing one loses nothing,
@@ -93,32 +87,16 @@ class Worker:
         receiver, sender = context.Pipe(duplex=False)
         arguments = (file.config.path, file.content, sender, _lifeline(), channel, listener, once, logs)
         process = context.Process(target=worker_process, args=arguments, name=file.name)
-        with _signals_held():  # in the child until it has handlers of its own: those of here are not for it
+        with signals_held():  # in the child until it has handlers of its own: those of here are not for it
             process.start()
         sender.close()
         return cls(process, receiver, time.monotonic())
-
-    def death(self) -> str:
-        """How the process ended, in words."""
-        self.process.join()
-        code = self.process.exitcode or 0
-        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
 @functools.cache
 def _lifeline() -> tuple[Connection, Connection]:
     """A pipe whose second end only this process keeps: workers see by the first that it has ended."""
     return multiprocessing.Pipe(duplex=False)
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Signals that come meanwhile are delivered afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -130,7 +108,7 @@ class _State:
     worker: Worker | None = None
     result: JobResult | None = None
     restart_at: float | None = None
-    delay: float = FIRST_DELAY
+    delays: Delays = field(default_factory=Delays)
     successor: JobFile | None = None
     leaving: bool = False
     kill_at: float | None = None
@@ -311,7 +289,7 @@ class Supervisor:
                     self._ended(state, worker)
 
     def _ended(self, state: _State, worker: Worker) -> None:
-        state.worker, death = None, worker.death()
+        state.worker, how = None, death(worker.process)
         # Who stops a service may signal all of its processes at once, as systemd does: that worker did not die.
         if self.stopped or (self._signals and self._signals.stops):
             state.result = state.result or JobResult(state.file.name, stopped=True)
@@ -319,23 +297,19 @@ class Supervisor:
         elif state.leaving:
             self._replace(state)
         elif state.is_scheduled:
-            if time.monotonic() - worker.born > LONG_LIFE:
-                state.delay = FIRST_DELAY
-            logger.error(
-                "job %s: its worker died (%s); starting it again in %g s", state.file.name, death, state.delay
-            )
-            state.restart_at = time.monotonic() + state.delay
-            self._tell_death(state, death, time.time_ns() + int(state.delay * SECOND))
-            state.delay = min(2 * state.delay, LONGEST_DELAY)
+            delay = state.delays.after(time.monotonic() - worker.born)
+            logger.error("job %s: its worker died (%s); starting it again in %g s", state.file.name, how, delay)
+            state.restart_at = time.monotonic() + delay
+            self._tell_death(state, how, time.time_ns() + int(delay * SECOND))
         elif state.result is None:
-            state.result = JobResult(state.file.name, problems=(f"the worker process died ({death})",))
-            logger.error("job %s: the worker process died (%s)", state.file.name, death)
-            self._tell_death(state, death, 0)
+            state.result = JobResult(state.file.name, problems=(f"the worker process died ({how})",))
+            logger.error("job %s: the worker process died (%s)", state.file.name, how)
+            self._tell_death(state, how, 0)
         else:
             self._tell_end(state)
 
-    def _tell_death(self, state: _State, death: str, restart_at: int) -> None:
-        self._sender.tell(WorkerDied(state.file.name, time.time_ns(), death, restart_at))
+    def _tell_death(self, state: _State, how: str, restart_at: int) -> None:
+        self._sender.tell(WorkerDied(state.file.name, time.time_ns(), how, restart_at))
 
     def _tell_end(self, state: _State) -> None:
         result = state.result or JobResult(state.file.name, stopped=True)

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from channel import Channel, Sender
+from children import SIGNALS
 from config import Config, ConfigError, Server
 from logger_config import LogDirectoryError, setup_logging
 from report import JobResult
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Report = Callable[[JobResult], object]
-
-SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
-"""For which a worker process has handlers of its own; they are held until it has set them."""
 
 
 @dataclass

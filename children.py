@@ -1,0 +1,46 @@
+"""What the parent does with each process that it forks: signals held meanwhile, a death in words, longer delays."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.context import ForkProcess
+
+SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+"""For which each process has handlers of its own; they are held until it has set them."""
+
+FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
+"""Seconds until a process that died is started again: the first, and the most it grows to by doubling."""
+
+LONG_LIFE = 60.0
+"""Seconds after which a death is taken for a new trouble, with the first delay again."""
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Signals that come meanwhile are delivered afterwards; a process forked meanwhile still holds them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def death(process: ForkProcess) -> str:
+    """How a process ended, in words: `exit code 1`, `SIGKILL`."""
+    process.join()
+    code = process.exitcode or 0
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+@dataclass
+class Delays:
+    """How long to wait before a process is started again, death after death."""
+
+    _next: float = FIRST_DELAY
+
+    def after(self, lived: float) -> float:
+        """The seconds to wait after a life of so many seconds."""
+        delay = FIRST_DELAY if lived > LONG_LIFE else self._next
+        self._next = min(2 * delay, LONGEST_DELAY)
+        return delay
