@@ -276,20 +276,14 @@ class BackupManager:
         Refused lines are put aside; `_losses` makes the measurement fail at its end. When all is written, a point
         of each request is looked for once more: InfluxDB can lose a request even after it was seen.
         """
-        sent: list[tuple[Span, Point]] = []
+        place, sent = copy.destination, list[tuple[Span, Point]]()
         yield from self._transfer(copy, segment, sent)
-        for span in self._lost(copy, sent):
+        for span in self._destination.find_lost(sent, place.database, place.policy):
             logger.warning("%s: the destination lost %s again; copying it once more", copy.source, describe(span))
-            again: list[tuple[Span, Point]] = []
+            again = list[tuple[Span, Point]]()
             yield from self._transfer(copy, Segment(segment.fields, span), again)
-            if self._lost(copy, again):
+            if self._destination.find_lost(again, place.database, place.policy):
                 raise NotKept(f"{describe(span)}: the destination loses what it acknowledges; look at its log")
-
-    def _lost(self, copy: Copy, sent: Sequence[tuple[Span, Point]]) -> list[Span]:
-        """The ranges of the pages of which a request is not there."""
-        place = copy.destination
-        lost = self._destination.are_lost([point for _, point in sent], place.database, place.policy)
-        return sorted({span for (span, _), is_lost in zip(sent, lost, strict=True) if is_lost})
 
     def _transfer(self, copy: Copy, segment: Segment, sent: list[tuple[Span, Point]]) -> Iterator[Written]:
         """The same without the second look; `sent` gets the last point of each request, and its page's range.

@@ -7,7 +7,7 @@ what to do about each error.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from frames import Frame
 from influx_client import InfluxClient
 from influxql import Location
 from line_protocol import Body, Point
-from pages import Ask
+from pages import Ask, changed_types
 from plan import Copy, fits
 from quarantine import Quarantine
 from reading import read_ahead
@@ -68,10 +68,6 @@ class _Lane:
             if span.length > 0:
                 types = {name: self.copy.types[name] for name in segment.fields}
                 yield Ask(self.copy.source, types, self.copy.tags, span)
-
-    def has_changed(self, types: Mapping[str, Sequence[str]]) -> bool:
-        """Whether a field has a type among these that it did not have when it was planned."""
-        return any(set(types.get(name, ())) - set(known) for name, known in self.copy.types.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +157,13 @@ class Convoy:
 
     def _lost_since(self) -> int:
         """The beginning of the first window of which a request is not at the destination after all."""
-        points = [point for _, point in self._sent]
-        lost = self._destination.are_lost(points, self._target.database, self._target.destination.name)
-        starts = [window.start for (window, _), is_lost in zip(self._sent, lost, strict=True) if is_lost]
-        if starts:
-            logger.warning(
-                "the destination lost some of %d measurements again; copying it once more", len(self._lanes)
-            )
-        return min(starts, default=END_OF_TIME)
+        lost = self._destination.find_lost(self._sent, self._target.database, self._target.destination.name)
+        if not lost:
+            return END_OF_TIME
+        logger.warning(
+            "the destination lost some of %d measurements again; copying it once more", len(self._lanes)
+        )
+        return lost[0].start
 
     def _leave_changed(self) -> None:
         """Measurements of which a field has got another type meanwhile go alone, from their beginning.
@@ -185,7 +180,8 @@ class Convoy:
             logger.info("%d measurements go on one by one: %s", len(self._lanes), error)
             found = None
         for lane in self._lanes:
-            if found is None or lane.has_changed(found.get(lane.copy.source.measurement, {})):
+            copy = lane.copy
+            if found is None or changed_types(copy.types, found.get(copy.source.measurement, {})):
                 lane.left_at = lane.segments[0].span.start
 
     def _loads(self) -> Iterator[tuple[Span, list[_Load]]]:

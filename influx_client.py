@@ -371,19 +371,21 @@ class InfluxClient(PageReader):
         share = (body.points - expired) / body.points if expired else 1
         return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)
 
-    def are_lost(self, points: Sequence[Point], database: str, policy: str) -> list[bool]:
-        """Whether each of these points is not there, though the server has acknowledged it.
+    def find_lost(self, sent: Sequence[tuple[Span, Point]], database: str, policy: str) -> list[Span]:
+        """The ranges, in order, of acknowledged requests that are not there; `sent`: a range and a point of each.
 
         A write into a shard whose cache InfluxDB is just freeing (it looks for idle shards every ten seconds) goes
         into the log only: nobody can read it before a restart, nor at all once its log file is deleted. It
         concerns all points of a request in the shard or none of them, so one is enough to look for.
         """
-        found: list[bool] = []
-        for begin in range(0, len(points), STATEMENTS):
-            statements = [_one_point(point, database, policy) for point in points[begin : begin + STATEMENTS]]
+        lost: set[Span] = set()
+        for begin in range(0, len(sent), STATEMENTS):
+            batch = sent[begin : begin + STATEMENTS]
+            statements = [_one_point(point, database, policy) for _, point in batch]
             answers = self.query_data("; ".join(statements), statements=len(statements))
-            found += [not any(series.rows for series in answer) for answer in answers]
-        return found
+            missing = (not any(series.rows for series in answer) for answer in answers)
+            lost.update(span for (span, _), is_missing in zip(batch, missing, strict=True) if is_missing)
+        return sorted(lost)
 
     def _check_arrival(self, point: Point, database: str, policy: str) -> None:
         """Raise NotKept when a point is lost that the server has just acknowledged."""

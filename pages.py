@@ -179,9 +179,8 @@ class PageReader:
         limit = rows or page_rows(len(types) + len(tags))
         keys, most_bytes = tuple(tags), PAGE_BYTES if limit > FEWEST_ROWS else None
         while True:
-            parts, present, meter = self._read_rows(
-                location, types, keys, span, limit, most_bytes, one_group=one_group
-            )
+            ask = Ask(location, types, keys, span)
+            parts, present, meter = self._read_rows(ask, limit, most_bytes, one_group=one_group)
             if not present <= set(keys):
                 # a series with a new tag appeared: read without it, its points would merge with others
                 keys = tuple(sorted({*keys, *present}))
@@ -196,25 +195,19 @@ class PageReader:
             limit, most_bytes = 3 * limit, None  # points of one time cannot be read apart, however many
 
     def _read_rows(
-        self,
-        location: Location,
-        types: Mapping[str, Sequence[str]],
-        tags: Sequence[str],
-        span: Span,
-        limit: int,
-        most_bytes: int | None,
-        *,
-        one_group: bool,
+        self, ask: Ask, limit: int, most_bytes: int | None, *, one_group: bool
     ) -> tuple[list[Frame], frozenset[str], Meter]:
         """The rows, and the tag keys that the measurement had after they were read."""
-        query = influxql.select_points(location, types, tags, span.start, span.end, limit)
-        unsigned = self._unsigned(location, types, span)
+        location, types = ask.location, ask.types
+        query = influxql.select_points(location, types, ask.tags, ask.span.start, ask.span.end, limit)
+        unsigned = self._unsigned(location, types, ask.span)
+        expected = {} if one_group or any(len(known) != 1 for known in types.values()) else types
 
         def read() -> tuple[list[Frame], frozenset[str], Meter]:
-            if location not in self._not_as_csv and csv_answers.is_plain(types, tags):
+            if location not in self._not_as_csv and csv_answers.is_plain(types, ask.tags):
                 self._not_as_csv.add(location)  # an attempt that fails is not repeated
                 try:
-                    answer = self._read_csv(query, location, types, tags, most_bytes)
+                    answer = self._read_csv(query, ask, most_bytes)
                 except csv_answers.Doubtful as doubt:
                     logger.debug("%s: reading it as msgpack: %s", location, doubt)
                 except QueryTooLarge:
@@ -223,20 +216,12 @@ class PageReader:
                 else:
                     self._not_as_csv.discard(location)
                     return answer
-            expected = {} if one_group or any(len(known) != 1 for known in types.values()) else types
-            return self._read_msgpack(query, location, tuple(types), unsigned, tags, limit, most_bytes, expected)
+            return self._read_msgpack(query, ask, unsigned, limit, most_bytes, expected)
 
         return self._server.attempts(f"read {location}", read)
 
-    def _read_csv(
-        self,
-        query: str,
-        location: Location,
-        types: Mapping[str, Sequence[str]],
-        tags: Sequence[str],
-        most_bytes: int | None,
-    ) -> tuple[list[Frame], frozenset[str], Meter]:
-        meter = Meter()
+    def _read_csv(self, query: str, ask: Ask, most_bytes: int | None) -> tuple[list[Frame], frozenset[str], Meter]:
+        location, meter = ask.location, Meter()
         proved = f"{query}; {influxql.show_tag_keys(location)}; {influxql.show_field_keys(location)}"
         answer = csv_answers.take_apart(  # nothing else holds the body, which is large
             self._server.fetch_csv(
@@ -248,27 +233,25 @@ class PageReader:
                 meter=meter,
             )
         )
-        if any(answer.types.get(name) != tuple(expected) for name, expected in types.items()):
+        if any(answer.types.get(name) != tuple(expected) for name, expected in ask.types.items()):
             raise csv_answers.Doubtful("the types of its fields have changed")
-        frame = csv_answers.to_frame(answer.rows, {name: expected[0] for name, expected in types.items()}, tags)
+        types = {name: expected[0] for name, expected in ask.types.items()}
+        frame = csv_answers.to_frame(answer.rows, types, ask.tags)
         return [frame] if len(frame) else [], answer.tags, meter
 
     def _read_msgpack(
         self,
         query: str,
-        location: Location,
-        fields: Sequence[str],
+        ask: Ask,
         unsigned: frozenset[str],
-        tags: Sequence[str],
         limit: int,
         most_bytes: int | None,
         expected: Mapping[str, Sequence[str]],
     ) -> tuple[list[Frame], frozenset[str], Meter]:
         """The same as msgpack. Raises TypesChanged for a field that has a type by now which was not expected."""
-        parts, keys = list[Frame](), set[str]()
+        location, parts, keys, meter = ask.location, list[Frame](), set[str](), Meter()
         found: dict[str, tuple[str, ...]] = {}
-        chunk = min(DOCUMENT_ROWS, limit // DOCUMENTS, CHUNK_CELLS // (1 + len(fields) + len(tags)))
-        meter = Meter()
+        chunk = min(DOCUMENT_ROWS, limit // DOCUMENTS, CHUNK_CELLS // (1 + len(ask.types) + len(ask.tags)))
         queries = [query, influxql.show_field_keys(location)] if expected else [query]
         for statement, series in self._server.stream(
             "; ".join(queries),
@@ -282,13 +265,12 @@ class PageReader:
             meter=meter,
         ):
             if statement == 0:
-                parts.append(_frame(series, location, fields, tags, unsigned))
+                parts.append(_frame(series, ask, unsigned))
             elif statement == len(queries):
                 keys.update(answers.as_text(row[0]) for row in series.rows)
             else:
                 answers.add_types(found, series)
-        changed = {name: found[name] for name, known in expected.items() if set(found.get(name, ())) - set(known)}
-        if changed:
+        if changed := changed_types(expected, found):
             shown = ", ".join(f"{name!r} ({' and '.join(known)})" for name, known in changed.items())
             raise TypesChanged(f"the types of fields have changed: {shown}", changed)
         return frames.joined(parts), frozenset(keys), meter
@@ -316,8 +298,7 @@ class PageReader:
                 timed_out=QueryTooLarge,
             ):
                 if number < len(asked):
-                    a = asked[number]
-                    parts[number].append(_frame(series, a.location, tuple(a.types), a.tags, unsigned[number]))
+                    parts[number].append(_frame(series, asked[number], unsigned[number]))
                 else:
                     tags[series.name].update(answers.as_text(row[0]) for row in series.rows)
             return [
@@ -353,6 +334,13 @@ class PageReader:
             raise QueryRefused(f"{location}: {error}") from error
 
 
+def changed_types(
+    known: Mapping[str, Sequence[str]], found: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The fields that have a type by now that is not known, with all their types."""
+    return {name: found[name] for name, types in known.items() if set(found.get(name, ())) - set(types)}
+
+
 def page_rows(columns: int) -> int:
     """How many rows of so many columns a page holds."""
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
@@ -366,13 +354,12 @@ def _whole(parts: Sequence[Frame], limit: int) -> Frame | None:
     return found[0] if len(found) == 1 else None
 
 
-def _frame(
-    series: Series, location: Location, fields: Sequence[str], tags: Sequence[str], unsigned: frozenset[str]
-) -> Frame:
+def _frame(series: Series, ask: Ask, unsigned: frozenset[str]) -> Frame:
     """The rows of a raw query as a frame.
 
     A column that had to be named by a regex is missing where no shard of the range has it.
     """
+    location, fields, tags = ask.location, tuple(ask.types), ask.tags
     columns = iter(series.columns[1:])
     column = next(columns, None)
     present: dict[tuple[str, str], bool] = {}
