@@ -1,4 +1,4 @@
-"""What the parent does with each process that it forks: signals held meanwhile, a death in words, longer delays."""
+"""What the parent does with each process that it forks: signals held, a death in words, ever longer delays."""
 
 import signal
 from collections.abc import Iterator
