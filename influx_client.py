@@ -353,15 +353,23 @@ class InfluxClient(PageReader):
         return written
 
     def _write(self, database: str, policy: str, body: Body) -> Written:
+        expired: int | None = None  # known once it is acknowledged: then only looking for it is tried again
+
         def write() -> int:
+            nonlocal expired
             try:
-                expired = self._server.write(body.text, database, policy)
+                if expired is None:
+                    expired = self._server.write(body.text, database, policy)
             except Overloaded as error:
                 if "cache-max-memory-size" in error.cause and body.points > FEW_POINTS:
                     raise RequestTooLarge(error.cause) from error
                 raise
-            if not expired and body.last:
-                self._check_arrival(body.last(), database, policy)
+            if not expired and body.last and not self._is_there(body.last(), database, policy):
+                expired = None
+                raise NotKept(
+                    "the server has acknowledged points that it does not have; does a relay or a queue stand "
+                    "between?"
+                )
             return expired
 
         expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
@@ -387,13 +395,11 @@ class InfluxClient(PageReader):
             lost.update(span for (span, _), is_missing in zip(batch, missing, strict=True) if is_missing)
         return sorted(lost)
 
-    def _check_arrival(self, point: Point, database: str, policy: str) -> None:
-        """Raise NotKept when a point is lost that the server has just acknowledged."""
-        answer = self._server.stream(_one_point(point, database, policy))
-        if not any(series.rows for number, series in answer if number == 0):
-            raise NotKept(
-                "the server has acknowledged points that it does not have; does a relay or a queue stand between?"
-            )
+    def _is_there(self, point: Point, database: str, policy: str) -> bool:
+        """Whether the server has a point that it has just acknowledged."""
+        # to its end: an answer that is given up takes its connection with it
+        answer = list(self._server.stream(_one_point(point, database, policy)))
+        return any(series.rows for number, series in answer if number == 0)
 
 
 def _one_point(point: Point, database: str, policy: str) -> str:
