@@ -15,29 +15,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import late
-import line_protocol
-import quarantine
-import timeline
-from answers import InfluxError, NotKept
-from compare import Comparer
+from basics.spans import Span, describe
+from basics.stopping import Stopped, StopRequest
+from basics.times import format_time
 from config import Config
-from convoy import MOST, Convoy, Progress, may_join
-from frames import Frame
+from copying import late, narrowing, quarantine
+from copying.compare import Comparer
+from copying.late import Lateness, LookBack
+from copying.listener import Planned, RunListener, SilentRun
+from copying.planner import Planner
+from copying.quarantine import Quarantine
+from copying.reading import Reader, read_ahead
+from copying.results import DatabaseResult, JobResult, MeasurementResult
+from copying.retention import kept
+from copying.segments import Segment, plan_segments
+from copying.selection import allowed_types, fits
+from copying.small_measurements import MOST, GroupCopy, GroupProgress, may_be_grouped
+from copying.task import Copy
+from influx import line_protocol, shard_groups
+from influx.errors import InfluxError, NotKept
+from influx.frames import Frame
+from influx.influxql import Location
+from influx.line_protocol import Body, Encoded, Point
+from influx.pages import Page
+from influx.written import Written
 from influx_client import InfluxClient
-from influxql import Location
-from late import Lateness, LookBack
-from line_protocol import Body, Encoded, Point
-from pages import Page
-from plan import Copy, allowed_types, fits, kept
-from planner import Planner
-from quarantine import Quarantine
-from reading import Reader, describe, read_ahead
-from report import DatabaseResult, JobResult, MeasurementResult, Written
-from reporter import Planned, Reporter
-from stopping import Stopped, StopRequest
-from timeline import Segment, Span
-from values import format_time
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -58,7 +60,7 @@ class BackupManager:
         *,
         now: int | None = None,
         stopping: StopRequest | None = None,
-        reporter: Reporter | None = None,
+        listener: RunListener | None = None,
     ) -> None:
         self._job = config.job
         self._options = config.job.options
@@ -67,7 +69,7 @@ class BackupManager:
         self._now = time.time_ns() if now is None else now
         self._planner = Planner(config.job, source, destination, self._now)
         self._stopping = stopping or StopRequest()
-        self._reporter = reporter or Reporter()
+        self._listener = listener or SilentRun()
         self._reader = Reader(config.job, source, self._now, self._stopping)
         self._look_back = LookBack(config.job, Comparer(source, destination), self._now)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
@@ -81,9 +83,9 @@ class BackupManager:
         stopped = False
         try:
             names = self._databases()
-            self._reporter.databases(len(names))
+            self._listener.databases(len(names))
             for number, name in enumerate(names, 1):
-                self._reporter.database(name, number)
+                self._listener.database(name, number)
                 databases.append(self._process_database(name))
         except InfluxError as error:
             problems = tuple(self._unless_stopping(str(error)))
@@ -124,17 +126,17 @@ class BackupManager:
             policies = self._planner.prepare(name, self._job.source.destination_name(name))
             tags = self._source.get_tag_keys(name)
             for policy in policies:
-                self._reporter.phase("planning")
+                self._listener.phase("planning")
                 copies = self._planner.plan(name, policy, tags)
-                self._reporter.planned(map(self._planned, copies))
-                self._reporter.phase("looking for late data")
+                self._listener.planned(map(self._planned, copies))
+                self._listener.phase("looking for late data")
                 lateness = {} if self._stopping.is_set() else self._look_back.find(copies)
-                self._reporter.copying()
-                done = self._bring_together([copy for copy in copies if copy.source not in lateness])
-                results += self._in_parallel(functools.partial(self._bring, lateness, done), copies)
+                self._listener.copying()
+                done = self._copy_small_measurements([copy for copy in copies if copy.source not in lateness])
+                results += self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies)
         except InfluxError as error:
             problems += self._unless_stopping(f"database {name}: {error}")
-            self._reporter.failed(problems)
+            self._listener.failed(problems)
         return DatabaseResult(name, tuple(results), tuple(problems))
 
     def _in_parallel(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -151,14 +153,14 @@ class BackupManager:
 
     # ------------------------------------------------------------ one measurement
 
-    def _bring_together(self, copies: Iterable[Copy]) -> dict[Location, Progress]:
+    def _copy_small_measurements(self, copies: Iterable[Copy]) -> dict[Location, GroupProgress]:
         """Copy what is new of measurements that have little of it, many at a time, as far as that goes well."""
         if self._job.source.group_by is not None:
             return {}
-        able = [(copy, segments) for copy in copies if may_join(copy) and (segments := self._segments(copy))]
+        able = [(copy, segments) for copy in copies if may_be_grouped(copy) and (segments := self._segments(copy))]
         able.sort(key=lambda pair: pair[1][0].span.start)
-        convoys = [
-            Convoy(
+        groups = [
+            GroupCopy(
                 self._source,
                 self._destination,
                 able[first : first + MOST],
@@ -166,29 +168,29 @@ class BackupManager:
                 days=self._options.days_of_pagination,
                 stopping=self._stopping,
                 quarantine=self._quarantine,
-                reporter=self._reporter,
+                listener=self._listener,
             )
             for first in range(0, len(able) - 1, MOST)  # one alone gains nothing
         ]
-        found: dict[Location, Progress] = {}
-        for part in self._in_parallel(Convoy.travel, convoys):
+        found: dict[Location, GroupProgress] = {}
+        for part in self._in_parallel(GroupCopy.copy, groups):
             found |= part
         return found
 
-    def _bring(
-        self, lateness: Mapping[Location, Lateness], done: Mapping[Location, Progress], copy: Copy
+    def _copy_late_then_new(
+        self, lateness: Mapping[Location, Lateness], done: Mapping[Location, GroupProgress], copy: Copy
     ) -> MeasurementResult:
         """Copy what is late, then what is new.
 
         In this order, because what is new moves the newest points at the destination, from which the next run
         would look back. So when the late ones cannot be brought, nothing new is.
         """
-        self._reporter.begun(copy.source)
-        result = self._heal(copy, lateness.get(copy.source, Lateness()))
+        self._listener.begun(copy.source)
+        result = self._backfill(copy, lateness.get(copy.source, Lateness()))
         if result.is_whole:
             result += self._process_measurement(copy, done.get(copy.source))
         result = self.with_losses(copy, result)
-        self._reporter.finished(copy.source, result, stopped=self._stopping.is_set())
+        self._listener.finished(copy.source, result, stopped=self._stopping.is_set())
         return result
 
     def _planned(self, copy: Copy) -> Planned:
@@ -203,9 +205,9 @@ class BackupManager:
 
     def _segments(self, copy: Copy) -> tuple[Segment, ...]:
         """What is new, from where each field resumes."""
-        return timeline.plan_segments(self._planner.starts(copy), self._planner.end())
+        return plan_segments(self._planner.starts(copy), self._planner.end())
 
-    def _process_measurement(self, copy: Copy, done: Progress | None = None) -> MeasurementResult:
+    def _process_measurement(self, copy: Copy, done: GroupProgress | None = None) -> MeasurementResult:
         """Copy what is new of one measurement, but for what is done already."""
         segments, written = self._segments(copy), Written()
         if done:
@@ -252,7 +254,7 @@ class BackupManager:
 
     # ------------------------------------------------------------ late data
 
-    def _heal(self, copy: Copy, lateness: Lateness) -> MeasurementResult:
+    def _backfill(self, copy: Copy, lateness: Lateness) -> MeasurementResult:
         """Copy the windows of one measurement again in which the destination lacks values."""
         windows = lateness.windows
         if not windows:
@@ -290,7 +292,7 @@ class BackupManager:
 
         While one request is written, the next one is encoded and the page after it is read.
         """
-        quarantine = self._quarantine(copy.destination)
+        kept = self._quarantine(copy.destination)
         with (  # closed at once after an error, too: nothing is read or encoded on
             closing(read_ahead(self._reader.pages(copy, segment))) as pages,
             closing(read_ahead(self._requests(copy, pages))) as requests,
@@ -300,14 +302,16 @@ class BackupManager:
                     yield item
                     continue
                 if isinstance(item, _Reached):
-                    self._reporter.reached(copy.source, item.position, item.newest)
+                    self._listener.reached(copy.source, item.position, item.newest)
                     continue
                 self._stopping.check()
                 acknowledged = 0
                 try:
-                    for written in self._destination.write_body(item, copy.destination, quarantine):
+                    for written in narrowing.write_body(
+                        self._destination, item, copy.destination, kept, self._stopping
+                    ):
                         acknowledged += written.values
-                        self._reporter.wrote(copy.source, written)
+                        self._listener.wrote(copy.source, written)
                         yield written
                 except InfluxError as error:
                     raise error.during(describe(span)) from error
@@ -338,7 +342,7 @@ class BackupManager:
         if not allowed.issuperset(frame.types.values()):
             frame = frame.only_types(allowed)
         measurement, duration = copy.destination.measurement, copy.target.destination.shard_duration
-        cuts = timeline.shard_cuts(frame.times, duration, copy.target.written_groups or ())
+        cuts = shard_groups.shard_cuts(frame.times, duration, copy.target.written_groups or ())
         if fits(copy, frame.types):
             yield line_protocol.encode_frame(frame, measurement, cuts)
             return
@@ -356,7 +360,7 @@ class BackupManager:
         for name, ours in part.types.items():
             if not copy.is_mixed and all(theirs == ours for theirs in copy.written_types.get(name, ())):
                 continue
-            span = timeline.group_around(
+            span = shard_groups.group_around(
                 moment, copy.target.destination.shard_duration, copy.target.written_groups or ()
             )
             key = (copy.destination, name, span)

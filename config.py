@@ -19,11 +19,10 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from config_checks import conflicts
-from config_kinds import Section, section_of, shown, yaml_fields
-from config_schema import schema
-from config_secrets import SERVERS, has_password
-from config_types import (
+from settings.conflicts import conflicts
+from settings.held_secrets import SERVERS, has_password
+from settings.json_schema import schema
+from settings.keys import (
     DatabaseMapping,
     Destination,
     FieldRules,
@@ -42,7 +41,8 @@ from config_types import (
     Source,
     SpecificMeasurement,
 )
-from yaml_reader import MAX_BYTES, KeyPath, Replaced, Unresolved, read_yaml
+from settings.kinds import Section, section_of, shown, yaml_fields
+from settings.yaml_reader import MAX_BYTES, KeyPath, Replaced, Unresolved, read_yaml
 
 __all__ = [
     "Config",

@@ -4,38 +4,23 @@ Every public method raises an `InfluxError` (answers.py draws the tree) and neve
 pages.py reads points; transport.py makes the requests, and tries again.
 """
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import answers
-import counting
-import frames
-import influxql
-import line_protocol
-import narrowing
-import timeline
-from answers import (
-    IncompleteAnswer,
-    NotKept,
-    Overloaded,
-    QueryTooLarge,
-    RequestTooLarge,
-    WriteRefused,
-)
-from config import Server
-from counting import STATEMENTS, Count, Counts
-from frames import Frame
-from influxql import Location, Policy, Tags
-from line_protocol import Body, Point
-from pages import PageReader
-from quarantine import Quarantine
-from report import Written
-from reporter import Reporter
-from stopping import StopRequest
-from timeline import END_OF_TIME, Span
-from transport import Transport
-from values import MIN_TIME, SECOND
+from basics.spans import Span, halves
+from basics.stopping import StopRequest
+from basics.times import END_OF_TIME, MIN_TIME, SECOND
+from influx import answers, counting, frames, influxql, line_protocol
+from influx.counting import STATEMENTS, Count, Counts
+from influx.errors import IncompleteAnswer, NotKept, Overloaded, QueryTooLarge, RequestTooLarge, WriteRefused
+from influx.frames import Frame
+from influx.influxql import Location, Policy, Tags
+from influx.line_protocol import Body, Point
+from influx.listener import RequestListener, SilentRequests
+from influx.pages import PageReader
+from influx.transport import Transport
+from influx.written import Written
+from settings.keys import Options, Server
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,9 +46,9 @@ class InfluxClient(PageReader):
         retry_delay: float = 5,
         threads: int = 8,
         stopping: StopRequest | None = None,
-        reporter: Reporter | None = None,
+        listener: RequestListener | None = None,
     ) -> None:
-        self._reporter = reporter or Reporter()
+        self._listener = listener or SilentRequests()
         self._stopping = stopping or StopRequest()
         transport = Transport(
             server,
@@ -73,7 +58,7 @@ class InfluxClient(PageReader):
             retry_delay=retry_delay,
             threads=threads,
             stopping=self._stopping,
-            reporter=self._reporter,
+            listener=self._listener,
         )
         super().__init__(transport)
         self.name = transport.name
@@ -221,7 +206,7 @@ class InfluxClient(PageReader):
                 return [*self._edges(edge, asked[:middle], span), *self._edges(edge, asked[middle:], span)]
             if span.length <= SECOND:
                 raise
-            older, newer = timeline.halves(span)
+            older, newer = halves(span)
             near, far = (newer, older) if edge == "last" else (older, newer)
             found = self._edges(edge, asked, near)
             return found if found != [None] else self._edges(edge, asked, far)
@@ -266,11 +251,11 @@ class InfluxClient(PageReader):
             found.extend(self._count(batch))
         return found
 
-    def get_unkeepable_tags(self, asked: Sequence[tuple[Location, str]]) -> list[bool]:
+    def get_unstorable_tags(self, asked: Sequence[tuple[Location, str]]) -> list[bool]:
         """Whether each (location, tag) has values that InfluxDB cannot keep (line_protocol says which)."""
         found: list[bool] = []
         for begin in range(0, len(asked), STATEMENTS):
-            statements = [influxql.show_unkeepable(*what) for what in asked[begin : begin + STATEMENTS]]
+            statements = [influxql.show_unstorable(*what) for what in asked[begin : begin + STATEMENTS]]
             found += map(bool, self.query_data("; ".join(statements), statements=len(statements)))
         return found
 
@@ -320,30 +305,21 @@ class InfluxClient(PageReader):
     # ------------------------------------------------------------ writing
 
     def write_dataframe(self, frame: "pd.DataFrame", location: Location) -> Written:
-        """Write the points of a pandas frame (frames.py describes its columns), and add up what came of it."""
-        return sum(self.write_frame(frames.from_pandas(frame), location), Written())
+        """Write the points of a pandas frame (frames.py describes its columns), and add up what came of it.
 
-    def write_frame(
-        self, frame: Frame, location: Location, quarantine: Quarantine | None = None
-    ) -> Iterator[Written]:
-        """Write the points of a frame, in its order, telling of each acknowledged request before the next one."""
-        encoded = line_protocol.encode_frame(frame, location.measurement)
-        yield Written(refusals=encoded.refusals)
-        for body in encoded.bodies:
-            yield from self.write_body(body, location, quarantine)
-
-    def write_body(
-        self, body: Body, location: Location, quarantine: Quarantine | None = None
-    ) -> Iterator[Written]:
-        """Write encoded points, telling of each acknowledged request before the next one.
-
-        Points older than the server's retention policy are counted. A request that the server refuses is narrowed
-        down to the lines that it does not take, which are put into the quarantine, and all others are written;
-        without a quarantine such a line raises WriteRefused. Where a field has another type at the server, its
-        values are put aside alone, and all of the body: no more than one shard group may be in it.
+        Raises WriteRefused at the first request that the server does not take.
         """
-        send = functools.partial(self._write, location.database, location.policy)
-        yield from narrowing.write(body, send, quarantine, self._stopping)
+        encoded = line_protocol.encode_frame(frames.from_pandas(frame), location.measurement)
+        written = (self.write_body(body, location) for body in encoded.bodies)
+        return sum(written, Written(refusals=encoded.refusals))
+
+    def write_body(self, body: Body, location: Location) -> Written:
+        """Write encoded points in one request; those older than the server's retention policy are counted.
+
+        Where a field has another type at the server, the server refuses all of its values, and may store the
+        others: no more than one shard group may be in a body whose types are in doubt.
+        """
+        return self._write(location.database, location.policy, body)
 
     def write_points(self, points: Iterable[Point], database: str, policy: str) -> Written:
         """Write single points, each line in a request of its own when a name needs it."""
@@ -374,7 +350,7 @@ class InfluxClient(PageReader):
 
         expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
         if body.points:
-            self._reporter.acknowledged()
+            self._listener.acknowledged()
         # which values the expired points had is not told; all points of a body are alike enough
         share = (body.points - expired) / body.points if expired else 1
         return Written(body.points - expired, int(body.values * share), int(len(body.text) * share), expired)
@@ -407,3 +383,25 @@ def _one_point(point: Point, database: str, policy: str) -> str:
     name = min(point.fields, key=lambda name: not influxql.is_quotable(name))
     location, type_ = Location(database, policy, point.measurement), line_protocol.type_of(point.fields[name])
     return influxql.select_point(location, point.tags, name, type_, point.time)
+
+
+def connect(
+    options: Options,
+    server: Server,
+    role: str,
+    stopping: StopRequest,
+    *,
+    retries: int | None = None,
+    listener: RequestListener | None = None,
+) -> InfluxClient:
+    """A client with these options of a job. Raises InfluxError when the server does not answer."""
+    return InfluxClient(
+        server,
+        role,
+        timeout=options.timeout_client,
+        retries=options.retries if retries is None else retries,
+        retry_delay=options.retry_delay,
+        threads=2 * options.parallel_workers,
+        stopping=stopping,
+        listener=listener,
+    )

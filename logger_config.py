@@ -19,8 +19,8 @@ from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 from typing import ClassVar, Final, TextIO
 
-from config_types import LogFormat, LogRotation, Loki
-from loki import QueueingHandler, open_loki
+from settings.keys import LogFormat, LogRotation, Loki
+from watching.loki import QueueingHandler, open_loki
 
 logger = logging.getLogger(__name__)
 

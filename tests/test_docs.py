@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from config import ConfigError, parse_config, schema
-from metrics import exposition
-from tests.test_metrics import everything
+from tests.watching.test_metrics import everything
+from watching.metrics import exposition
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

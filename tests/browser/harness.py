@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
 
-from events import Event
-from http_server import Address, HttpServer, bound_address, listen
-from state import State, applied
-from status_site import status_site
 from tests.support.states import NOW
+from watching.events import Event
+from watching.state import State, applied
+from watching.web.server import Address, HttpServer, bound_address, listen
+from watching.web.site import status_site
 
 PATIENCE = 90_000
 """Milliseconds until what is waited for counts as missing: a job has its time once a minute."""

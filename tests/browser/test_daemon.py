@@ -14,12 +14,12 @@ import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from http_server import Address, bound_address, listen
 from tests.browser.harness import opened
 from tests.integration.daemon import Daemon, running, wait_until
 from tests.integration.harness import MONDAY, job_config, run_main, write_job
 from tests.support.leaks import assert_no_secret
 from tests.support.servers import InfluxServer
+from watching.web.server import Address, bound_address, listen
 
 PASSWORD = "correct-horse-battery"
 

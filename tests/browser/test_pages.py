@@ -10,10 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from events import JobRemoved, NextRun, RunFinished, RunRecord, RunStarted, Totals
 from tests.browser.harness import FOREIGN, Shown, opened
 from tests.integration.daemon import wait_until
 from tests.support.states import DISK_FULL, NOW, SECOND, fine, runs
+from watching.events import JobRemoved, NextRun, RunFinished, RunRecord, RunStarted, Totals
 
 SIZES = {"phone": (360, 740), "desk": (1400, 900)}
 NOT_FOUND = "Failed to load resource: the server responded with a status of 404 (Not Found)"

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from copying.results import JobResult
 from main import run_worker
-from report import JobResult
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, job_config, snapshot, write_job
 from tests.support.proxy import Fault, Proxy
 from tests.support.reader import Snapshot, difference

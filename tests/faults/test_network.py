@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-import pages
+from influx import pages
 from tests.faults.network import ASK, READ, WRITE, Network, network_of
 from tests.faults.rounds import Rounds
 from tests.integration.harness import run_main, write_job

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from copying.results import JobResult
 from main import run_worker
-from report import JobResult
 from tests.support.reader import Snapshot, difference, read_database
 from tests.support.servers import InfluxServer
 

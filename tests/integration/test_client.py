@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from copying.results import JobResult
 from main import run_worker
-from report import JobResult
 from tests.integration.harness import MONDAY, WEEK, Pair, endpoint, job_config, snapshot, write_job
 from tests.support.reader import difference
 from tests.support.servers import InfluxServer, self_signed_certificate

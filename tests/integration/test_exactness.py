@@ -5,15 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-import pages
+from basics.spans import Span
+from basics.stopping import StopRequest
 from config import Config
-from influx_client import InfluxClient
-from influxql import Location
-from stopping import StopRequest
+from influx import pages
+from influx.influxql import Location
+from influx_client import InfluxClient, connect
 from tests.integration.harness import DAY, MONDAY, WEEK, Pair, write_job
 from tests.support.reader import exact, key, read_policies
-from timeline import Span
-from worker import connect
 
 CASES: dict[str, tuple[bytes, int]] = {
     "the extremes of integers": (
@@ -216,7 +215,7 @@ def test_a_tag_key_that_appears_while_reading_is_read_too(pair: Pair) -> None:
     """Without it, the points of a new series would merge with those of others."""
     pair.write(f"m,a=1 v=1 {MONDAY}\nm,a=1,b=2 v=2 {MONDAY}")
     config = Config(write_job(pair.directory, pair.config()))
-    source = connect(config, config.job.source, "source", StopRequest())
+    source = connect(config.job.options, config.job.source, "source", StopRequest())
     page = source.read_page(Location(pair.database, "autogen", "m"), {"v": ()}, ["a"], Span(MONDAY, MONDAY + 1))
     assert page.tags == ("a", "b")
     assert page.rows == 2

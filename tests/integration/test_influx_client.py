@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from answers import NotFound, QueryRefused, WriteRefused
+from basics.spans import Span
+from basics.stopping import StopRequest
 from config import Config
-from influx_client import InfluxClient
-from influxql import Location, Policy
-from line_protocol import Point
-from stopping import StopRequest
+from influx.errors import NotFound, QueryRefused, WriteRefused
+from influx.influxql import Location, Policy
+from influx.line_protocol import Point
+from influx_client import InfluxClient, connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
 from tests.support.reader import exact, key, read_database
-from timeline import Span
-from worker import connect
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def client(pair: Pair) -> Iterator[InfluxClient]:
         f"changing v=2.5 {MONDAY + WEEK}"
     )
     config = Config(write_job(pair.directory, pair.config({"options": {"retries": 0}})))
-    found = connect(config, config.job.source, "source", StopRequest())
+    found = connect(config.job.options, config.job.source, "source", StopRequest())
     yield found
     found.close()
 

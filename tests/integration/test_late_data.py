@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from answers import Unreachable
 from backup import BackupManager
+from basics.stopping import StopRequest
 from config import Config
-from report import JobResult
-from stopping import StopRequest
+from copying.results import JobResult
+from influx.errors import Unreachable
+from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
 from tests.support.servers import InfluxServer
-from worker import connect
 
 MINUTE = HOUR // 60
 SECOND = MINUTE // 60
@@ -24,8 +24,8 @@ NOW = MONDAY + 200 * DAY
 def run_at(pair: Pair, now: int, sections: Mapping[str, Any] | None = None) -> JobResult:
     """A run that takes `now` for the present."""
     config = Config(write_job(pair.directory, pair.config(sections)))
-    source = connect(config, config.job.source, "source", StopRequest())
-    destination = connect(config, config.job.destination, "destination", StopRequest())
+    source = connect(config.job.options, config.job.source, "source", StopRequest())
+    destination = connect(config.job.options, config.job.destination, "destination", StopRequest())
     result = BackupManager(config, source, destination, now=now).run_backup()
     source.close()
     destination.close()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import loki
-from config_types import Loki
 from logger_config import setup_logging
+from settings.keys import Loki
 from tests.integration.daemon import wait_until
 from tests.integration.harness import MONDAY, Pair, run_main, write_job
 from tests.support.victorialogs import VictoriaLogs, victorialogs
+from watching import loki
 
 log = logging.getLogger("backup")
 

@@ -12,23 +12,21 @@ from random import Random
 
 import pytest
 
-import convoy
-import frames
-import line_protocol
-import quarantine
-from answers import InfluxError
+from basics.stopping import StopRequest
 from config import Config
-from frames import Frame
-from influx_client import InfluxClient
-from influxql import Location
-from quarantine import Quarantine
-from report import JobResult, Written
-from stopping import StopRequest
+from copying import narrowing, quarantine, small_measurements
+from copying.quarantine import Quarantine
+from copying.results import JobResult
+from influx import frames, line_protocol
+from influx.errors import InfluxError
+from influx.frames import Frame
+from influx.influxql import Location
+from influx.written import Written
+from influx_client import InfluxClient, connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, run_main, write_job
 from tests.integration.test_exactness import CASES
 from tests.support.servers import InfluxServer
 from tests.support.web import http_server
-from worker import connect
 
 VALUES_PER_TAG = {"data.max-values-per-tag": 10}
 
@@ -384,7 +382,7 @@ def test_too_many_bad_lines_end_the_measurement_and_lose_nothing(
     """It is named, nothing later of it is tried, and with file and next run all of it arrives."""
     monkeypatch.setattr(quarantine, "QUARANTINE_MOST", 20)
     monkeypatch.setattr(line_protocol, "BODY_BYTES", 3000)  # about 75 points to a request
-    monkeypatch.setattr(convoy, "MOST_ROWS", 100)  # it does not travel with the other one
+    monkeypatch.setattr(small_measurements, "MOST_ROWS", 100)  # it does not travel with the other one
     pair = limited(VALUES_PER_TAG)
     fill_tag(pair)
     pair.write(
@@ -425,7 +423,7 @@ def test_very_many_values_of_another_type_end_the_measurement(pair: Pair, monkey
 def destination_client(pair: Pair, stopping: StopRequest) -> InfluxClient:
     """A client of the destination, as a run has it."""
     config = Config(write_job(pair.directory, pair.config({"options": {"retries": 0}})))
-    return connect(config, config.job.destination, "destination", stopping)
+    return connect(config.job.options, config.job.destination, "destination", stopping)
 
 
 def frame_of(hosts: list[str]) -> Frame:
@@ -447,7 +445,8 @@ def test_narrowing_down_that_has_to_end_early_keeps_what_is_left(
     hosts = [f"h{i % 10}" if i % 5 else "new" for i in range(40)]
     written, lost = Written(), False
     try:
-        for part in client.write_frame(frame_of(hosts), there, kept):
+        (body,) = line_protocol.encode_frame(frame_of(hosts), "m").bodies
+        for part in narrowing.write_body(client, body, there, kept, stopping):
             written += part
             if written.put_aside and not stopping.requested and pair.destination.running:
                 stopping.requested = end == "stop"

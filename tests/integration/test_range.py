@@ -2,8 +2,8 @@
 
 import pytest
 
+from basics.times import format_time
 from tests.integration.harness import DAY, MONDAY, WEEK, Pair
-from values import format_time
 
 
 def sections(start: int, end: int) -> dict[str, object]:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from answers import Unreachable
+from basics.spans import Span
+from basics.stopping import StopRequest
 from config import Config
-from influxql import Location
-from report import JobResult
-from stopping import StopRequest
+from copying.results import JobResult
+from influx.errors import Unreachable
+from influx.influxql import Location
+from influx_client import connect
 from tests.integration.harness import MONDAY, Pair, write_job
 from tests.support.servers import InfluxServer, RequestFailed
-from timeline import Span
-from worker import connect
 
 ROWS = 60_000
 
@@ -167,7 +167,7 @@ def test_a_server_that_hangs_is_not_asked_for_less(source: InfluxServer, databas
         pair = Pair(hanging, source, database, tmp_path)
         pair.write(f"m v=1 {MONDAY}")
         config = Config(write_job(tmp_path, pair.config({"options": {"timeout_client": 0.5, "retries": 1}})))
-        client = connect(config, config.job.source, "source", StopRequest())
+        client = connect(config.job.options, config.job.source, "source", StopRequest())
         hanging.pause()
         try:
             with pytest.raises(Unreachable, match="nor an answer to a ping"):

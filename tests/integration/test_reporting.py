@@ -10,18 +10,15 @@ from typing import Any
 import pytest
 
 from bench.measure import requests
-from channel import Sender
-from events import (
-    RunProgress,
-    RunState,
-)
-from report import JobResult
-from reporter import Reporter
-from state import JobState
+from copying.results import JobResult
+from daemon.worker import run_worker
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
 from tests.support.heard import Heard
 from tests.support.proxy import Proxy, delay, respond
-from worker import run_worker
+from watching.channel import Sender
+from watching.events import RunProgress, RunState
+from watching.reporter import Reporter
+from watching.state import JobState
 
 MINUTE = HOUR // 60
 

@@ -8,11 +8,11 @@ import time
 import pytest
 
 from backup import BackupManager
+from basics.stopping import StopRequest
 from config import Config
-from stopping import StopRequest
+from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, write_job
 from tests.support.reader import key
-from worker import connect
 
 
 def minutely(count: int, begin: int = MONDAY, hosts: str = "ab", field: str = "v") -> str:
@@ -177,7 +177,7 @@ def test_forecasts_that_were_rewritten_before_their_time_came_are_copied_again(p
     ):  # fmt: skip
         if lines:
             pair.write("\n".join(lines))
-        source = connect(config, config.job.source, "source", StopRequest())
-        destination = connect(config, config.job.destination, "destination", StopRequest())
+        source = connect(config.job.options, config.job.source, "source", StopRequest())
+        destination = connect(config.job.options, config.job.destination, "destination", StopRequest())
         assert BackupManager(config, source, destination, now=moment).run_backup().failures == ()
     pair.assert_equal(points=53)

@@ -6,10 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import influxql
-import keepable
-import line_protocol
-import pages
+from influx import influxql, line_protocol, pages, storable
 from tests.integration.harness import DAY, Pair
 from tests.support.servers import InfluxServer
 
@@ -19,10 +16,10 @@ _nasty = st.sampled_from(
     [",", " ", "=", '"', "\\", "'", "\r", "\0", "\t", "%", "/", "*", "é", "🚀", "a", "Z", "_"]
 )
 _text = st.lists(_nasty | _characters, min_size=1, max_size=8).map("".join)
-measurements = _text.filter(lambda n: not keepable.measurement_problem(n))
-tag_keys = _text.filter(lambda n: not keepable.tag_problem(n))
-tag_values = _text.filter(lambda n: not keepable.tag_value_problem(n))
-field_keys = _text.filter(lambda n: not keepable.field_problem(n))
+measurements = _text.filter(lambda n: not storable.measurement_problem(n))
+tag_keys = _text.filter(lambda n: not storable.tag_problem(n))
+tag_values = _text.filter(lambda n: not storable.tag_value_problem(n))
+field_keys = _text.filter(lambda n: not storable.field_problem(n))
 values = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.integers(-(2**63), 2**63 - 1),

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-import verify
+from basics.stopping import StopRequest
+from checking import verify
+from checking.repair import Repairer
+from checking.verdict import JobVerdict, Scope
+from checking.verify import Verifier
 from config import Config
-from repair import Repairer
-from report import MeasurementResult
-from stopping import StopRequest
+from copying.results import MeasurementResult
+from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, job_config, run_main, write_job
 from tests.support.servers import InfluxServer
-from verdict import JobVerdict, Scope
-from verify import Verifier
-from worker import connect
 
 MINUTE = HOUR // 60
 
@@ -35,8 +35,8 @@ def tools(
     """What `verify` and `repair` use for the pair's job."""
     config = Config(write_job(pair.directory, pair.config(sections)))
     stopping = StopRequest()
-    source = connect(config, config.job.source, "source", stopping)
-    destination = connect(config, config.job.destination, "destination", stopping)
+    source = connect(config.job.options, config.job.source, "source", stopping)
+    destination = connect(config.job.options, config.job.destination, "destination", stopping)
     verifier = Verifier(config, source, destination, scope or Scope(), stopping)
     return verifier, Repairer(config, source, destination, verifier, stopping)
 
@@ -135,7 +135,7 @@ def test_full_sees_missing_beside_extra_values(pair: Pair) -> None:
 def test_pages_of_different_lengths_are_compared_exactly(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two sides are read page by page, and their pages end at different points."""
     monkeypatch.setattr(verify, "SETTLE", 0.0)
-    monkeypatch.setattr("compare.page_rows", lambda _: 50)
+    monkeypatch.setattr("copying.compare.page_rows", lambda _: 50)
     fill(pair)
     for begin in (100, 700, 701, 1500):
         start, end = MONDAY + begin * 25 * MINUTE, MONDAY + (begin + 70) * 25 * MINUTE

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import main
-from events import Event
+from commands.job_files import find_jobs, load_jobs
+from daemon.job_file import JobFile
+from daemon.supervisor import Supervisor
 from logger_config import setup_logging
-from monitor import Duties, Holder
-from state import JobState, State
-from supervisor import JobFile, Supervisor
+from watching.events import Event
+from watching.monitor import Duties, Holder
+from watching.state import JobState, State
 
 
 class Recorder:
@@ -62,7 +63,7 @@ def run(folder: Path, file: Path) -> int:
     setup_logging("main")
 
     def found() -> tuple[list[JobFile], dict[str, str]]:
-        return main.load_jobs(main.find_jobs([folder]))
+        return load_jobs(find_jobs([folder]))
 
     def recorder(_holder: Holder) -> Recorder:
         return Recorder(file)

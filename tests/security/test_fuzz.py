@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from config import ConfigError, Job, load_config
+from settings.yaml_reader import KeyPath
+from tests.settings.test_config import COMPLETE, TEMPLATE
 from tests.support.leaks import assert_no_secret
-from tests.test_config import COMPLETE, TEMPLATE
-from yaml_reader import KeyPath
 
 SECRET = "hunter2-Geheim"
 SEEDS = range(40)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from health import write_health
 from main import run_worker
 from tests.integration.harness import MONDAY, Pair, job_config, run_main, snapshot, write_job
 from tests.soak.loki import Loki
 from tests.support.reader import difference
 from tests.support.servers import InfluxServer, RequestFailed, quoted
+from watching.health import write_health
 
 INJECTIONS = [
     '"; DROP DATABASE canary --',

@@ -11,12 +11,16 @@ from typing import Any
 import msgpack
 import pytest
 
+from basics.boundary import error_boundary
+from basics.stopping import StopRequest
+from commands.job_files import load_jobs
 from config import Config
-from health import health_problem
+from daemon.job_file import JobFile
+from daemon.supervisor import Supervisor
+from influx.listener import SilentRequests
+from influx.transport import Transport
+from influx_client import connect
 from logger_config import setup_logging
-from main import load_jobs
-from stopping import StopRequest
-from supervisor import JobFile, Supervisor
 from tests.integration.daemon import running, wait_until
 from tests.integration.harness import MONDAY, Pair, endpoint, job_config, run_main, snapshot, write_job
 from tests.soak.loki import Loki
@@ -24,8 +28,7 @@ from tests.support.leaks import assert_no_secret
 from tests.support.reader import difference
 from tests.support.servers import InfluxServer
 from tests.support.web import http_server, page
-from transport import Transport
-from worker import connect, error_boundary
+from watching.health import health_problem
 
 SECRET = """hush'hush" 7é\\n%s{0}=,:@"""
 """A password whose every encoding looks different."""
@@ -186,8 +189,17 @@ def objects(guarded: InfluxServer, pair: Pair) -> list[object]:
     assert loaded.job.source.password.get_secret_value() == SECRET
     file = JobFile(loaded, path.read_bytes())
     server = loaded.job.source
-    transport = Transport(server, "source", timeout=5, retries=0, retry_delay=0, threads=1, stopping=StopRequest())
-    client = connect(loaded, server, "source", StopRequest())
+    transport = Transport(
+        server,
+        "source",
+        timeout=5,
+        retries=0,
+        retry_delay=0,
+        threads=1,
+        stopping=StopRequest(),
+        listener=SilentRequests(),
+    )
+    client = connect(loaded.job.options, server, "source", StopRequest())
     supervisor = Supervisor([file], lambda: None)
     values = [loaded.get(key) for key in ("source", "source.password", "source.url")]
     return [loaded, loaded.job, server, transport, client, file, supervisor, load_jobs([path]), *values]

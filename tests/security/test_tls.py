@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from answers import AccessDenied
+from basics.stopping import StopRequest
 from config import Config
+from copying.results import JobResult
+from influx.errors import AccessDenied
+from influx_client import connect
 from main import run_worker
-from report import JobResult
-from stopping import StopRequest
 from tests.integration.harness import MONDAY, Pair, endpoint, job_config, snapshot, write_job
 from tests.support.certificates import Authority, Certificate, TlsListener
 from tests.support.reader import difference
 from tests.support.servers import InfluxServer
 from tests.support.web import Page, http_server
-from worker import connect
 
 SECRET = "hush-hush-7"
 LINES = "\n".join(f'm,h={i % 3} v={i}i,s="é" {MONDAY + i}' for i in range(100))
@@ -142,7 +142,7 @@ def test_a_ca_file_that_is_gone_is_no_bug(files: Files, secured: InfluxServer, p
     ca_file.write_bytes(files.authority.read_bytes())
     path = write_job(pair.directory, pair.config({"source": {**endpoint(secured), "ca_file": str(ca_file)}}))
     config = Config(path)
-    connect(config, config.job.source, "source", StopRequest()).close()
+    connect(config.job.options, config.job.source, "source", StopRequest()).close()
     ca_file.unlink()
     with pytest.raises(AccessDenied, match=f"source {secured.url}: .*ca_file must be a readable PEM file"):
-        connect(config, config.job.source, "source", StopRequest())
+        connect(config.job.options, config.job.source, "source", StopRequest())

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from commands.job_files import find_jobs, load_jobs
+from commands.options import UsageError
 from config import Config, ConfigError, read_file
-from main import UsageError, find_jobs, load_jobs
+from settings.yaml_reader import MAX_BYTES
 from tests.integration.harness import MONDAY, Pair, run_main, write_job
-from yaml_reader import MAX_BYTES
 
 GOOD = """
 source: {url: "http://a:8086"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from channel import Channel
-from events import Event
-from state import JobState, State, applied
+from watching.channel import Channel
+from watching.events import Event
+from watching.state import JobState, State, applied
 
 
 class Heard:

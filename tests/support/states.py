@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from events import (
+from watching.events import (
     Event,
     FileChecked,
     JobEnded,
@@ -23,7 +23,7 @@ from events import (
     WorkerDied,
     WorkerStarted,
 )
-from state import State, applied
+from watching.state import State, applied
 
 SECOND = 10**9
 MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND

@@ -1,0 +1,62 @@
+"""Times and numbers in the words that an operator reads. Pure."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+def lasting(seconds: float) -> str:
+    """`42 s`, `4 min`, `5 h 12 min`, `3 days`: as exact as one wants to read."""
+    whole = round(max(0.0, seconds))
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min"
+    if whole < 2 * _DAY:
+        minutes = whole % _HOUR // _MINUTE
+        return f"{whole // _HOUR} h" + (f" {minutes} min" if minutes else "")
+    return f"{whole // _DAY:,} days"
+
+
+def ago(at: int, now: int) -> str:
+    """`4 min ago`."""
+    seconds = (now - at) / 1e9
+    return "just now" if seconds < 5 else f"{lasting(seconds)} ago"
+
+
+def moment(at: int, now: int, zone: str = "UTC") -> str:
+    """`04:57 UTC` of the same day, `23 Nov 04:57 UTC` of the same year, else with the year."""
+    place = ZoneInfo(zone)
+    then, today = (datetime.fromtimestamp(ns // 10**9, UTC).astimezone(place) for ns in (at, now))
+    clock = f"{then:%H:%M} {then.tzname()}"
+    if then.date() == today.date():
+        return clock
+    day = f"{then.day} {then:%b}"
+    return f"{day} {clock}" if then.year == today.year else f"{day} {then.year} {clock}"
+
+
+def exactly(at: int) -> str:
+    """`2026-11-24 04:57:20 UTC`."""
+    return f"{datetime.fromtimestamp(at // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 point`, `1,440 points`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def took(seconds: float) -> str:
+    """`0.3 s`, `12 min`."""
+    return f"{seconds:.1f} s" if seconds < 100 else lasting(seconds)
+
+
+def format_bytes(count: float) -> str:
+    """`12.3 MB`, in powers of 1000."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if round(count, 1) < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} TB"

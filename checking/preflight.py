@@ -1,0 +1,129 @@
+"""`main.py check`: what a run of a job would do now, and what would keep it from doing so. Changes nothing."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from basics.stopping import StopRequest
+from basics.text import printable
+from basics.times import format_time
+from config import Config
+from copying.planner import Planner
+from copying.retention import kept, shorter
+from copying.segments import plan_segments
+from copying.task import Copy, Target
+from influx.errors import AccessDenied, InfluxError
+from influx_client import InfluxClient, connect
+from settings.next_run import next_run
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The lines to print, and the problems among them."""
+
+    lines: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """Everything, problems last; names of the servers' cannot break a line."""
+        return tuple(map(printable, (*self.lines, *(f"  PROBLEM: {problem}" for problem in self.problems))))
+
+
+class _Checker:
+    """Looks at the two servers of one job."""
+
+    def __init__(self, config: Config, source: InfluxClient, destination: InfluxClient) -> None:
+        self._job = config.job
+        self._source = source
+        self._destination = destination
+        self._planner = Planner(config.job, source, destination, time.time_ns())
+        self.problems: list[str] = []
+
+    def lines(self) -> Iterator[str]:
+        yield f"  source {self._job.source.url}: InfluxDB {self._source.version}, {_shards(self._source)}"
+        yield f"  destination {self._job.destination.url}: InfluxDB {self._destination.version}"
+        databases = self._destination.get_databases()
+        names = [d.name for d in self._job.source.databases] or self._source.get_databases()
+        for name in names:
+            try:
+                yield from self._database(name, databases)
+            except InfluxError as error:
+                self.problems.append(f"database {name}: {error}")
+
+    def _database(self, name: str, there: tuple[str, ...]) -> Iterator[str]:
+        target = self._job.source.destination_name(name)
+        yield f"  {name} -> {target} ({'exists' if target in there else 'will be created'})"
+        targets = self._planner.foresee(name, target)
+        self._check_rights(target, exists=target in there, creates=any(t.is_new for t in targets))
+        tags = self._source.get_tag_keys(name)
+        for policy in targets:
+            copies = self._planner.plan(name, policy, tags, exact=True)
+            yield f"    {_policy(policy)}: {len(copies)} measurements"
+            if policy.destination.keeps_less_than(policy.source):
+                self.problems.append(shorter(target, policy.destination, policy.source))
+            for copy in copies:
+                yield f"      {self._measurement(copy)}"
+                self.problems += [f"{copy.source}: {refusal.name} {refusal.reason}" for refusal in copy.refusals]
+
+    def _check_rights(self, target: str, *, exists: bool, creates: bool) -> None:
+        try:
+            if exists:
+                self._destination.check_write(target)
+            if creates:
+                self._destination.check_admin()
+        except AccessDenied as error:
+            remedy = (
+                "create it and its retention policies yourself, or use an admin" if creates else "grant ALL on it"
+            )
+            self.problems.append(f"{target} cannot be written or created: {remedy} ({error})")
+
+    def _measurement(self, copy: Copy) -> str:
+        starts, end = self._planner.starts(copy), self._planner.end()
+        name = copy.source.measurement
+        if not starts:
+            return f"{name}: nothing to copy"
+        begin = min(starts.values())
+        newest = self._source.get_edges("last", [(copy.source, f, t) for f, t in copy.types.items()], end=end)
+        until = max((edge for edge in newest if edge is not None), default=begin)
+        counts = []
+        for segment in plan_segments(starts, end):
+            types = {field: copy.types[field] for field in segment.fields}
+            counts.append(max(self._source.count_values(copy.source, types, segment.span).values()))
+        points = f"about {sum(counts):,} points from {format_time(begin)} to {format_time(until)}"
+        return f"{name}: {len(starts)} fields, {points}"
+
+
+def _shards(source: InfluxClient) -> str:
+    try:
+        source.check_admin()
+    except AccessDenied:
+        return "the user may not see shard groups: ranges follow the policy's shard duration"
+    return "shard groups visible"
+
+
+def _policy(target: Target) -> str:
+    state = "will be created" if target.is_new else f"keeps points for {kept(target.destination)}"
+    return f"{target.source.name} ({state})"
+
+
+def check_job(config: Config) -> Findings:
+    """What a run of the job would do now. Servers that cannot be reached are problems, not exceptions."""
+    job = config.job
+    lines = [f"job {job.name} ({config.path}), {job.options.backup_mode}"]
+    problems: list[str] = []
+    try:
+        stopping = StopRequest()
+        source = connect(config.job.options, job.source, "source", stopping, retries=0)
+        destination = connect(config.job.options, job.destination, "destination", stopping, retries=0)
+        checker = _Checker(config, source, destination)
+        lines.extend(checker.lines())
+        problems = checker.problems
+    except InfluxError as error:
+        problems.append(str(error))
+    times = job.options.incremental
+    if times.schedule is not None:
+        at = next_run(times.schedule, str(times.timezone), datetime.now(UTC))
+        lines.append(f"  next run: {at.isoformat(timespec='minutes')} ({times.timezone})")
+    return Findings(tuple(lines), tuple(problems))

@@ -1,0 +1,175 @@
+"""`main.py repair` and its command line twin `verify`: each job is compared, and what differs is copied again."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from types import FrameType
+
+from backup import BackupManager
+from basics.stopping import StopRequest
+from basics.times import MIN_TIME
+from checking.verdict import Difference, JobVerdict, Scope, table, unchecked
+from checking.verify import Tally, Verifier
+from config import Config
+from copying.compare import Comparer
+from copying.planner import Planner
+from copying.results import MeasurementResult
+from copying.segments import Segment
+from copying.task import Target
+from influx.errors import InfluxError
+from influx_client import InfluxClient, connect
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What to copy again of one measurement, oldest first.
+
+    An incremental run goes on from the newest points that are there. So stretches that are newer may only be
+    copied when everything between is, too.
+    """
+
+    tally: Tally
+    older: tuple[Difference, ...] = ()
+    """Older than the newest points at the destination."""
+    newer: tuple[Difference, ...] = ()
+    left: tuple[Difference, ...] = ()
+    """Newer, but not everything between was compared: the next run copies them."""
+
+    @property
+    def lines(self) -> list[str]:
+        """What it does, in words."""
+        name, copied = self.tally.copy.source, [*self.older, *self.newer]
+        found = []
+        if copied:
+            found.append(f"  {name}: {_values(copied):,} values in {len(copied):,} stretches of time")
+        if self.left:
+            found.append(f"  {name}: not {_values(self.left):,} values that the next run will copy")
+        return found
+
+
+def _values(differences: Iterable[Difference]) -> int:
+    return sum(d.missing + d.different for d in differences)
+
+
+class Repairer:
+    """Copies what a verifier has found, and deletes nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        source: InfluxClient,
+        destination: InfluxClient,
+        verifier: Verifier,
+        stopping: StopRequest,
+    ) -> None:
+        now = verifier.now
+        self._job = config.job
+        self._scope = verifier.scope
+        self._now = now
+        self._comparer = Comparer(source, destination)
+        self._planner = Planner(config.job, source, destination, now)
+        self._manager = BackupManager(config, source, destination, now=now, stopping=stopping)
+
+    def plan(self, tallies: Iterable[Tally]) -> list[Repair]:
+        """What to copy for each measurement that has missing or different values. Raises InfluxError."""
+        found = []
+        for tally in tallies:
+            differences = tuple(d for d in tally.differences if d.missing or d.different)
+            if differences:
+                found.append(self._repair(tally, differences))
+        return found
+
+    def _repair(self, tally: Tally, differences: tuple[Difference, ...]) -> Repair:
+        if self._job.options.range is not None:
+            return Repair(tally, older=differences)
+        (newest,) = self._comparer.edges_at_destination("last", [tally.copy], end=self._now + 1)
+        older = [d for d in differences if all(d.span.start <= newest.get(f, MIN_TIME) for f in d.fields)]
+        newer = tuple(d for d in differences if d not in older)
+        if self._scope.is_whole:
+            return Repair(tally, tuple(older), newer)
+        return Repair(tally, tuple(older), left=newer)
+
+    def run(self, repairs: Sequence[Repair]) -> list[MeasurementResult]:
+        """Copy. Failures are in the results; raises InfluxError when the databases cannot be prepared."""
+        prepared: dict[tuple[str, str], Target] = {}
+        for repair in repairs:
+            copy = repair.tally.copy
+            key = (copy.source.database, copy.source.policy)
+            if key not in prepared:
+                self._planner.prepare(copy.source.database, copy.target.database)
+                prepared[key] = self._planner.refreshed(copy.source.database, copy.target)
+            repair.tally.copy = replace(copy, target=prepared[key])
+        with ThreadPoolExecutor(self._job.options.parallel_workers) as pool:
+            return list(pool.map(self._copy, repairs))
+
+    def _copy(self, repair: Repair) -> MeasurementResult:
+        copy = replace(repair.tally.copy, refusals=())
+        older, newer = ([Segment(d.fields, d.span) for d in part] for part in (repair.older, repair.newer))
+        result = self._manager.copy_segments(copy, older, independent=True)
+        if newer and result.is_whole:
+            result += self._manager.copy_segments(copy, newer)
+        return self._manager.with_losses(copy, result)
+
+
+# ---------------------------------------------------------------- the commands
+
+
+def verify_jobs(
+    configs: Sequence[Config], scope: Scope, ask: Callable[[], bool] | None, *, quiet: bool
+) -> list[JobVerdict]:
+    """What each job's comparison found, printed unless `quiet`.
+
+    With `ask` (whether to go on) what differs is copied.
+
+    SIGINT and SIGTERM end it early, which counts as not checked.
+    """
+    stopping = StopRequest()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.requested = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    verdicts = []
+    for config in configs:
+        try:
+            verdicts.append(_verify_job(config, scope, stopping, ask, quiet=quiet))
+        except InfluxError as error:
+            verdicts.append(unchecked(config.job.name, str(error)))
+            _print(table(verdicts[-1]), quiet=quiet)
+    return verdicts
+
+
+def _verify_job(
+    config: Config, scope: Scope, stopping: StopRequest, ask: Callable[[], bool] | None, *, quiet: bool
+) -> JobVerdict:
+    source = connect(config.job.options, config.job.source, "source", stopping)
+    destination = connect(config.job.options, config.job.destination, "destination", stopping)
+    verifier = Verifier(config, source, destination, scope, stopping)
+    verdict = verifier.verify()
+    _print(table(verdict), quiet=quiet)
+    if ask is None or stopping.is_set():
+        return verdict
+    repairer = Repairer(config, source, destination, verifier, stopping)
+    repairs = repairer.plan(verifier.tallies)
+    lines = [line for repair in repairs for line in repair.lines]
+    _print(
+        "\n".join((f"{config.job.name}: repair copies these, and deletes nothing", *lines)),
+        quiet=not lines or quiet,
+    )
+    if not any(repair.older or repair.newer for repair in repairs) or not ask():
+        return verdict
+    repairer.run(repairs)
+    again = verifier.verify_again()
+    _print(table(again), quiet=quiet)
+    return again
+
+
+def _print(text: str, *, quiet: bool) -> None:
+    if not quiet:
+        sys.stdout.write(text + "\n")

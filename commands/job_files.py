@@ -1,0 +1,116 @@
+"""The job files that a command is about: found, read, validated, and kept apart from one another."""
+
+import logging
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from commands.options import UsageError
+from config import Config, ConfigError, read_file
+from daemon.job_file import JobFile
+from logger_config import setup_logging
+from settings.held_secrets import held_secret
+from settings.overlaps import find_overlaps
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = (".yaml", ".yml")
+TEMPLATES = (".template.yaml", ".template.yml", ".yaml.template", ".yml.template")
+
+
+def default_paths(environ: Mapping[str, str]) -> list[Path]:
+    """$BACKUP_CONFIG_DIR, else /config where it exists (the container), else ./config."""
+    configured = environ.get("BACKUP_CONFIG_DIR")
+    if configured:
+        return [Path(configured)]
+    return [Path("/config") if Path("/config").is_dir() else Path("config")]
+
+
+def find_jobs(paths: Sequence[Path]) -> list[Path]:
+    """The job files among the paths and in the folders among them, in order.
+
+    Raises UsageError when a path does not exist or cannot be read, none is a job, or two jobs have the same name.
+    """
+    files: list[Path] = []
+    for path in paths:
+        try:
+            if path.is_dir():
+                files.extend(sorted(f for f in path.iterdir() if _is_job(f)))
+            elif path.exists():
+                files.append(path)
+            else:
+                raise UsageError(f"{path} does not exist")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    if not files:
+        places = ", ".join(map(str, paths))
+        raise UsageError(
+            f"no job in {places}: copy config/backup.template.yaml there as <job>.yaml and edit it; "
+            'in a container, mount the folder: docker run -v "$PWD/config:/config:ro" ...'
+        )
+    return _distinct(files)
+
+
+def _is_job(file: Path) -> bool:
+    return file.suffix in SUFFIXES and not file.name.endswith(TEMPLATES) and not file.name.startswith(".")
+
+
+def _distinct(files: Sequence[Path]) -> list[Path]:
+    named: dict[str, Path] = {}
+    for file in files:
+        other = named.setdefault(file.stem, file)
+        if os.path.realpath(other) != os.path.realpath(file):  # which takes broken links as well
+            raise UsageError(f"{other} and {file} are both the job {file.stem!r}: rename one")
+    return list(named.values())
+
+
+def load_jobs(files: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]]:
+    """The jobs that can run, and for each other name what is wrong with its file.
+
+    From here on this process logs in JSON when every job does that can run.
+    """
+    valid: list[JobFile] = []
+    invalid: dict[str, str] = {}
+    contents: dict[Path, bytes] = {}
+    for file in files:
+        try:
+            contents[file] = read_file(file)
+            valid.append(JobFile(Config(file, content=contents[file]), contents[file]))
+        except ConfigError as error:
+            invalid[file.stem] = str(error)
+    in_json = valid and all(job.config.job.options.log_format == "json" for job in valid)
+    setup_logging("main", log_format="json" if in_json else "text")
+    for file, content in contents.items():
+        _warn_of_readers(file, content)
+    overlaps = find_overlaps([job.config.job for job in valid])
+    invalid |= {job.name: f"{job.config.path}: {overlaps[job.name]}" for job in valid if job.name in overlaps}
+    return [job for job in valid if job.name not in overlaps], invalid
+
+
+def _warn_of_readers(file: Path, content: bytes) -> None:
+    """One line for a file that shows its password or a notification URL to other users of the machine."""
+    with suppress(OSError):  # it may be gone since it was read
+        if not file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH) or not (held := held_secret(content)):
+            return
+        elsewhere = "the URL from" if "URL" in held else "the password from password_file or"
+        remedy = f"chmod 600, or take {elsewhere} ${{VARIABLE}}"
+        logger.warning("%s holds %s, and others may read the file: %s", file, held, remedy)
+
+
+def reloaded(paths: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]] | None:
+    """The jobs of the same paths as they are now; None, with an error in the log, when there are none."""
+    try:
+        jobs, invalid = load_jobs(find_jobs(paths))
+    except UsageError as error:
+        logger.error("%s; the jobs go on as they are", error)  # noqa: TRY400 -- a user's mistake
+        return None
+    log_all(invalid)
+    return jobs, invalid
+
+
+def log_all(invalid: Mapping[str, str]) -> None:
+    """An error in the log for each file that cannot run."""
+    for problem in invalid.values():
+        logger.error("%s", problem)

@@ -1,0 +1,336 @@
+"""Compares both servers, by counting values per field and window, or value by value.
+
+The look-back and `main.py verify` rest on it.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import compress
+
+from basics.spans import Span, cut
+from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME, MINUTE, SECOND
+from copying.pace import Pace
+from copying.selection import allowed_types
+from copying.task import Copy
+from influx import influxql, line_protocol, shard_groups
+from influx.counting import Count, Counts, Key
+from influx.errors import QueryTooLarge
+from influx.frames import Frame
+from influx.influxql import Location, Tags
+from influx.line_protocol import Value
+from influx.pages import FIRST_ROWS, page_rows
+from influx_client import InfluxClient
+
+STEPS = (DAY, HOUR, MINUTE, SECOND)
+"""Windows get shorter in these steps, nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A stretch of time of a copy that both sides are to be counted in, window by window when it has a step."""
+
+    copy: Copy
+    span: Span
+    step: int = 0
+    by_series: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How many values of each field there are in `span` on both sides; what has none is left out.
+
+    `lacks` and `exceeds` say of how many values the destination has fewer or more. Both can hold of one field
+    where each series was counted by itself.
+    """
+
+    copy: Copy
+    span: Span
+    source: Mapping[str, int] = field(default_factory=dict)
+    destination: Mapping[str, int] = field(default_factory=dict)
+    lacks: Mapping[str, int] = field(default_factory=dict)
+    exceeds: Mapping[str, int] = field(default_factory=dict)
+    by_series: bool = False
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The fields of which the destination lacks values."""
+        return tuple(sorted(self.lacks))
+
+    @property
+    def missing(self) -> int:
+        """How many values the destination lacks."""
+        return sum(self.lacks.values())
+
+    @property
+    def extra(self) -> int:
+        """How many values only the destination has."""
+        return sum(self.exceeds.values())
+
+    @property
+    def values(self) -> int:
+        """How many values the fuller side has."""
+        return max(sum(self.source.values()), sum(self.destination.values()))
+
+
+def weighed(question: Question, span: Span, source: Mapping[Key, int], destination: Mapping[Key, int]) -> Window:
+    """What was counted in a window, for each field."""
+    totals: tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, int]] = ({}, {}, {}, {})
+    for key in source.keys() | destination.keys():
+        there, here = source.get(key, 0), destination.get(key, 0)
+        for total, count in zip(totals, (there, here, there - here, here - there), strict=True):
+            if count > 0:
+                total[key[0]] = total.get(key[0], 0) + count
+    return Window(question.copy, span, *totals, question.by_series)
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A value that is not the same on both sides: `missing` at the destination, `extra` there, or `different`."""
+
+    time: int
+    field: str
+    kind: str
+    is_next: bool = False
+    """Whether no equal point lies between the mismatch before and this one."""
+
+
+def comparable_types(copy: Copy) -> dict[str, tuple[str, ...]]:
+    """The fields that can be counted alike on both sides, with a type for each kind of their values.
+
+    Left out are fields of which only some types are wanted that counting cannot tell apart (floats among
+    integers), and fields of several types whose name only a regex can select.
+    """
+    allowed = allowed_types(copy.rules)
+    found = {}
+    for name, types in copy.types.items():
+        wanted = influxql.kinds(t for t in types if t in allowed)
+        unwanted = influxql.kinds(t for t in types if t not in allowed)
+        is_clear = not unwanted or influxql.kinds((*wanted, *unwanted)) == (*wanted, *unwanted)
+        if is_clear and (len(influxql.kinds(types)) == 1 or influxql.is_quotable(name)):
+            found[name] = wanted
+    return found
+
+
+def next_step(length: int) -> int | None:
+    """The step that cuts a stretch of this length into smaller windows; None when it is short enough."""
+    return next((step for step in STEPS if step < length), None)
+
+
+class Comparer:
+    """Counts on both servers at once."""
+
+    def __init__(self, source: InfluxClient, destination: InfluxClient) -> None:
+        self._source = source
+        self._destination = destination
+
+    def count(self, questions: Sequence[Question]) -> list[list[Window]]:
+        """The windows of each question that hold a value on either side, oldest first. Raises InfluxError.
+
+        Where the destination has more, that may hide that it also lacks some: there each series is counted by
+        itself, windows that follow one another together. Within one series, what was deleted at the source can
+        still hide what is missing.
+        """
+        return [self._closer(windows) for windows in self._count(questions)]
+
+    def _closer(self, windows: list[Window]) -> list[Window]:
+        doubtful = [w for w in windows if w.exceeds and w.source and not w.by_series]
+        if not doubtful:
+            return windows
+        first, last = doubtful[0].span.start, doubtful[-1].span.end
+        older = [w for w in windows if w.span.end <= first]
+        newer = [w for w in windows if w.span.start >= last]
+        (between,) = self._count([Question(windows[0].copy, Span(first, last), by_series=True)])
+        return [*older, *between, *newer]
+
+    def _count(self, questions: Sequence[Question]) -> list[list[Window]]:
+        counts = [
+            Count(q.copy.source, comparable_types(q.copy), q.span, q.step, q.by_series, q.copy.unstorable)
+            for q in questions
+        ]
+        there = [not q.copy.target.is_foreign for q in questions]
+        here = [not q.copy.target.is_new for q in questions]
+        others = [
+            replace(c, location=q.copy.destination, without=()) for q, c in zip(questions, counts, strict=True)
+        ]
+        with ThreadPoolExecutor(2) as pool:
+            source = pool.submit(self._source.count_windows, list(compress(counts, there)))
+            destination = pool.submit(self._destination.count_windows, list(compress(others, here)))
+            sides = _spread(source.result(), there), _spread(destination.result(), here)
+            return [list(_windows(*answer)) for answer in zip(questions, *sides, strict=True)]
+
+    def narrow(
+        self, windows: Iterable[Window], differs: Callable[[Window], bool], is_small: Callable[[Window], bool]
+    ) -> Iterator[Window]:
+        """The windows inside these that still differ, cut until they are small enough, or a second."""
+        pending = list(windows)
+        while pending:
+            large: list[Question] = []
+            for window in pending:
+                step = None if is_small(window) else next_step(window.span.length)
+                if step is None:
+                    yield window
+                elif window.by_series:
+                    parts = cut(window.span, step)
+                    large.extend(Question(window.copy, part, by_series=True) for part in parts)
+                else:
+                    large.append(Question(window.copy, window.span, step))
+            pending = [part for parts in self.count(large) for part in parts if differs(part)]
+
+    def compare_values(self, copy: Copy, span: Span, read: Counter[str] | None = None) -> Iterator[Mismatch]:
+        """Every value in the range that is not the same on both sides, oldest first.
+
+        The range must lie inside one shard group on each side where a field has several types. Memory is bounded
+        by a page of each side. How many values each side had is added to `read`.
+        """
+        places = [] if copy.target.is_foreign else [("source", self._source, copy.source)]
+        if not copy.target.is_new:
+            places.append(("destination", self._destination, copy.destination))
+        position, last, follows = span.start, span.start, False
+        rows = page_rows(len(copy.types) + len(copy.tags))
+        pace = Pace(span.length, min(rows, FIRST_ROWS), ceiling=rows)
+        with ThreadPoolExecutor(2) as pool:
+            while position < span.end:
+                window = pace.window(position, span.end)
+                reads = [  # as if in one group: the destination may have types that the source never had
+                    pool.submit(c.read_page, where, copy.types, copy.tags, window, pace.rows, one_group=True)
+                    for _, c, where in places
+                ]
+                try:
+                    pages = [read.result() for read in reads]
+                except QueryTooLarge:
+                    smaller = pace.eased(window)
+                    if smaller is None:
+                        raise
+                    pace = smaller
+                    continue
+                position = min(page.span.end for page in pages)
+                pace = pace.after(
+                    window,
+                    Span(window.start, position),
+                    max(page.rows for page in pages),
+                    max(page.limit for page in pages),
+                    slow_start=any(page.slow_start for page in pages),
+                    fitting=min(page.fitting for page in pages),
+                )
+                sides: dict[str, list[Frame]] = {"source": [], "destination": []}
+                for (side, _, _), page in zip(places, pages, strict=True):
+                    sides[side] = [_cut(copy, part, position) for part in page.frames]
+                    if read is not None:
+                        read[side] += sum(part.values for part in sides[side])
+                found, equal = mismatches(sides["source"], sides["destination"], copy.source.measurement)
+                for mismatch in found:
+                    between = bisect_right(equal, last) < bisect_left(equal, mismatch.time)
+                    yield replace(mismatch, is_next=follows and not between)
+                    last, follows = mismatch.time, True
+                follows = follows and bisect_right(equal, last) == len(equal)
+
+    def edges_at_destination(
+        self, edge: str, copies: Sequence[Copy], *, end: int = END_OF_TIME, unknowable: int | None = None
+    ) -> list[dict[str, int]]:
+        """For each copy: field -> its `first` or `last` time at the destination that is older than `end`."""
+        asked = [(i, f) for i, copy in enumerate(copies) for f in copy.types if f in copy.written_types]
+        edges = self._destination.get_edges(
+            edge,
+            [(copies[i].destination, f, copies[i].written_types[f]) for i, f in asked],
+            end=end,
+            unknowable=unknowable,
+        )
+        found: list[dict[str, int]] = [{} for _ in copies]
+        for (index, name), time in zip(asked, edges, strict=True):
+            if time is not None:
+                found[index][name] = time
+        return found
+
+    def unstorable_tags(self, copies: Sequence[Copy]) -> list[tuple[str, ...]]:
+        """The tags of each copy with values that InfluxDB cannot keep, which are therefore never sent."""
+        asked = [(i, tag) for i, copy in enumerate(copies) for tag in copy.tags if influxql.is_quotable(tag)]
+        answers = self._source.get_unstorable_tags([(copies[i].source, tag) for i, tag in asked])
+        found: list[tuple[str, ...]] = [() for _ in copies]
+        for (index, tag), is_there in zip(asked, answers, strict=True):
+            if is_there:
+                found[index] = (*found[index], tag)
+        return found
+
+    def shard_groups(self, copies: Sequence[Copy], now: int) -> list[tuple[Span, ...]]:
+        """The source's shard groups of each copy; for a user who may not see them, those there should be."""
+        hidden = [c for c in copies if c.target.groups is None]
+        asked = [(c, f) for c in hidden for f in c.types]
+        edges = self._source.get_edges("first", [(c.source, f, c.types[f]) for c, f in asked], unknowable=MIN_TIME)
+        first: dict[Location, int] = {}
+        for (copy, _), edge in zip(asked, edges, strict=True):
+            if edge is not None:
+                first[copy.source] = min(edge, first.get(copy.source, edge))
+        return [
+            shard_groups.coarse_grid(first.get(c.source, now), now, c.target.source.shard_duration)
+            if c.target.groups is None
+            else c.target.groups
+            for c in copies
+        ]
+
+
+def _cut(copy: Copy, part: Frame, end: int) -> Frame:
+    """The points older than `end`, without fields of unwanted types."""
+    frame = part.before(end)
+    return frame.only_types(allowed_types(copy.rules)) if copy.rules.types else frame
+
+
+def mismatches(
+    source: Sequence[Frame], destination: Sequence[Frame], measurement: str
+) -> tuple[list[Mismatch], list[int]]:
+    """The values that differ between two sets of points, and the times of equal points, both in order.
+
+    Points are equal when their lines are.
+    """
+    sides = [
+        [(part, line_protocol.frame_lines(part, measurement)) for part in side] for side in (source, destination)
+    ]
+    lines = [frozenset(line for _, found in side for line in found) for side in sides]
+    equal = lines[0] & lines[1]
+    times = sorted({int(line.rsplit(b" ", 1)[1]) for line in equal})
+    there, here = (_unequal_points(side, equal, measurement) for side in sides)
+    found = [
+        mismatch
+        for key in sorted(there.keys() | here.keys())
+        for mismatch in _unequal_values(key[0], there.get(key, {}), here.get(key, {}))
+    ]
+    return found, times
+
+
+def _unequal_points(
+    side: Iterable[tuple[Frame, Sequence[bytes]]], equal: frozenset[bytes], measurement: str
+) -> dict[tuple[int, Tags], Mapping[str, Value]]:
+    """Time and tags -> fields, of the points that the other side does not have like this."""
+    found = {}
+    for part, lines in side:
+        if equal.issuperset(lines):
+            continue
+        odd = [i for i, line in enumerate(lines) if line not in equal]
+        for point in line_protocol.frame_points(part.gather(odd), measurement):
+            found[point.time, tuple(sorted(point.tags.items()))] = point.fields
+    return found
+
+
+def _unequal_values(time: int, there: Mapping[str, Value], here: Mapping[str, Value]) -> Iterator[Mismatch]:
+    for name in sorted(there.keys() | here.keys()):
+        if name not in here:
+            yield Mismatch(time, name, "missing")
+        elif name not in there:
+            yield Mismatch(time, name, "extra")
+        elif line_protocol.encode_value(there[name]) != line_protocol.encode_value(here[name]):
+            yield Mismatch(time, name, "different")
+
+
+def _spread(counted: Iterable[Counts], asked: Iterable[bool]) -> list[Counts]:
+    """The answers at the places of the questions that were asked, nothing at the others."""
+    answers = iter(counted)
+    return [next(answers) if is_asked else {} for is_asked in asked]
+
+
+def _windows(question: Question, source: Counts, destination: Counts) -> Iterator[Window]:
+    span, step = question.span, question.step
+    for start in sorted(source.keys() | destination.keys()):
+        window = Span(start, start + step).clip(span.start, span.end) if step else span
+        yield weighed(question, window, source.get(start, {}), destination.get(start, {}))

@@ -1,0 +1,366 @@
+"""Planner: looks at both servers, and plans the copies of one run."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from basics.patterns import is_selected
+from basics.spans import Span
+from basics.text import printable
+from basics.times import DAY, END_OF_TIME, MIN_TIME
+from config import FieldRules, Job
+from copying.resume import filter_obsolete_fields, hidden_since, resume_points
+from copying.retention import comparable_since, shorter
+from copying.selection import allowed_types, get_fields_to_backup
+from copying.task import Copy, Target
+from influx import storable
+from influx.errors import AccessDenied, NotFound
+from influx.influxql import Location, Policy
+from influx.written import Refusal
+from influx_client import InfluxClient
+
+logger = logging.getLogger(__name__)
+
+
+class Planner:
+    """Looks at both servers and plans the copies of one run; `now` is its fixed time, nanoseconds."""
+
+    def __init__(self, job: Job, source: InfluxClient, destination: InfluxClient, now: int) -> None:
+        self._job = job
+        self._options = job.options
+        self._source = source
+        self._destination = destination
+        self._now = now
+        self._forecasts: set[tuple[Location, str]] = set()
+        self._holds_unsigned: dict[str, bool] = {}
+
+    # ------------------------------------------------------------ both sides of a database
+
+    def prepare(self, name: str, target: str) -> list[Target]:
+        """Create what is missing at the destination, and look at each retention policy on both sides."""
+        policies = self._policies(name)
+        self._create_missing(target, policies)
+        return self._targets(target, policies)
+
+    def foresee(self, name: str, target: str) -> list[Target]:
+        """The same without creating anything: what is missing counts as if it had just been created."""
+        return self._targets(target, self._policies(name))
+
+    def _policies(self, name: str) -> tuple[Policy, ...]:
+        try:
+            return self._source.get_retention_policies(name)
+        except NotFound as error:
+            known = ", ".join(self._source.get_databases()) or "none that this user may see"
+            raise NotFound(f"{error}; the source has: {known}") from error
+
+    def _there(self, target: str) -> dict[str, Policy]:
+        """The destination's policies; none when it lacks the database."""
+        if target not in self._destination.get_databases():
+            return {}
+        return {p.name: p for p in self._destination.get_retention_policies(target)}
+
+    def _create_missing(self, target: str, policies: Sequence[Policy]) -> None:
+        """Create the database and the policies that it lacks. Existing ones are never altered."""
+        if not self._there(target):
+            self._destination.create_database(target, next((p for p in policies if p.is_default), None))
+            logger.info("created database %s", target)
+        there = self._there(target)
+        for policy in policies:
+            if policy.name not in there:
+                self._destination.create_retention_policy(target, policy)
+                logger.info("created retention policy %s.%s", target, policy.name)
+
+    def _targets(self, target: str, policies: Sequence[Policy]) -> list[Target]:
+        there = self._there(target)
+        return [self._target(target, policy, there.get(policy.name)) for policy in policies]
+
+    def _target(self, target: str, policy: Policy, there: Policy | None) -> Target:
+        if there is None:
+            return Target(target, policy, policy, None, (), {}, is_new=True)
+        if there.keeps_less_than(policy):
+            logger.warning("%s", shorter(target, there, policy))
+        return Target(
+            target,
+            policy,
+            there,
+            None,
+            self._groups(self._destination, target, policy),
+            self._destination.get_field_keys(target, policy.name),
+        )
+
+    def _groups(self, client: InfluxClient, database: str, policy: Policy) -> tuple[Span, ...] | None:
+        try:
+            return client.get_shard_groups(database, policy.name)
+        except AccessDenied:
+            logger.info("%s: no right to see shard groups; assuming the policy's shard duration", client.name)
+            return None
+
+    # ------------------------------------------------------------ what to copy of a retention policy
+
+    def plan(
+        self, database: str, target: Target, tags: Mapping[str, tuple[str, ...]], *, exact: bool = False
+    ) -> list[Copy]:
+        """Every measurement that has something to copy in this policy.
+
+        `exact`: a field that the destination lacks begins at its first point, not at the first shard group. That
+        takes a look at every shard, which costs more than reading nothing from those before.
+        """
+        found = self._source.get_field_keys(database, target.source.name)
+        # not before, so that no shard group is missing that was there when the fields were looked at
+        target = replace(target, groups=self._groups(self._source, database, target.source))
+        limits = self._options.range
+        span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
+        copies = self._selected(database, target, found, tags, span)
+        if self._options.range is not None:
+            copies = [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
+        else:
+            copies = self._resume(copies, exact=exact or self._job.source.group_by is not None)
+        return copies
+
+    def _selected(
+        self,
+        database: str,
+        target: Target,
+        found: Mapping[str, Mapping[str, tuple[str, ...]]],
+        tags: Mapping[str, tuple[str, ...]],
+        span: Span,
+    ) -> list[Copy]:
+        """The wanted ones among these measurements and fields, without those that InfluxDB cannot keep.
+
+        Of these the values in `span` are counted.
+        """
+        copies = [
+            self._select(Location(database, target.source.name, m), target, found[m], tags.get(m, ()))
+            for m in sorted(found)
+            if self._is_wanted(m)
+        ]
+        return [self._without_unstorable(c, span) for c in copies if c.types]
+
+    def compared(self, database: str, target: Target, span: Span) -> list[Copy]:
+        """Every measurement that one of the sides has in this policy, with the fields and tags of both."""
+        there = {} if target.is_foreign else self._source.get_field_keys(database, target.source.name)
+        tags = self._source.get_tag_keys(database)
+        more = {} if target.is_new else self._destination.get_tag_keys(target.database)
+        copies = self._selected(
+            database,
+            target,
+            {
+                m: _united(there.get(m, {}), target.written_types.get(m, {}))
+                for m in there.keys() | target.written_types.keys()
+            },
+            _united(tags, more),
+            span,
+        )
+        groups = () if target.is_foreign else self._groups(self._source, database, target.source)
+        return [replace(copy, target=replace(target, groups=groups)) for copy in copies]
+
+    def foreign(self, name: str, target: str) -> list[Target]:
+        """The retention policies that only the destination has."""
+        known = {policy.name for policy in self._policies(name)}
+        others = [policy for policy in self._there(target).values() if policy.name not in known]
+        return [replace(self._target(target, p, p), groups=(), is_foreign=True) for p in others]
+
+    def refreshed(self, database: str, target: Target) -> Target:
+        """The policy as both servers show it now."""
+        return replace(
+            self._target(target.database, target.source, target.destination),
+            groups=self._groups(self._source, database, target.source),
+        )
+
+    def _is_wanted(self, measurement: str) -> bool:
+        rules = self._job.measurements
+        return is_selected(measurement, rules.include, rules.exclude)
+
+    def _select(
+        self, source: Location, target: Target, types: Mapping[str, tuple[str, ...]], tags: tuple[str, ...]
+    ) -> Copy:
+        specific = self._job.measurements.specific.get(source.measurement)
+        rules = specific.fields if specific else FieldRules()
+        return Copy(source, target, get_fields_to_backup(types, rules), tags, rules)
+
+    def _without_unstorable(self, copy: Copy, span: Span) -> Copy:
+        """The copy without what the destination cannot keep, for its name or type; it is counted, not sent."""
+        reason = storable.measurement_problem(copy.source.measurement)
+        if reason:
+            return replace(
+                copy, types={}, refusals=(self._refusal(copy, "measurement", copy.types, reason, span),)
+            )
+        refusals = [self._field_refusal(copy, name, span) for name in copy.types]
+        kept = {name: types for (name, types), no in zip(copy.types.items(), refusals, strict=True) if no is None}
+        return replace(copy, types=kept, refusals=tuple(no for no in refusals if no is not None))
+
+    def _field_refusal(self, copy: Copy, name: str, span: Span) -> Refusal | None:
+        """Why the values of a field are not sent, and how many they are; None when they are."""
+        field, shown = {name: copy.types[name]}, f"field {printable(name)!r}"
+        reason = storable.field_problem(name)
+        if reason:
+            return self._refusal(copy, shown, field, reason, span)
+        if self._is_too_much(copy, copy.types[name]):
+            reason = "holds unsigned integers, which the destination cannot store"
+            refusal = self._refusal(copy, shown, field, reason, span)
+            return replace(refusal, remedy="exclude it, or copy to an InfluxDB that is built to hold them")
+        return None
+
+    def _is_too_much(self, copy: Copy, types: Sequence[str]) -> bool:
+        """Whether some of these types are unsigned integers, and the destination cannot store them."""
+        wanted = "unsigned" in types and "unsigned" in allowed_types(copy.rules)
+        if not wanted or self._job.source.group_by is not None:  # means are floats
+            return False
+        database = copy.target.database
+        if database not in self._holds_unsigned:
+            # without the database this cannot be asked; a run creates it first
+            exists = not copy.target.is_new or database in self._destination.get_databases()
+            self._holds_unsigned[database] = not exists or self._destination.holds_unsigned(database)
+        return not self._holds_unsigned[database]
+
+    def _refusal(
+        self, copy: Copy, what: str, types: Mapping[str, tuple[str, ...]], reason: str, span: Span
+    ) -> Refusal:
+        return Refusal(what, reason, sum(self._source.count_values(copy.source, types, span).values()))
+
+    def _resume(self, copies: Sequence[Copy], *, exact: bool) -> list[Copy]:
+        """The copies with the place where each field resumes, as the destination tells it."""
+        copied = self._newest_copied(copies)
+        copies, copied = self._without_obsolete(copies, copied)
+        unknown = [(c, f) for c, times in zip(copies, copied, strict=True) for f, t in times.items() if t is None]
+        found = self._first_in_source(unknown, exact=exact)
+        first: dict[Location, dict[str, int | None]] = {}
+        for (copy, name), edge in zip(unknown, found, strict=True):
+            first.setdefault(copy.source, {})[name] = edge
+        hidden = self._hidden_by_forecasts(copies, copied)
+        return [
+            replace(
+                copy,
+                hidden_since=hidden.get(copy.source, END_OF_TIME),
+                starts=resume_points(times, first.get(copy.source, {}), self.fallback),
+                resumed={name: time for name, time in times.items() if time is not None},
+            )
+            for copy, times in zip(copies, copied, strict=True)
+        ]
+
+    def _first_in_source(self, fields: Sequence[tuple[Copy, str]], *, exact: bool) -> list[int | None]:
+        """From when on each field may have points; `exact`, or without a right to see shard groups, has some."""
+        if exact or any(copy.target.groups is None for copy, _ in fields):
+            asked = [(copy.source, name, copy.types[name]) for copy, name in fields]
+            return self._source.get_edges("first", asked, unknowable=MIN_TIME)
+        return [min((group.start for group in copy.target.groups or ()), default=None) for copy, _ in fields]
+
+    def _hidden_by_forecasts(
+        self, copies: Sequence[Copy], copied: Sequence[Mapping[str, int | None]]
+    ) -> dict[Location, int]:
+        """Since when points of a series can be missing that has fallen behind others, where that can be.
+
+        Forecasts that were copied are, once their time has passed, newer than points of another series that no
+        run has copied yet. So where there are forecasts, or there may have been when the last run was too long
+        ago, each series is looked at by itself.
+        """
+        lookback = self._options.incremental.lookback
+        times = [
+            (c, f, t) for c, times in zip(copies, copied, strict=True) for f, t in times.items() if t is not None
+        ]
+        if not lookback or self._job.source.group_by:
+            return {}
+        asked = [(c.source, f, c.types[f]) for c, f, _ in times]
+        future = self._source.get_edges("first", asked, start=self._now + 1)
+        newest = self._source.get_edges("last", asked, end=self._now + 1, unknowable=self._now)
+        doubtful = [
+            (copy, name)
+            for (copy, name, time), ahead, last in zip(times, future, newest, strict=True)
+            if last is not None and last > time and (ahead is not None or time < self._now - 2 * lookback
+                                                     or (copy.source, name) in self._forecasts)
+        ]  # fmt: skip
+        there = self._source.get_newest_by_series([(c.source, f, c.types[f]) for c, f in doubtful], self._now + 1)
+        here = self._destination.get_newest_by_series(
+            [(c.destination, f, c.written_types[f]) for c, f in doubtful], self._now + 1
+        )
+        since_when: dict[Location, int] = {}
+        for (copy, _), source, destination in zip(doubtful, there, here, strict=True):
+            since = MIN_TIME if source is None or destination is None else hidden_since(source, destination)
+            since_when[copy.source] = min(since, since_when.get(copy.source, END_OF_TIME))
+        return since_when
+
+    @property
+    def fallback(self) -> int | None:
+        """From when on an empty measurement is copied, if the job says so."""
+        days = self._options.incremental.fallback_days
+        return None if days is None else self._now - int(days * DAY)
+
+    def _newest_copied(self, copies: Sequence[Copy]) -> list[dict[str, int | None]]:
+        """For each copy, the newest time of each field at the destination, not counting points after now.
+
+        A field that has points after now holds forecasts. Others of its points may have been copied as
+        forecasts too, and be rewritten since: it goes back by the look-back.
+        """
+        asked = [(c, f) for c in copies for f in c.types if f in c.written_types]
+        found = self._last_at_destination(asked, END_OF_TIME)
+        ahead = [pair for pair, edge in zip(asked, found, strict=True) if edge is not None and edge > self._now]
+        past = self._last_at_destination(ahead, self._now + 1)
+        self._forecasts.update((c.source, f) for c, f in ahead)
+        newest = {(c.source, f): edge for (c, f), edge in zip(asked, found, strict=True)}
+        since = self._now - self._options.incremental.lookback
+        for (copy, name), edge in zip(ahead, past, strict=True):
+            newest[copy.source, name] = None if edge is None else min(edge, since)
+        window = self._job.source.group_by
+        if window and self._options.incremental.lookback:
+            # late points change means that are there already, which no count would show: look at all again,
+            # but not at windows of which the source may have given up a part
+            for (copy, name), edge in zip(asked, found, strict=True):
+                again = -_down(-max(since, comparable_since(copy.target, self._now)), window)
+                newest[copy.source, name] = None if edge is None else min(edge, again)
+        return [{f: newest.get((c.source, f)) for f in c.types} for c in copies]
+
+    def _last_at_destination(self, asked: Sequence[tuple[Copy, str]], end: int) -> list[int | None]:
+        fields = [(c.destination, f, c.written_types[f]) for c, f in asked]
+        return self._destination.get_edges("last", fields, end=end)
+
+    def _without_obsolete(
+        self, copies: Sequence[Copy], copied: Sequence[dict[str, int | None]]
+    ) -> tuple[list[Copy], list[dict[str, int | None]]]:
+        """Leave out measurements, then fields, that have had nothing new for longer than the thresholds."""
+        of_measurement = self._options.incremental.obsolete_threshold
+        of_field = self._options.field_obsolete_threshold
+        if of_measurement is None and of_field is None:
+            return list(copies), list(copied)
+        asked = [(c, f) for c in copies for f in c.types]
+        edges = self._source.get_edges(
+            "last", [(c.source, f, c.types[f]) for c, f in asked], unknowable=END_OF_TIME
+        )
+        newest = {(c.source, f): edge for (c, f), edge in zip(asked, edges, strict=True)}
+        kept = []
+        for copy, times in zip(copies, copied, strict=True):
+            there = {f: newest[copy.source, f] for f in times}
+            fields: tuple[str, ...] = tuple(times)
+            if of_field is not None:
+                fields = filter_obsolete_fields(times, there, of_field, self._now)
+            if of_measurement is not None and not filter_obsolete_fields(times, there, of_measurement, self._now):
+                fields = ()
+            if len(fields) < len(times):
+                logger.info("%s: %d obsolete fields skipped", copy.source, len(times) - len(fields))
+            kept.append((replace(copy, types={f: copy.types[f] for f in fields}), {f: times[f] for f in fields}))
+        return [copy for copy, _ in kept], [times for _, times in kept]
+
+    # ------------------------------------------------------------ from when to when
+
+    def starts(self, copy: Copy) -> dict[str, int]:
+        """Where each field begins: downsampling begins at whole windows."""
+        window = self._job.source.group_by or 1
+        return {name: _down(start, window) for name, start in copy.starts.items()}
+
+    def end(self) -> int:
+        """Where the run ends. Incremental runs have no end, so that points of the future are copied too."""
+        end = self._options.range.end if self._options.range else END_OF_TIME
+        window = self._job.source.group_by
+        return _down(min(end, self._now), window) if window else end
+
+
+def _united(
+    one: Mapping[str, tuple[str, ...]], other: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The keys of both, each with everything that one of them has."""
+    names = one.keys() | other.keys()
+    return {name: tuple(dict.fromkeys((*one.get(name, ()), *other.get(name, ())))) for name in names}
+
+
+def _down(moment: int, window: int) -> int:
+    """The start of the window that holds the moment."""
+    return moment - moment % window

@@ -1,0 +1,61 @@
+"""Which fields of a measurement are copied, by the rules of the job and by their types. Pure."""
+
+from collections.abc import Mapping
+
+from basics.patterns import is_selected
+from basics.text import printable
+from config import FieldRules
+from copying.task import Copy
+from influx import influxql
+from influx.errors import QueryRefused
+
+NUMERIC = ("float", "integer", "unsigned")
+
+
+# ---------------------------------------------------------------- decisions, pure
+
+
+def get_fields_to_backup(types: Mapping[str, tuple[str, ...]], rules: FieldRules) -> dict[str, tuple[str, ...]]:
+    """The fields that the rules select, with their types: by name first, then by type."""
+    allowed = allowed_types(rules)
+    return {
+        name: kinds
+        for name, kinds in types.items()
+        if is_selected(name, rules.include, rules.exclude) and allowed.intersection(kinds)
+    }
+
+
+def allowed_types(rules: FieldRules) -> frozenset[str]:
+    """The field types that the rules let through."""
+    if not rules.types:
+        return frozenset({"float", "integer", "string", "boolean", "unsigned"})
+    numeric = NUMERIC if "numeric" in rules.types else ()
+    return frozenset({*rules.types, *numeric} - {"numeric"})
+
+
+def fits(copy: Copy, types: Mapping[str, str]) -> bool:
+    """Whether none of these types of fields can be in conflict with one at the destination."""
+    there = copy.written_types
+    return not copy.is_mixed and all(
+        theirs == ours for name, ours in types.items() for theirs in there.get(name, ())
+    )
+
+
+def split_for_downsampling(types: Mapping[str, tuple[str, ...]]) -> tuple[list[str], list[str]]:
+    """The fields to average, and those of which the last value of a window stands for it.
+
+    Raises QueryRefused for a field whose values of one window cannot be seen together: one that is not only a
+    number and has several types, or one whose name only a regex can select.
+    """
+    averaged: list[str] = []
+    latest: list[str] = []
+    for name, kinds in types.items():
+        numbers = all(kind in NUMERIC for kind in kinds)
+        if not influxql.is_quotable(name) or (len(kinds) > 1 and not numbers):
+            shown = printable(name)
+            raise QueryRefused(
+                f"field {shown!r} ({' and '.join(kinds)} in different shards) cannot be downsampled exactly; "
+                "exclude it, or copy without source.group_by"
+            )
+        (averaged if numbers else latest).append(name)
+    return averaged, latest

@@ -1,0 +1,234 @@
+"""One job in a process of its own: reaches its servers, waits for its times, runs, and says what became of it."""
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+
+from basics.boundary import error_boundary
+from basics.processes import SIGNALS
+from basics.stopping import StopRequest
+from config import Config, ConfigError, Server
+from copying.results import JobResult
+from logger_config import LogDirectoryError, setup_logging
+from scheduler import Scheduler, run_job_once
+from watching.channel import Channel, Sender
+from watching.reporter import Reporter
+
+logger = logging.getLogger(__name__)
+
+
+Report = Callable[[JobResult], object]
+
+
+def run_worker(
+    path: Path,
+    stopping: StopRequest | None = None,
+    *,
+    content: bytes | None = None,
+    once: bool = True,
+    report: Report = lambda _: None,
+    reporter: Reporter | None = None,
+) -> JobResult:
+    """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
+
+    `content` is what the file held when it was checked; without it the file is read.
+
+    With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
+    every run, and `reporter` of all that goes on. A run that fails is tried again at its next time.
+    """
+    setup_logging(path.stem)
+    with error_boundary() as outcome:
+        try:
+            config = Config(path, content=content)
+            _set_up_logging(config)
+        except (ConfigError, LogDirectoryError) as error:
+            logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
+            return _reported(JobResult(path.stem, problems=(str(error),)), report)
+        return _work(config, stopping or StopRequest(), once=once, report=report, reporter=reporter or Reporter())
+    return _reported(JobResult(path.stem, problems=(outcome.problem,)), report)
+
+
+def _reported(result: JobResult, report: Report) -> JobResult:
+    report(result)
+    return result
+
+
+def _set_up_logging(config: Config) -> None:
+    options = config.job.options
+    setup_logging(
+        config.job.name,
+        options.log_level,
+        directory=options.log_directory,
+        rotation=options.log_rotation,
+        loki=options.loki,
+        log_format=options.log_format,
+    )
+
+
+def _work(config: Config, stopping: StopRequest, *, once: bool, report: Report, reporter: Reporter) -> JobResult:
+    last = JobResult(config.job.name, stopped=True)
+
+    def job() -> JobResult:
+        nonlocal last
+        reporter.run_started()
+        last = _reported(_guarded_run(config, stopping, reporter), report)
+        reporter.run_finished(last)
+        return last
+
+    def job_of_many() -> None:
+        job()
+        _release_memory()
+
+    times = config.job.options.incremental
+    if once or times.schedule is None:
+        return run_job_once(job)
+    if _wait_for_servers(config, stopping, report, reporter):
+        schedule = Scheduler(
+            job_of_many,
+            times.schedule,
+            str(times.timezone),
+            run_on_start=times.run_on_start,
+            stopping=stopping,
+            announce=reporter.next_run,
+        )
+        schedule.start()
+    return last
+
+
+def _release_memory() -> None:
+    """Give back to the system what the run has freed: the next one may be a day away."""
+    gc.collect()
+    with suppress(AttributeError):  # not every C library can
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _guarded_run(config: Config, stopping: StopRequest, reporter: Reporter) -> JobResult:
+    """One run that cannot harm the next one."""
+    with error_boundary() as outcome:
+        result = _run(config, stopping, reporter)
+        logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
+        return result
+    return JobResult(config.job.name, problems=(outcome.problem,))
+
+
+def _run(config: Config, stopping: StopRequest, reporter: Reporter) -> JobResult:
+    # polars is heavy: only a run pays for it
+    from backup import BackupManager  # noqa: PLC0415
+    from influx.errors import InfluxError  # noqa: PLC0415
+    from influx_client import connect  # noqa: PLC0415
+
+    job = config.job
+    try:
+        source = connect(config.job.options, job.source, "source", stopping, listener=reporter)
+        destination = connect(config.job.options, job.destination, "destination", stopping, listener=reporter)
+    except InfluxError as error:
+        if stopping.is_set():
+            return JobResult(job.name, stopped=True)
+        logger.error("%s", error)  # noqa: TRY400 -- a server's trouble needs no traceback
+        return JobResult(job.name, problems=(str(error),))
+    logger.info("from %s to %s, %s", job.source.url, job.destination.url, job.options.backup_mode)
+    with closing(source), closing(destination):
+        return BackupManager(config, source, destination, stopping=stopping, listener=reporter).run_backup()
+
+
+def _wait_for_servers(config: Config, stopping: StopRequest, report: Report, reporter: Reporter) -> bool:
+    """Wait until both servers answer, one log line for each attempt; False when asked to stop before."""
+    delay = config.job.options.initial_connection_retry_delay
+    for server, role in ((config.job.source, "source"), (config.job.destination, "destination")):
+        while not stopping.is_set():
+            problem = _unreachable(config, server, role, stopping)
+            if not problem:
+                break
+            logger.warning("waiting for the %s: %s; next attempt in %g s", role, problem, delay)
+            report(JobResult(config.job.name, problems=(f"waiting for the {role}: {problem}",)))
+            reporter.waiting(role, problem, delay)
+            stopping.wait(delay)
+    return not stopping.is_set()
+
+
+def _unreachable(config: Config, server: Server, role: str, stopping: StopRequest) -> str:
+    """Why the server cannot be reached yet. Any other error is left to the run, which reports it."""
+    from influx.errors import InfluxError  # noqa: PLC0415
+    from influx_client import connect  # noqa: PLC0415
+
+    try:
+        connect(config.job.options, server, role, stopping, retries=0).close()
+    except InfluxError as error:
+        return str(error) if error.retryable else ""
+    return ""
+
+
+# ---------------------------------------------------------------- the process
+
+
+def load_libraries() -> None:
+    """Import most of what a run needs before workers are forked, so that all of them share its memory.
+
+    None of it may start a thread: a fork copies the locks that a thread holds, but not the thread. numpy can do
+    without; polars cannot, so each worker imports it for itself.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
+    from influx import shard_groups, transport  # noqa: F401, PLC0415 -- numpy, msgpack, requests
+
+    gc.collect()
+    gc.freeze()  # a collection in a worker does not touch these objects, which would copy their pages
+
+
+def worker_process(
+    path: Path,
+    content: bytes,
+    answer: Connection,
+    lifeline: tuple[Connection, Connection],
+    channel: Channel,
+    listener: socket.socket | None,
+    once: bool,  # noqa: FBT001 -- the target of a process
+    logs: bool,  # noqa: FBT001
+) -> None:
+    """The target of a worker process. The parent alone decides about signals from the terminal.
+
+    What goes on is told by the channel; with `logs` progress is logged.
+
+    `lifeline` are the two ends of a pipe of which only the parent keeps the second: it ends when the parent does.
+    (The parent's sentinel does not: workers that are forked later hold its other end open, too.)
+    """
+    stopping = StopRequest()
+    lifeline[1].close()
+    channel.receiver.close()
+    if listener:
+        listener.close()  # else its port would be taken as long as this process lives
+    reporter = Reporter(path.stem, Sender(channel), worker=time.time_ns(), logs=logs)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.requested = True
+
+    def report(result: JobResult) -> None:
+        with suppress(BrokenPipeError):  # the parent was killed: there is nobody to tell
+            answer.send(result)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    threading.Thread(target=_stop_without_parent, args=(stopping, lifeline[0]), daemon=True).start()
+    reporter.start()
+    try:
+        run_worker(path, stopping, content=content, once=once, report=report, reporter=reporter)
+    finally:
+        reporter.close()
+        logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki
+
+
+def _stop_without_parent(stopping: StopRequest, lifeline: Connection) -> None:
+    """A worker whose parent is gone finishes its batch and ends, so that no two daemons write at once."""
+    wait([lifeline])
+    stopping.requested = True

@@ -1,0 +1,363 @@
+"""The HTTP connection to one InfluxDB server: requests, retries, whole answers, acknowledged writes.
+
+Knows what a request and an answer are, not what is asked. `Transport.attempts` is the only place in the program
+that tries again; every error is an `InfluxError` (answers.py draws the tree).
+"""
+
+import gzip
+import logging
+import re
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import requests
+import tenacity
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+
+from basics.sessions import PlainSession
+from basics.stopping import StopRequest
+from basics.urls import same_host, without_credentials
+from influx import answers, error_texts
+from influx.answers import Series
+from influx.errors import (
+    AccessDenied,
+    IncompleteAnswer,
+    InfluxError,
+    Overloaded,
+    QueryRefused,
+    QueryTooLarge,
+    Unreachable,
+)
+from influx.listener import RequestListener
+from settings.keys import Server
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LONGEST_WAIT = 60.0
+"""Seconds: the delay between two attempts doubles up to this."""
+
+LONGEST_TARGET = 200
+"""How many characters of a redirect's target a message shows."""
+
+DOCUMENT_ROWS = 10_000
+"""How many rows one document of an answer holds, unless fewer are asked for."""
+
+STORED_BLOCK = 0xFFFF
+"""How many bytes a block of gzip holds at most when it is not compressed."""
+
+STORED_MOST = 10_000_000
+"""How many bytes of a request are sent as they are, within one machine."""
+
+CSV_ROWS = 1000
+"""How many rows the server sends at a time as CSV, which has no documents: few, to see when it begins."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """What an answer takes: how many bytes it has, and how many seconds until the first and the last of them."""
+
+    size: int = 0
+    waited: float = 0.0
+    seconds: float = 0.0
+    _begun: float = field(default_factory=time.monotonic)
+
+    def see(self, piece: bytes) -> None:
+        """Count a piece as it comes."""
+        self.seconds = time.monotonic() - self._begun
+        if not self.size:
+            self.waited = self.seconds
+        self.size += len(piece)
+
+
+class Transport:
+    """Safe to use from several threads. `role` names the server in messages ("source", "destination").
+
+    `stopping` interrupts waits between attempts, and answers on their way.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        role: str,
+        *,
+        timeout: float,
+        retries: int,
+        retry_delay: float,
+        threads: int,
+        stopping: StopRequest,
+        listener: RequestListener,
+    ) -> None:
+        self.name = f"{role} {server.url}"
+        self._url = server.url
+        self._timeout = timeout
+        self._retries = retries
+        self._retry_delay = retry_delay
+        self._stopping = stopping
+        self._listener = listener
+        # compressing costs more than it saves within one machine
+        self._is_local = same_host(server.host) == "localhost"
+        self._session = _session(server, threads, "identity" if self._is_local else "gzip")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def attempts(self, what: str, request: Callable[[], T]) -> T:
+        """Make a request until it succeeds, fails for good, or has failed `retries` times more than once."""
+        doing = f"{self.name}: {what}"
+
+        def report(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            wait = state.next_action.sleep if state.next_action else 0
+            number = state.attempt_number
+            trouble = f"{doing}: {error}; retry {number} of {self._retries} in {wait:.1f} s"
+            logger.warning("%s", trouble)
+            self._listener.retrying(trouble)
+
+        def sleep(seconds: float) -> None:
+            self._stopping.wait(seconds)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, InfluxError) and e.retryable),
+            stop=lambda state: state.attempt_number > self._retries or self._stopping.is_set(),
+            wait=tenacity.wait_exponential(self._retry_delay, LONGEST_WAIT)
+            + tenacity.wait_random(0, self._retry_delay / 4),
+            sleep=sleep,
+            before_sleep=report,
+            reraise=True,
+        )
+        try:
+            return retrying(request)
+        except InfluxError as error:
+            tries = retrying.statistics["attempt_number"]
+            suffix = f" (tried {tries} times)" if tries > 1 else ""
+            raise error.reworded(f"{doing}: {error}{suffix}") from error
+        finally:
+            if retrying.statistics["attempt_number"] > 1:
+                self._listener.settled()
+
+    def ping(self) -> str:
+        """The server's version, in one attempt."""
+        response = self._send("ping", {}, method="GET")
+        if response.status_code in (401, 403):
+            raise error_texts.http_error(response.status_code, self._body(response))
+        version = response.headers.get("X-Influxdb-Version")
+        if response.status_code not in (200, 204) or not version:
+            if response.status_code >= 500:
+                raise Overloaded(f"HTTP {response.status_code}")
+            raise QueryRefused(f"no InfluxDB answers there (HTTP {response.status_code}); check the url")
+        return version
+
+    def stream(
+        self,
+        query: str,
+        database: str = "",
+        policy: str = "",
+        *,
+        statements: int = 1,
+        proof: str = "SHOW DATABASES",
+        chunk_rows: int = DOCUMENT_ROWS,
+        most_bytes: int | None = None,
+        timed_out: type[InfluxError] = Unreachable,
+        meter: Meter | None = None,
+    ) -> Iterator[tuple[int, Series]]:
+        """The series of an answer with the number of their statement, as they arrive.
+
+        The iterator raises IncompleteAnswer at its end unless the answer was whole. The proof is a last
+        statement of ours: the server does not run it when one before it failed, and an answer that was cut
+        off, even at a document's edge, lacks it. `timed_out` is what a server that falls silent is taken for.
+        """
+        params = _query_parameters(database, policy, chunk_rows)
+        response = self._send("query", params, {"q": f"{query}; {proof}"}, stream=True, timed_out=timed_out)
+        with response:
+            self._check_answer(response, "application/x-msgpack")
+            complete = -1
+            for result in answers.results(self._pieces(response, most_bytes, timed_out, meter or Meter())):
+                statement = result[b"statement_id"]
+                for series in result.get(b"series", ()):
+                    yield statement, answers.series_of(series)
+                if b"partial" not in result:
+                    complete = statement
+            if complete != statements:
+                raise IncompleteAnswer("the answer ended before it was complete")
+
+    def fetch_csv(
+        self,
+        query: str,
+        database: str,
+        policy: str,
+        *,
+        most_bytes: int | None,
+        timed_out: type[InfluxError],
+        meter: Meter,
+    ) -> bytes:
+        """The text of an answer, whole or not: csv_answers.py tells."""
+        params = _query_parameters(database, policy, CSV_ROWS)
+        kind = {"Accept": "text/csv"}  # asked for application/csv, servers from 1.8 on say that it is that
+        response = self._send("query", params, {"q": query}, kind, stream=True, timed_out=timed_out)
+        with response:
+            self._check_answer(response, "text/csv")
+            return b"".join(self._pieces(response, most_bytes, timed_out, meter))
+
+    def _check_answer(self, response: requests.Response, kind: str) -> None:
+        """Raise the error of an answer that is none, or not InfluxDB's."""
+        if response.status_code != 200:
+            text = self._body(response)
+            is_own = error_texts.influxdb_message(response.content) is not None
+            raise error_texts.query_error(response.status_code, text, is_influxdb=is_own)
+        found = response.headers.get("Content-Type")
+        if found != kind:
+            raise IncompleteAnswer(f"the answer is {found}, not InfluxDB's; is a proxy in the way?")
+
+    def _pieces(
+        self, response: requests.Response, most_bytes: int | None, timed_out: type[InfluxError], meter: Meter
+    ) -> Iterator[bytes]:
+        try:
+            for piece in response.iter_content(1 << 18):
+                meter.see(piece)
+                if most_bytes and meter.size > most_bytes:
+                    raise QueryTooLarge(f"the answer is larger than {most_bytes} bytes")
+                if self._stopping.is_set():
+                    raise Unreachable("given up in order to stop")
+                yield piece
+        except requests.RequestException as error:
+            raise self._lost(error, timed_out) from error
+
+    def write(self, body: bytes, database: str, policy: str) -> int:
+        """Write line protocol, in one attempt; how many of its points were older than the policy allows.
+
+        Raises the error for everything else that is not acknowledged.
+        """
+        params = {"db": database, "rp": policy, "precision": "ns"}
+        # a single huge value may only get past the server's max-body-size when it is compressed
+        packed = _stored(body) if self._is_local and len(body) <= STORED_MOST else gzip.compress(body, 1)
+        response = self._send("write", params, packed, {"Content-Encoding": "gzip"})
+        text = self._body(response)
+        has_version = "X-Influxdb-Version" in response.headers
+        has_message = response.status_code == 204 or error_texts.influxdb_message(response.content) is not None
+        return error_texts.expired(response.status_code, text, is_influxdb=has_version and has_message)
+
+    def _send(
+        self,
+        endpoint: str,
+        params: Mapping[str, str | int],
+        data: Mapping[str, str] | bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        method: str = "POST",
+        stream: bool = False,
+        timed_out: type[InfluxError] = Unreachable,
+    ) -> requests.Response:
+        """One request. Redirects are not followed: a backup must not end up elsewhere."""
+        try:
+            response = self._session.request(
+                method,
+                f"{self._url}/{endpoint}",
+                params={k: v for k, v in params.items() if v != ""},
+                data=data,
+                headers=headers,
+                timeout=self._timeout,
+                stream=stream,
+            )
+        except requests.exceptions.SSLError as error:
+            raise _untrusted(error) from error
+        except requests.RequestException as error:
+            raise self._lost(error, timed_out) from error
+        except OSError as error:  # how requests tells that ca_file is gone
+            raise _untrusted(error) from error
+        if 300 <= response.status_code < 400:
+            response.close()  # it may be a stream, of which nobody will read the end
+            target = without_credentials(response.headers.get("Location", "elsewhere"))[:LONGEST_TARGET]
+            # a server that has answered to its ping once does not redirect: that is a proxy, for now
+            kind = QueryRefused if endpoint == "ping" else IncompleteAnswer
+            raise kind(f"the server redirects to {target}; put the final address into url")
+        return response
+
+    def _lost(self, error: requests.RequestException, timed_out: type[InfluxError]) -> InfluxError:
+        """The error of a request that got no answer, or only a part of one.
+
+        A server that falls silent may only be asked for too much; one that does not answer a ping either is gone.
+        """
+        reason = error_texts.reason(error)
+        if "timed out" not in reason or isinstance(error, requests.ConnectTimeout):
+            return Unreachable(reason)
+        if timed_out is not Unreachable and not self._answers():
+            return Unreachable(f"no byte received for too long ({reason}), nor an answer to a ping")
+        return timed_out(f"no byte received for too long ({reason})")
+
+    def _answers(self) -> bool:
+        try:
+            self.ping()
+        except InfluxError:
+            return False
+        return True
+
+    def _body(self, response: requests.Response) -> str:
+        """The error text of an answer."""
+        try:
+            return error_texts.error_text(response.content)
+        except requests.RequestException as error:
+            raise self._lost(error, Unreachable) from error
+
+
+_TLS_REMEDIES = (
+    ("expired", "renew the server's certificate"),
+    ("not yet valid", "renew the server's certificate, or correct the clock here"),
+    ("mismatch", "let url name the host as the certificate does, or renew the certificate"),
+    (
+        "wrong version number|record layer|packet length",
+        "no TLS is spoken there: write http://",
+    ),
+    ("no certificate or crl|invalid path|permission denied|no such file", "ca_file must be a readable PEM file"),
+    ("", "for a private certificate authority set ca_file to its certificate"),
+)
+"""The first pattern that the reason holds tells what to do."""
+
+
+def _untrusted(error: OSError) -> AccessDenied:
+    """The error of a connection that was given up before anything was sent on it."""
+    reason = error_texts.reason(error)
+    remedy = next(remedy for pattern, remedy in _TLS_REMEDIES if re.search(pattern, reason.lower()))
+    return AccessDenied(f"TLS: {reason}; {remedy}")
+
+
+def _stored(body: bytes) -> bytes:
+    """The body as gzip (RFC 1952) that is not compressed: its checksum still tells when it is cut on its way.
+
+    Three times as fast as level 0 of zlib, which copies it piece by piece.
+    """
+    view = memoryview(body)
+    pieces: list[bytes | memoryview] = [b"\x1f\x8b\x08\0\0\0\0\0\0\xff"]
+    for begin in range(0, max(1, len(body)), STORED_BLOCK):
+        block = view[begin : begin + STORED_BLOCK]
+        is_last = begin + STORED_BLOCK >= len(body)
+        pieces += [struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF), block]
+    pieces.append(struct.pack("<II", zlib.crc32(body), len(body) & 0xFFFFFFFF))
+    return b"".join(pieces)
+
+
+def _query_parameters(database: str, policy: str, chunk_rows: int) -> dict[str, str | int]:
+    return {"db": database, "rp": policy, "epoch": "ns", "chunked": "true", "chunk_size": chunk_rows}
+
+
+def _session(server: Server, threads: int, encoding: str) -> requests.Session:
+    """A session with the server's certificates and password, and a connection for each thread."""
+    session = PlainSession()
+    session.mount(f"{'https' if server.ssl else 'http'}://", HTTPAdapter(pool_maxsize=threads))
+    session.verify = str(server.ca_file) if server.ca_file else server.verify_ssl
+    if not session.verify:
+        logger.warning("%s: its certificate is not verified (verify_ssl: false)", server.url)
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    session.headers.update({"Accept": "application/x-msgpack", "User-Agent": "influxdb-backup"})
+    session.headers["Accept-Encoding"] = encoding
+    if server.user:
+        password = server.password.get_secret_value()
+        session.auth = HTTPBasicAuth(server.user.encode(), password.encode())
+    return session

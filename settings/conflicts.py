@@ -1,0 +1,90 @@
+"""The checks between the keys of a configuration whose single values are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from basics.times import format_time
+from basics.urls import same_host
+from settings.keys import Destination, File, Loki, Options, Server, Source
+from settings.kinds import shown
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A problem between keys; not worth reporting while one of the keys it depends on has its own problem."""
+
+    path: str
+    message: str
+    depends: tuple[str, ...]
+
+
+def conflicts(file: File) -> Iterator[Conflict]:
+    """Every problem between keys of the file."""
+    yield from _range_conflicts(file.options)
+    yield from _tls_conflicts("source", file.source)
+    yield from _tls_conflicts("destination", file.destination)
+    yield from _database_conflicts(file.source)
+    yield from _copies_onto_itself(file.source, file.destination)
+    yield from _loki_conflicts(file.options.loki)
+
+
+def _range_conflicts(options: Options) -> Iterator[Conflict]:
+    limits = options.range
+    if options.backup_mode == "range" and limits is None:
+        for key in ("start_date", "end_date"):
+            message, depends = "missing; backup_mode range needs it", ("options.backup_mode", "options.range")
+            yield Conflict(f"options.range.{key}", message, depends)
+    if limits is not None and limits.end <= limits.start:
+        message = f"{format_time(limits.end)} is not after start_date, {format_time(limits.start)}; swap them?"
+        yield Conflict("options.range.end_date", message, ("options.range",))
+
+
+def _tls_conflicts(name: str, server: Server) -> Iterator[Conflict]:
+    if server.tls is False and server.ssl:
+        message = "false, but the URL begins with https://; write http://, or remove ssl"
+        yield Conflict(f"{name}.ssl", message, (f"{name}.ssl", f"{name}.url"))
+
+
+def _database_conflicts(source: Source) -> Iterator[Conflict]:
+    """Two entries for one database, and two databases for one destination."""
+    first: dict[str, int] = {}
+    first_into: dict[str, int] = {}
+    for index, mapping in enumerate(source.databases):
+        into = source.destination_name(mapping.name)
+        depends, entry = ("source.databases",), f"source.databases[{index}]"
+        same, same_into = first.setdefault(mapping.name, index), first_into.setdefault(into, index)
+        if same != index:
+            message = f"{shown(mapping.name)} is given twice, also as source.databases[{same}]; keep one"
+            yield Conflict(f"{entry}.name", message, depends)
+        elif same_into != index:
+            message = f"{shown(into)} is also the destination of source.databases[{same_into}]"
+            yield Conflict(f"{entry}.destination", f"{message}; choose another", depends)
+
+
+def _copies_onto_itself(source: Source, destination: Destination) -> Iterator[Conflict]:
+    addresses = [(same_host(server.host), server.port, server.path) for server in (source, destination)]
+    if addresses[0] != addresses[1]:
+        return
+    servers = ("source.url", "source.ssl", "destination.url", "destination.ssl")
+    depends = (*servers, "source.databases", "source.prefix", "source.suffix")
+    remedy = "choose another destination, prefix or suffix, or correct a URL"
+    if not source.databases:
+        message = "the same server as the source: each run would copy all databases, and then the copies too"
+        yield Conflict("destination.url", f"{message}; name the databases, or correct a URL", depends)
+    for index, mapping in enumerate(source.databases):
+        if source.destination_name(mapping.name) == mapping.name:
+            message = f"{shown(mapping.name)} would be copied onto itself, on the same server; {remedy}"
+            yield Conflict(f"source.databases[{index}].destination", message, depends)
+
+
+def _loki_conflicts(loki: Loki) -> Iterator[Conflict]:
+    depends = ("options.loki",)
+    if loki.enabled and loki.url is None:
+        yield Conflict("options.loki.url", "missing; loki.enabled needs it, for example http://loki", depends)
+    port = urlsplit(loki.url or "").port
+    if port is not None and "port" in loki.model_fields_set and port != loki.port:
+        message = f"{loki.port}, but the URL names port {port}; remove one of them"
+        yield Conflict("options.loki.port", message, depends)

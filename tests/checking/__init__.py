@@ -1,0 +1,1 @@
+"""Tests of checking/ that need no server."""

@@ -1,0 +1,129 @@
+"""What a comparison found: exit codes, the table, JSON, and stretches of time that differ."""
+
+import pytest
+
+from basics.spans import Span
+from basics.times import END_OF_TIME, MIN_TIME, SECOND
+from checking.verdict import (
+    Difference,
+    JobVerdict,
+    Verdict,
+    as_event,
+    as_json,
+    conclusion,
+    exit_code,
+    table,
+    unchecked,
+)
+from checking.verify import MOST, join, stretches
+from copying.compare import Mismatch
+
+ALL = Span(MIN_TIME, 1_700_000_000 * SECOND)
+EQUAL = Verdict("db.autogen.mem", 1000, 1000, 3, 3)
+DIFFERENT = Verdict(
+    "db.autogen.c\x1bpu",
+    1000,
+    999,
+    2,
+    3,
+    (Difference(Span(0, SECOND), ("v", "w"), missing=2, extra=1, different=7),),
+)
+TOLD = Verdict("db.autogen.t", 5, 5, 1, 1, problems=("db.autogen.t: counting cannot tell",))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        ([JobVerdict("a", ALL, measurements=(EQUAL,))], 0),
+        ([JobVerdict("a", ALL, measurements=(EQUAL, DIFFERENT))], 1),
+        ([JobVerdict("a", ALL, measurements=(EQUAL, TOLD))], 2),
+        ([JobVerdict("a", ALL, measurements=(DIFFERENT,)), unchecked("b", "down")], 1),
+        ([JobVerdict("a", ALL, measurements=(EQUAL,)), unchecked("b", "down")], 2),
+        ([], 2),
+    ],
+)
+def test_exit_codes(verdicts: list[JobVerdict], code: int) -> None:
+    """Equal only when everything was compared; a difference outweighs what was not."""
+    assert exit_code(verdicts) == code
+
+
+def test_the_table_shows_numbers_differences_and_what_was_not_checked() -> None:
+    """Names of the server's stay on their line."""
+    text = table(JobVerdict("job", ALL, "every value", (EQUAL, DIFFERENT, TOLD), ("too late",), 1.25))
+    assert text.splitlines() == [
+        "job: every value from beginning to 2023-11-14T22:13:20Z, 1.2 s",
+        "  measurement         source  destination  missing  extra  different  windows  result",
+        "  db.autogen.mem       1,000        1,000        0      0          0        3  equal",
+        "  db.autogen.c\\x1bpu   1,000          999        2      1          7      2/3  DIFFERENT",
+        "  db.autogen.t             5            5        0      0          0        1  NOT CHECKED",
+        "  db.autogen.c\\x1bpu [1970-01-01T00:00:00Z, 1970-01-01T00:00:01Z): "
+        "2 missing, 1 extra, 7 different (v, w)",
+        "  NOT CHECKED: too late",
+        "  NOT CHECKED: db.autogen.t: counting cannot tell",
+        "  DIFFERENT: 2 values missing, 1 extra, 7 different (6 of 7 windows compared)",
+    ]
+
+
+def test_nothing_compared_is_not_equal() -> None:
+    """The words never say more than what was done."""
+    nothing = Verdict("db.autogen.m", windows=0, of=4)
+    assert nothing.word == "left out"
+    assert "equal" not in conclusion(unchecked("job", "down"))
+    part = Verdict("db.autogen.m", 5, 5, 1, 4)
+    assert conclusion(JobVerdict("job", ALL, measurements=(part,))) == "equal: 5 values (1 of 4 windows compared)"
+
+
+def test_json_has_everything() -> None:
+    """Result by result; times as text."""
+    found = as_json([JobVerdict("job", Span(MIN_TIME, END_OF_TIME), measurements=(EQUAL, DIFFERENT))])
+    assert found["result"] == "different"
+    assert (found["jobs"][0]["start"], found["jobs"][0]["end"]) == ("beginning", "end")
+    assert found["jobs"][0]["measurements"][1]["differences"] == [
+        {
+            "start": "1970-01-01T00:00:00Z",
+            "end": "1970-01-01T00:00:01Z",
+            "fields": ["v", "w"],
+            "missing": 2,
+            "extra": 1,
+            "different": 7,
+        }
+    ]
+
+
+def test_values_without_an_equal_point_between_them_are_one_stretch() -> None:
+    """However far apart in time."""
+    found = stretches(
+        [
+            Mismatch(5, "v", "missing"),
+            Mismatch(5, "w", "missing", is_next=True),
+            Mismatch(900, "v", "different", is_next=True),
+            Mismatch(1000, "v", "extra"),
+        ]
+    )
+    assert list(found) == [
+        Difference(Span(5, 901), ("v", "w"), missing=2, different=1),
+        Difference(Span(1000, 1001), ("v",), extra=1),
+    ]
+    assert list(stretches([])) == []
+
+
+def test_stretches_that_touch_are_joined_and_their_number_is_bounded() -> None:
+    """Nothing is dropped: what is too many is added to the last."""
+    touching = [Difference(Span(i, i + 1), ("v",), missing=1) for i in range(10)]
+    assert join(touching) == [Difference(Span(0, 10), ("v",), missing=10)]
+    apart = join(Difference(Span(2 * i, 2 * i + 1), ("v",), missing=1) for i in range(MOST + 500))
+    assert len(apart) == MOST
+    assert sum(d.missing for d in apart) == MOST + 500
+    assert apart[-1].span.end == 2 * (MOST + 500) - 1
+
+
+def test_the_daemon_hears_whether_it_differs_or_could_not_be_checked() -> None:
+    """With the numbers, and every reason."""
+    found = as_event(JobVerdict("a", ALL, measurements=(EQUAL, DIFFERENT), seconds=2.5), 7)
+    assert (found.job, found.at, found.result, found.how, found.seconds) == ("a", 7, "differs", "counts", 2.5)
+    assert (found.missing, found.extra, found.different) == (2, 1, 7)
+    assert as_event(JobVerdict("a", ALL, measurements=(EQUAL,)), 7).result == "equal"
+    told = as_event(JobVerdict("a", ALL, measurements=(EQUAL, TOLD)), 7)
+    assert told.result == "could not check"
+    assert told.detail.endswith("counting cannot tell")
+    assert as_event(unchecked("b", "down"), 7).detail.endswith("down")

@@ -1,0 +1,1 @@
+"""Tests of main.py and commands/."""

@@ -1,0 +1,1 @@
+"""Tests of copying/ that need no server."""

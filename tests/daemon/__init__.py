@@ -1,0 +1,1 @@
+"""Tests of scheduler.py and of daemon/ that need no server."""

@@ -1,0 +1,1 @@
+"""Tests of influx/ that need no server."""

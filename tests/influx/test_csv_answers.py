@@ -1,0 +1,156 @@
+"""CSV answers: what is taken for whole, and that values come out as the server holds them."""
+
+from __future__ import annotations
+
+import struct
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from influx import csv_answers
+from influx.csv_answers import Doubtful
+
+REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
+KEYS = b"name,tags,tagKey\nm,,host\nm,,rack\n\n"
+TYPES = b"name,tags,fieldKey,fieldType\nm,,f,float\nm,,i,integer\nm,,b,boolean\n"
+ROWS = b"name,tags,time,f,i,b,host\nm,,1,1.5,,true,a\nm,,2,,7,,\n"
+WHOLE = ROWS + b"\n" + KEYS + TYPES
+
+
+def test_a_whole_answer_is_rows_keys_and_types() -> None:
+    """The types and keys are those after the reading."""
+    answer = csv_answers.take_apart(WHOLE)
+    assert answer.rows == ROWS
+    assert answer.tags == {"host", "rack"}
+    assert answer.types == {"f": ("float",), "i": ("integer",), "b": ("boolean",)}
+
+
+def test_an_answer_without_rows_or_without_tags_is_whole_too() -> None:
+    """A measurement may have neither in the range."""
+    assert csv_answers.take_apart(KEYS + TYPES).rows == b""
+    assert csv_answers.take_apart(ROWS + b"\n" + TYPES).tags == frozenset()
+    assert csv_answers.take_apart(TYPES) == csv_answers.Answer(
+        b"", frozenset(), {"f": ("float",), "i": ("integer",), "b": ("boolean",)}
+    )
+
+
+@pytest.mark.parametrize("length", range(len(WHOLE)))
+def test_an_answer_that_is_cut_is_never_taken_for_another(length: int) -> None:
+    """Cut at any byte, it is in doubt, or lacks a field type that the reader then misses; the rows are whole."""
+    try:
+        answer = csv_answers.take_apart(WHOLE[:length])
+    except Doubtful:
+        return
+    assert answer.rows == ROWS
+    assert len(answer.types) < 3 or length == len(WHOLE)
+
+
+def test_a_tag_that_looks_like_the_proof_does_not_prove_anything() -> None:
+    """Its text stands in quotes, which are open where the answer was cut."""
+    rows = b'name,tags,time,f,host\nm,,1,1,"x\n\nname,tags,fieldKey,fieldType\nm,,f,float\n'
+    with pytest.raises(Doubtful):
+        csv_answers.take_apart(rows)
+
+
+@pytest.mark.parametrize("tag", ['"\ufffd,"', '" \ufffd"', "\ufffd"])
+def test_a_text_whose_bytes_may_have_been_replaced_is_in_doubt(tag: str) -> None:
+    """Older servers quote a text with bytes that are not UTF-8 without them, which is UTF-8 then."""
+    rows = f"name,tags,time,f,host\nm,,1,1,{tag}\n".encode()
+    with pytest.raises(Doubtful):
+        csv_answers.take_apart(rows + b"\n" + KEYS + TYPES)
+
+
+def test_a_field_of_two_types_has_both() -> None:
+    """Shards may differ; the reader compares with what it expected."""
+    assert csv_answers.take_apart(TYPES + b"m,,i,float\n").types["i"] == ("integer", "float")
+
+
+@pytest.mark.parametrize(
+    ("types", "tags", "plain"),
+    [
+        ({"f": ("float",), "i": ("integer",), "b": ("boolean",)}, ["host"], True),
+        ({"s": ("string",)}, [], False),
+        ({"f": ("float", "integer")}, [], False),
+        ({"f": ()}, [], False),
+        ({"f": ("float",)}, ["a,b"], False),
+        ({'"': ("float",)}, [], False),
+        ({"a\nb": ("float",)}, [], False),
+        ({"f": ("float",)}, ["a\rb"], False),
+        ({"f": ("float",)}, ["a\0b"], False),
+        ({"f": ("float",)}, ["a\udcffb"], False),
+    ],
+)
+def test_only_known_numbers_and_plain_names_are_read_as_csv(
+    types: dict[str, tuple[str, ...]], tags: list[str], plain: bool
+) -> None:
+    """All else is left to msgpack."""
+    assert csv_answers.is_plain(types, tags) is plain
+
+
+def test_rows_become_columns_of_the_known_types() -> None:
+    """Nothing is a null: no field, and no tag."""
+    frame = csv_answers.to_frame(ROWS, {"f": "float", "i": "integer", "b": "boolean"}, ["host"])
+    assert frame.times.tolist() == [1, 2]
+    assert {name: column.to_list() for name, column in frame.fields} == {
+        "f": [1.5, None], "i": [None, 7], "b": [True, None],
+    }  # fmt: skip
+    assert frame.tags[0][1].to_list() == ["a", None]
+    assert frame.types == {"f": "float", "i": "integer", "b": "boolean"}
+
+
+def test_no_rows_become_empty_columns() -> None:
+    """With their types, as if there were some."""
+    frame = csv_answers.to_frame(b"", {"f": "float"}, ["host"])
+    assert (len(frame), frame.types) == (0, {})
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**63 - 1))
+@REPRODUCIBLE
+def test_numbers_are_exact_to_the_last_bit(number: float, integer: int) -> None:
+    """The server writes floats without an exponent, with up to 330 digits."""
+    text = format(Decimal(repr(number)), "f")
+    rows = f"name,tags,time,f,i\nm,,{integer},{text},{integer}\n".encode()
+    frame = csv_answers.to_frame(rows, {"f": "float", "i": "integer"}, [])
+    (found,) = frame.fields[0][1].to_list()
+    assert struct.pack("<d", found) == struct.pack("<d", number)
+    assert (frame.fields[1][1].to_list(), frame.times.tolist()) == ([integer], [integer])
+
+
+@pytest.mark.parametrize("tag", ["a b", "a,b", 'a "b"', "'a'", " a ", "ü🚀", "#a", "\\a", "NA", "null", "=", "1"])
+def test_tag_values_come_out_as_they_are(tag: str) -> None:
+    """Quoted as Go's csv package quotes."""
+    quoted = '"' + tag.replace('"', '""') + '"' if any(c in tag for c in ',"') or tag.startswith(" ") else tag
+    rows = f"name,tags,time,f,host\nm,,1,1,{quoted}\nm,,2,1,x\n".encode()
+    assert csv_answers.to_frame(rows, {"f": "float"}, ["host"]).tags[0][1].to_list() == [tag, "x"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        b"name,tags,time,f\nm,,1,x\n",
+        b"name,tags,time,f\nm,,,1\n",
+        b"name,tags,time,f,g\nm,,1,1,1\n",
+        b"name,tags,time,f\nm,,1,1,1\n",
+        b"name,tags,time,i\nm,,1,1.5\n",
+        b'name,tags,time,f,host\nm,,1,1,"a\nb"\n',
+        b"name,tags,time,f,host\nm,,1,1,\xff\n",
+        b"name,time,f\nm,1,1\n",
+    ],
+)
+def test_rows_that_are_not_what_was_asked_for_are_in_doubt(rows: bytes) -> None:
+    """Other types, other columns, text over several lines or not UTF-8: msgpack has to tell."""
+    tags = ["host"] if b"host" in rows else []
+    types = {"i": "integer"} if b"time,i" in rows else {"f": "float"}
+    with pytest.raises(Doubtful):
+        csv_answers.to_frame(rows, types, tags)
+
+
+@given(value=st.integers(0, 2**64 - 1))
+def test_unsigned_integers_are_exact(value: int) -> None:
+    """Up to the largest, and beside points that have none."""
+    rows = b"name,tags,time,u\nm,,1,%d\nm,,2,\n" % value
+    found = csv_answers.to_frame(rows, {"u": "unsigned"}, [])
+    assert found.types == {"u": "unsigned"}
+    assert found.fields[0][1].to_list() == [value, None]

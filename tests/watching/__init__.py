@@ -1,0 +1,1 @@
+"""Tests of watching/ and logger_config.py."""

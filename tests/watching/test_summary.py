@@ -1,0 +1,220 @@
+"""The report: what a run did, told honestly in one table and one line for each failure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from basics.humanize import format_bytes
+from copying.results import DatabaseResult, JobResult, MeasurementResult
+from influx.written import PutAside, Refusal, Written
+from watching.summary import as_json, summary
+
+
+def job(name: str, *measurements: MeasurementResult, seconds: float = 0.0, stopped: bool = False) -> JobResult:
+    """A job with one database."""
+    return JobResult(name, (DatabaseResult("db", measurements),), (), seconds, stopped)
+
+
+def test_the_table_shows_every_job_with_its_totals() -> None:
+    """Text to the left, numbers to the right, thousands apart."""
+    results = [
+        JobResult(
+            "prod",
+            (
+                DatabaseResult(
+                    "a",
+                    (
+                        MeasurementResult("a.autogen.cpu", Written(1_000_000, 5_000_000, 42_000_000)),
+                        MeasurementResult("a.autogen.mem", Written(234_567, 345_678, 345_678)),
+                    ),
+                ),
+                DatabaseResult("b", (MeasurementResult("b.autogen.x", Written(0, 0, 0)),)),
+            ),
+            (),
+            61.25,
+        ),
+        JobResult("a-very-long-job-name", (), (), 0.04, stopped=True),
+    ]
+    assert summary(results).splitlines() == [
+        "job                   databases  measurements     points     values    bytes  seconds  result",
+        "--------------------  ---------  ------------  ---------  ---------  -------  -------  -------",
+        "prod                          2             3  1,234,567  5,345,678  42.3 MB     61.2  ok",
+        "a-very-long-job-name          0             0          0          0      0 B      0.0  stopped",
+    ]
+
+
+def test_what_was_lost_has_columns_only_where_there_is_any() -> None:
+    """Refused lines and expired points apart; a job without any shows zeros beside one that has some."""
+    lost = Written(10, 20, 30, 1_234, put_aside=(PutAside("a.lp", "no", 2), PutAside("b.lp", "no", 3)))
+    expired = Written(1, 1, 1, 7)
+    headings = [
+        summary([job("fine", MeasurementResult("m", written)) for written in jobs]).splitlines()[0].split()
+        for jobs in ([Written(1, 1, 1)], [Written(1, 1, 1), lost], [expired])
+    ]
+    assert [h[5:7] for h in headings] == [
+        ["bytes", "seconds"],
+        ["quarantined", "expired"],
+        ["quarantined", "expired"],
+    ]
+    rows = summary([job("fine", MeasurementResult("m", w)) for w in (Written(1, 1, 1), lost)]).splitlines()[2:]
+    assert [row.split()[5:7] for row in rows] == [["0", "0"], ["5", "1,234"]]
+
+
+def test_lines_put_aside_add_up_by_their_file() -> None:
+    """The first answer stands for all."""
+    parts = [
+        Written(put_aside=(PutAside("a.lp", "first", 1),)),
+        Written(put_aside=(PutAside("b.lp", "other", 5),)),
+        Written(put_aside=(PutAside("a.lp", "second", 2),)),
+    ]
+    total = sum(parts, Written())
+    assert total.put_aside == (PutAside("a.lp", "first", 3), PutAside("b.lp", "other", 5))
+    assert total.quarantined == 8
+
+
+def test_without_jobs_the_table_is_its_heading() -> None:
+    """Two lines, and no failure."""
+    assert len(summary([]).splitlines()) == 2
+
+
+def test_each_failure_is_named_after_the_table() -> None:
+    """In the order of the jobs, the widest problem first."""
+    bad = JobResult(
+        "bad",
+        (
+            DatabaseResult("d", (MeasurementResult("d.p.m", problems=("m: one", "m: two")),), ("d: three",)),
+            DatabaseResult("e", (MeasurementResult("e.p.m", problems=("e.m: four",)),), ("e: five",)),
+        ),
+        ("all: six",),
+    )
+    lines = summary([job("good"), bad, JobResult("worse", problems=("seven",))]).splitlines()
+    assert [line.split()[-1] for line in lines[2:5]] == ["ok", "FAILED", "FAILED"]
+    assert lines[5:] == [
+        "FAILED bad: all: six",
+        "FAILED bad: d: three",
+        "FAILED bad: e: five",
+        "FAILED bad: m: one",
+        "FAILED bad: m: two",
+        "FAILED bad: e.m: four",
+        "FAILED worse: seven",
+    ]
+
+
+def test_a_failure_is_one_line_whatever_the_server_said() -> None:
+    """InfluxDB puts several errors of one request on several lines."""
+    failure = "HTTP 400: partial write: unable to parse 'm f= 2': missing field value\nunable to parse 'm g= 3'"
+    lines = summary([JobResult("bad", problems=(failure,))]).splitlines()
+    assert len(lines) == 4
+    assert "'m f= 2'" in lines[3]
+    assert "'m g= 3'" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("result", "succeeded", "outcome"),
+    [
+        (JobResult("j"), True, "ok"),
+        (JobResult("j", stopped=True), True, "stopped"),
+        (JobResult("j", problems=("x",)), False, "FAILED"),
+        (JobResult("j", problems=("x",), stopped=True), False, "FAILED"),
+        (JobResult("j", (DatabaseResult("d", problems=("x",)),)), False, "FAILED"),
+        (job("j", MeasurementResult("m", problems=("x",))), False, "FAILED"),
+        (job("j", MeasurementResult("m"), MeasurementResult("n", problems=("x",)), stopped=True), False, "FAILED"),
+        (job("j", MeasurementResult("m", Written(5, 5, 5))), True, "ok"),
+    ],
+)
+def test_one_problem_anywhere_fails_the_job(result: JobResult, succeeded: bool, outcome: str) -> None:
+    """A stop is no failure, but it does not hide one either."""
+    assert result.succeeded is succeeded
+    assert result.outcome == outcome
+
+
+def test_all_that_was_written_is_added_up_over_databases_and_measurements() -> None:
+    """Also the points that were refused or had expired."""
+    refusal = Refusal("tag 'k'", "ends in a backslash", 3)
+    result = JobResult(
+        "j",
+        (
+            DatabaseResult("a", (MeasurementResult("x", Written(1, 2, 3, 4, (refusal,))),)),
+            DatabaseResult("b", (MeasurementResult("y", Written(10, 20, 30, 40)), MeasurementResult("z"))),
+        ),
+    )
+    assert result.written == Written(11, 22, 33, 44, (refusal,))
+    assert JobResult("j").written == Written()
+
+
+def test_results_cannot_be_changed_afterwards() -> None:
+    """They cross processes; what is reported is what was found."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(JobResult("j"), "problems", ())  # noqa: B010 -- the assignment itself would not pass the type check
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1, "1 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1049, "1.0 kB"),
+        (1051, "1.1 kB"),
+        (12_345, "12.3 kB"),
+        (999_900, "999.9 kB"),
+        (1_000_000, "1.0 MB"),
+        (999_900_000, "999.9 MB"),
+        (1_000_000_000, "1.0 GB"),
+        (999_900_000_000, "999.9 GB"),
+        (10**12, "1.0 TB"),
+        (1_234 * 10**12, "1234.0 TB"),
+    ],
+)
+def test_bytes_are_shown_in_powers_of_1000(count: int, text: str) -> None:
+    """With one decimal, but for whole bytes."""
+    assert format_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(999_960, "1.0 MB"), (999_999, "1.0 MB"), (999_999_999, "1.0 GB"), (999_999_999_999, "1.0 TB")],
+)
+def test_bytes_that_round_up_to_the_next_unit_are_shown_in_it(count: int, text: str) -> None:
+    """There is no `1000.0 kB`."""
+    assert format_bytes(count) == text
+
+
+def test_the_document_has_every_measurement_and_every_problem() -> None:
+    """And what is wrong with files that did not run."""
+    written = Written(10, 20, 300, 4, (Refusal("m", "why", 1),), (PutAside("f", "no", 2),))
+    results = [
+        job("a", MeasurementResult("db.rp.m", written, ("refused",), late=3), seconds=1.23456),
+        job("b", stopped=True),
+    ]
+    document = json.loads(json.dumps(as_json(results, {"c": "c.yaml: 1 problem"})))
+    assert document["result"] == "FAILED"
+    assert document["invalid"] == {"c": "c.yaml: 1 problem"}
+    first, second = document["jobs"]
+    amounts = {"points": 10, "values": 20, "bytes": 300, "expired": 4, "quarantined": 2, "late": 3}
+    assert first == {
+        "job": "a",
+        "result": "FAILED",
+        "seconds": 1.235,
+        **amounts,
+        "problems": [],
+        "databases": [
+            {
+                "name": "db",
+                "problems": [],
+                "measurements": [{"name": "db.rp.m", **amounts, "problems": ["refused"]}],
+            }
+        ],
+    }
+    assert second["result"] == "stopped"
+
+
+def test_the_result_of_the_document_is_the_worst() -> None:
+    """A file that did not run is a failure; nothing at all is none."""
+    assert as_json([job("a"), job("b", stopped=True)], {})["result"] == "stopped"
+    assert as_json([job("a")], {})["result"] == "ok"
+    assert as_json([], {"c": "x"})["result"] == "FAILED"

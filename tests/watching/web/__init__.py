@@ -1,0 +1,1 @@
+"""Tests of watching/web/ that need no browser."""

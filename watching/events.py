@@ -1,0 +1,413 @@
+"""What happens in the daemon and its workers, as small frozen values that the monitor is told of. Pure."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Literal
+
+from copying.listener import Phase
+
+"""What a run does now."""
+
+MeasurementPhase = Literal["planned", "copying", "done", "failed", "stopped"]
+
+VerifyResult = Literal["equal", "differs", "could not check"]
+
+
+# ---------------------------------------------------------------- what events are made of
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What was done, in numbers that only grow: `late` are values healed, `quarantined` are lines."""
+
+    points: int = 0
+    values: int = 0
+    bytes: int = 0
+    batches: int = 0
+    retries: int = 0
+    failures: int = 0
+    expired: int = 0
+    quarantined: int = 0
+    late: int = 0
+    runs: int = 0
+    failed_runs: int = 0
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __sub__(self, other: "Totals") -> "Totals":
+        return Totals(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run that goes on. Times are nanoseconds since 1970, durations nanoseconds, `rate` points per second.
+
+    The numbers of measurements, `covered` and `span` are those of the present database; what later databases hold
+    is not known before their turn.
+    """
+
+    started: int
+    phase: Phase = "connecting"
+    database: str = ""
+    number: int = 0
+    """The how manyth of the databases it is, from 1;"""
+    databases: int = 0
+    """and how many there are; 0: not known yet."""
+    measurements: int = 0
+    measurements_done: int = 0
+    covered: int = 0
+    """How much of the time range of all measurements is copied,"""
+    span: int = 0
+    """and how long it is."""
+    copying_since: int = 0
+    """When the first of them began; 0: not yet."""
+    amounts: Totals = field(default_factory=Totals)
+    rate: float = 0.0
+    failures: tuple[str, ...] = ()
+    """Those so far, the first FAILURES_SHOWN; all are counted in `amounts`."""
+    trouble: str = ""
+    """The request that is being tried again, with its error; empty when the last one succeeded."""
+
+    @property
+    def measurement(self) -> int:
+        """The n of "measurement n of m"."""
+        return min(self.measurements_done + 1, self.measurements)
+
+    @property
+    def share(self) -> float:
+        """Which part of the present database's time range is done, 0 to 1."""
+        if not self.measurements:
+            return 0.0
+        if self.measurements_done >= self.measurements:
+            return 1.0
+        return min(1.0, self.covered / self.span) if self.span > 0 else 0.0
+
+    def seconds_left(self, now: int) -> float | None:
+        """Until the present database is done, at the pace so far; None while there is nothing to judge by."""
+        if not self.copying_since or self.share < 0.001:
+            return None
+        return (now - self.copying_since) / 1e9 * (1 - self.share) / self.share
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run that is over."""
+
+    started: int
+    seconds: float
+    outcome: str
+    """`ok`, `FAILED` or `stopped`."""
+    amounts: Totals = field(default_factory=Totals)
+    failures: tuple[str, ...] = ()
+    """The first FAILURES_SHOWN of them, in full; `amounts` counts all."""
+
+    @property
+    def ended(self) -> int:
+        """Nanoseconds since 1970."""
+        return self.started + int(self.seconds * 1e9)
+
+
+class Extent:
+    """What is to be copied of a measurement, and how much of it is; MeasurementState says what they are."""
+
+    __slots__ = ()
+    begin: int
+    end: int
+    position: int
+    phase: MeasurementPhase
+
+    @property
+    def span(self) -> int:
+        """The length of what is to be copied."""
+        return max(0, self.end - self.begin)
+
+    @property
+    def covered(self) -> int:
+        """How much of that is."""
+        return self.span if self.phase == "done" else min(self.span, max(0, self.position - self.begin))
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementState(Extent):
+    """One measurement of a retention policy of the source, in the run that `run` names by its start.
+
+    Times are nanoseconds since 1970. `begin` to `end` is to be copied, and everything before `position` is.
+    """
+
+    database: str
+    policy: str
+    measurement: str
+    run: int
+    phase: MeasurementPhase = "planned"
+    begin: int = 0
+    end: int = 0
+    position: int = 0
+    newest: int | None = None
+    """The newest point that the destination is known to hold, not counting those after now."""
+    points: int = 0
+    values: int = 0
+    bytes: int = 0
+    """What this run wrote;"""
+    all_points: int = 0
+    """and all since the worker was started."""
+    seconds: float = 0.0
+    late: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from others of its job."""
+        return self.database, self.policy, self.measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Whom to tell about a job. It holds secrets, so no snapshot does."""
+
+    urls: tuple[str, ...] = field(default=(), repr=False)
+    on: tuple[str, ...] = ()
+    ping_url: str = field(default="", repr=False)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self.urls or self.ping_url)
+
+
+HISTORY = 30
+"""How many finished runs a sender remembers."""
+
+FAILURES_SHOWN = 20
+"""How many failures a value holds in full."""
+
+LONGEST_TEXTS = 24_000
+"""Characters of all texts of an event together: what is larger than a datagram cannot be told."""
+
+
+def shortened(text: str) -> str:
+    """As much of a text as an event may hold."""
+    return text if len(text) <= LONGEST_TEXTS else text[:LONGEST_TEXTS] + " …"
+
+
+def bounded(texts: Sequence[str]) -> tuple[str, ...]:
+    """As many of these texts as an event may hold; the last of them may be cut."""
+    kept, room = list[str](), LONGEST_TEXTS
+    for text in texts[:FAILURES_SHOWN]:
+        kept.append(text if len(text) <= room else text[:room] + " …")
+        room -= len(text)
+        if room <= 0:
+            break
+    return tuple(kept)
+
+
+# ---------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something about a job, at a time in nanoseconds since 1970."""
+
+    is_lasting: ClassVar[bool] = True
+    """Whether it waits for room in the channel; others are made up for by the next."""
+    is_remembered: ClassVar[bool] = True
+    """Whether its sender tells it again to a new monitor."""
+
+    job: str
+    at: int
+
+    @property
+    def key(self) -> Hashable:
+        """A later event with the same key makes this one needless."""
+        return self.job, type(self).__name__
+
+
+# From the parent:
+
+
+@dataclass(frozen=True, slots=True)
+class JobKnown(Event):
+    """A job was found: at the start, or when the configuration was loaded again."""
+
+    schedule: str = ""
+    """Cron text; empty: it runs once."""
+    timezone: str = "UTC"
+    mode: str = "incremental"
+    source: str = ""
+    destination: str = ""
+    """URLs without credentials."""
+    contact: Contact = field(default_factory=Contact)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRemoved(Event):
+    """Its file is gone, and so is its process."""
+
+    is_remembered: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileChecked(Event):
+    """What is wrong with a job's file; empty: nothing any more. A job that runs goes on with what it had."""
+
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted(Event):
+    """The job has a process."""
+
+    pid: int = 0
+
+    @property
+    def key(self) -> Hashable:
+        """What became of the process last."""
+        return self.job, "process"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDied(Event):
+    """It ended without being asked to."""
+
+    death: str = ""
+    """`exit code 1`, `SIGKILL`."""
+    restart_at: int = 0
+    """When it is started again; 0: never."""
+
+    @property
+    def key(self) -> Hashable:
+        """What became of the process last."""
+        return self.job, "process"
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded(Event):
+    """It ended in order and will not run again: it was to run once, or was asked to stop."""
+
+    outcome: str = "ok"
+    failures: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Hashable:
+        """What became of the process last."""
+        return self.job, "process"
+
+
+# From workers; `worker` tells the processes of a job apart, which each count from zero:
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingForServer(Event):
+    """A server does not answer, and the job waits for it."""
+
+    role: str = ""
+    problem: str = ""
+    retry_at: int = 0
+
+    @property
+    def key(self) -> Hashable:
+        """What became of the job last."""
+        return self.job, "status"
+
+
+@dataclass(frozen=True, slots=True)
+class NextRun(Event):
+    """The job waits for its time."""
+
+    when: int = 0
+
+    @property
+    def key(self) -> Hashable:
+        """What became of the job last."""
+        return self.job, "status"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """A run began."""
+
+    @property
+    def key(self) -> Hashable:
+        """What became of the job last."""
+        return self.job, "status"
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress(Event):
+    """How far it is, again and again while it goes on."""
+
+    is_lasting: ClassVar[bool] = False
+    is_remembered: ClassVar[bool] = False
+
+    run: RunState = field(default_factory=lambda: RunState(0))
+    worker: int = 0
+    totals: Totals = field(default_factory=Totals)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementsChanged(Event):
+    """Some measurements, as they are now."""
+
+    is_remembered: ClassVar[bool] = False
+
+    measurements: tuple[MeasurementState, ...] = ()
+
+    @property
+    def key(self) -> Hashable:
+        """Each of them is of its own."""
+        return self.job, type(self).__name__, *(m.key for m in self.measurements)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """A run is over."""
+
+    record: RunRecord = field(default_factory=lambda: RunRecord(0, 0.0, "ok"))
+    worker: int = 0
+    totals: Totals = field(default_factory=Totals)
+
+    @property
+    def key(self) -> Hashable:
+        """Each of them is of its own."""
+        return self.job, type(self).__name__, self.record.started
+
+
+# From `main.py verify`:
+
+
+@dataclass(frozen=True, slots=True)
+class Verified(Event):
+    """Both sides were compared."""
+
+    result: VerifyResult = "equal"
+    detail: str = ""
+    """What differs, or why it could not be checked."""
+    how: str = "counts"
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    """Values that only the source has, that only the destination has, that are not the same."""
+    seconds: float = 0.0
+
+
+# For the monitor itself, about no job:
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine(Event):
+    """A line for the terminal, where the monitor draws."""
+
+    is_lasting: ClassVar[bool] = False
+    is_remembered: ClassVar[bool] = False
+
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonEnds(Event):
+    """Nothing more will come."""
+
+    within: float = 2.0
+    """Seconds until the monitor has to have ended."""
+
+    is_remembered: ClassVar[bool] = False

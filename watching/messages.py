@@ -1,0 +1,154 @@
+"""What people and checks are told about a job, decided by comparing two snapshots of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from basics.humanize import format_bytes
+from basics.text import printable
+from basics.times import SECOND
+from settings.cron import parse_cron
+from settings.keys import Occasion
+from settings.next_run import next_run
+from watching.events import RunRecord
+from watching.state import JobState
+
+Ping = Literal["/start", "", "/fail"]
+
+FAILURES_TOLD: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """For people."""
+
+    occasion: Occasion
+    at: int
+    """Of what it tells; nanoseconds since 1970."""
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """For a check: what is put after its URL, and the summary."""
+
+    ping: Ping
+    at: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What people know about a job: since when it is failing (0: not), and whether only a run can mend that."""
+
+    failing_since: int = 0
+    needs_run: bool = False
+
+
+def message(
+    told: Told, before: JobState, after: JobState, on: Collection[str], now: int
+) -> tuple[Told, Message | None]:
+    """What people know after this change, and the message about it if it is one of state that they asked for.
+
+    A worker that is started again, or a run that begins, is not yet a recovery: that takes a run that succeeds.
+    Only servers that answer again and files that are corrected are mended without.
+    """
+    succeeded = after.last_success is not None and after.last_success != before.last_success
+    if after.is_failing:
+        needs_run = told.needs_run or bool(after.troubles.keys() & {"run", "worker"})
+        since = told.failing_since or after.failing_since or now
+        is_new = not told.failing_since and "failure" in on
+        return Told(since, needs_run), _failure(after, since, now) if is_new else None
+    recovered = told.failing_since and (succeeded or not told.needs_run)
+    if recovered and "recovery" in on:
+        return Told(), _recovery(told, after, now, succeeded=succeeded)
+    return Told() if recovered else told, _success(after) if succeeded and "success" in on else None
+
+
+def signals(before: JobState, after: JobState) -> Iterator[Signal]:
+    """What a check is told: each run's start and end, and what keeps the job from running."""
+    if after.run is not None and before.run is None:
+        yield Signal("/start", after.run.started)
+    record = after.history[-1] if after.history else None
+    if record is not None and record not in before.history[-1:]:
+        if record.outcome == "ok":
+            yield Signal("", record.ended, _summary(record))
+        elif record.failures:
+            yield Signal("/fail", record.ended, _summary(record))
+    for cause in after.troubles.keys() - before.troubles.keys() - {"run"}:
+        yield Signal("/fail", after.troubles[cause].at, after.troubles[cause].text)
+
+
+def _failure(job: JobState, since: int, now: int) -> Message:
+    next_try = _next_try(job, now)
+    lines = [
+        f"Job {job.name} is failing.",
+        "",
+        *_first_lines("\n".join(trouble.text for trouble in job.troubles.values())),
+        "",
+        f"Since: {_at(since, job)}",
+        f"Last success: {_at(job.last_success, job) if job.last_success else 'none since the daemon was started'}",
+        f"Next try: {_at(next_try, job) if next_try else 'none: it was to run once'}",
+    ]
+    return _message("failure", since, f"{job.name}: backup is failing", lines)
+
+
+def _recovery(told: Told, job: JobState, now: int, *, succeeded: bool) -> Message:
+    next_run_at = _next_try(job, now)
+    lines = [
+        f"Job {job.name} is fine again.",
+        "",
+        f"It was failing since {_at(told.failing_since, job)}:",
+        *_first_lines(job.last_error),
+        "",
+    ]
+    lines += [f"Last run: {_summary(job.history[-1])}"] if succeeded and job.history else []
+    lines += [f"Next run: {_at(next_run_at, job)}"] if next_run_at else []
+    at = job.last_success if succeeded and job.last_success else job.since
+    return _message("recovery", at, f"{job.name}: backup is fine again", lines)
+
+
+def _success(job: JobState) -> Message:
+    summary = _summary(job.history[-1]) if job.history else "ok"
+    return _message(
+        "success", job.last_success or 0, f"{job.name}: backup succeeded", [f"Job {job.name}: {summary}"]
+    )
+
+
+def _message(occasion: Occasion, at: int, title: str, lines: list[str]) -> Message:
+    return Message(occasion, at, printable(title), "\n".join(lines))
+
+
+def _first_lines(text: str) -> list[str]:
+    lines = [printable(line) for line in text.split("\n")]
+    return lines if len(lines) <= FAILURES_TOLD else [*lines[:FAILURES_TOLD], "... and more, see the log"]
+
+
+def _summary(record: RunRecord) -> str:
+    """A run in one line, and its failures in one each."""
+    done = record.amounts
+    late = f", {done.late:,} of them late" if done.late else ""
+    lost = f", {done.quarantined:,} lines quarantined" if done.quarantined else ""
+    numbers = f"{done.points:,} points, {done.values:,} values{late}, {format_bytes(done.bytes)}{lost}"
+    first = f"{record.outcome}: {numbers} in {record.seconds:.1f} s"
+    return "\n".join([first, *map(printable, record.failures)])
+
+
+def _next_try(job: JobState, now: int) -> int | None:
+    """When the job is tried again; None for one that is over."""
+    due = job.restart_at or job.retry_at or job.next_run
+    if due is not None or job.ended or not job.schedule:
+        return due
+    at = next_run(parse_cron(job.schedule), job.timezone, datetime.fromtimestamp(now / SECOND, UTC))
+    return int(at.timestamp() * SECOND)
+
+
+def _at(time_ns: int, job: JobState) -> str:
+    """A time to the second, in the time zone of the job's schedule."""
+    moment = datetime.fromtimestamp(time_ns // SECOND, ZoneInfo(job.timezone))
+    return f"{moment:%Y-%m-%d %H:%M:%S} {job.timezone}"

@@ -1,0 +1,87 @@
+"""The summary of a run: a table for people, and one JSON document. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from basics.humanize import format_bytes
+from basics.tables import aligned, ruled
+from basics.text import printable
+from copying.results import JobResult
+from influx.written import Written
+
+
+def summary(results: Sequence[JobResult]) -> str:
+    """The table of all jobs, then one line for each failure.
+
+    Points are lines written, values are field values, bytes are line protocol before compression. What was
+    quarantined or had expired has columns only where there is any.
+    """
+    lost = any(r.written.quarantined or r.written.expired for r in results)
+    losses = ("quarantined", "expired") if lost else ()
+    headings = ("job", "databases", "measurements", "points", "values", *losses, "bytes", "seconds", "result")
+    rows = [headings, *(_row(r, losses=lost) for r in results)]
+    lines = aligned(ruled(rows))
+    lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
+    return "\n".join(lines)
+
+
+def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[str, object]:
+    """The same as one document, with every measurement. Keys are only ever added.
+
+    `result` is `ok`, `FAILED` or `stopped`; `invalid` tells what is wrong with files that did not run.
+    """
+    outcomes = {result.outcome for result in results} | ({"FAILED"} if invalid else set())
+    return {
+        "result": next((word for word in ("FAILED", "stopped") if word in outcomes), "ok"),
+        "jobs": [
+            {
+                "job": result.job,
+                "result": result.outcome,
+                "seconds": round(result.seconds, 3),
+                **_amounts(result.written),
+                "late": result.late,
+                "problems": list(result.problems),
+                "databases": [
+                    {
+                        "name": database.name,
+                        "problems": list(database.problems),
+                        "measurements": [
+                            {
+                                "name": m.name,
+                                **_amounts(m.written),
+                                "late": m.late,
+                                "problems": list(m.problems),
+                            }
+                            for m in database.measurements
+                        ],
+                    }
+                    for database in result.databases
+                ],
+            }
+            for result in results
+        ],
+        "invalid": dict(invalid),
+    }
+
+
+def _amounts(written: Written) -> dict[str, int]:
+    return {
+        "points": written.points,
+        "values": written.values,
+        "bytes": written.bytes,
+        "expired": written.expired,
+        "quarantined": written.quarantined,
+    }
+
+
+def _row(result: JobResult, *, losses: bool) -> tuple[str, ...]:
+    written = result.written
+    measurements = sum(len(d.measurements) for d in result.databases)
+    lost = (written.quarantined, written.expired) if losses else ()
+    numbers = (len(result.databases), measurements, written.points, written.values, *lost)
+    return (
+        printable(result.job),
+        *(f"{n:,}" for n in numbers),
+        format_bytes(written.bytes),
+        f"{result.seconds:.1f}",
+        result.outcome,
+    )

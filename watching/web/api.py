@@ -1,0 +1,110 @@
+"""The operator's view as JSON: every number that the pages show, in plain units. Pure.
+
+Times are RFC 3339 in UTC, durations seconds, shares 0 to 1. What is not known is null. Keys may be added, but
+never change their meaning.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from basics.text import printable
+from basics.times import format_time
+from watching.events import MeasurementState, RunRecord, RunState, Verified
+from watching.state import JobState, State
+
+FINE, FAILING = "fine", "failing"
+
+
+def status_document(state: State, now: int) -> dict[str, Any]:
+    """`/api/status`: all jobs, without their measurements and earlier runs."""
+    return {
+        "status": FAILING if state.failing or not state.jobs else FINE,
+        "now": format_time(now),
+        "started": _time(state.started),
+        "jobs": [_job(job, now) for job in state.jobs.values()],
+    }
+
+
+def job_document(job: JobState, now: int) -> dict[str, Any]:
+    """`/api/jobs/NAME`: one job with its measurements and its last runs, oldest first."""
+    return {
+        **_job(job, now),
+        "measurements": [_measurement(m) for m in job.measurements.values()],
+        "runs": [_record(run) for run in job.history],
+    }
+
+
+def health(state: State) -> str:
+    """What is wrong, one line for each job; empty when all is well."""
+    if not state.jobs:
+        return "no job is known yet"
+    return "\n".join(f"{printable(job.name)}: {_first(job.problem)}" for job in state.failing)
+
+
+def _first(problem: str) -> str:
+    """Of several errors the first, and how many there are besides."""
+    first, *others = problem.splitlines() or [""]
+    return printable(first) + (f" (and {len(others)} more)" if others else "")
+
+
+def _job(job: JobState, now: int) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "condition": job.condition,
+        "since": _time(job.since),
+        "failing": job.is_failing,
+        "failing_since": _time(job.failing_since),
+        "problem": job.problem,
+        "mode": job.mode,
+        "schedule": job.schedule or None,
+        "timezone": job.timezone,
+        "source": job.source,
+        "destination": job.destination,
+        "run": _run(job.run, now) if job.run else None,
+        "next_run": _time(job.next_run),
+        "last_attempt": _time(job.last_attempt),
+        "last_success": _time(job.last_success),
+        "last_error": job.last_error or None,
+        "last_error_at": _time(job.last_error_at),
+        "last_run": _record(job.history[-1]) if job.history else None,
+        "databases": [
+            {"name": d.name, "newest": _time(d.newest), "lag_seconds": d.lag(now)} for d in job.databases.values()
+        ],
+        "verification": _verification(job.verification) if job.verification else None,
+        "totals": asdict(job.totals),
+    }
+
+
+def _verification(found: Verified) -> dict[str, Any]:
+    return {key: value for key, value in asdict(found).items() if key != "job"} | {"at": _time(found.at)}
+
+
+def _run(run: RunState, now: int) -> dict[str, Any]:
+    return {
+        "started": _time(run.started),
+        "phase": run.phase,
+        "database": run.database or None,
+        "database_number": run.number,
+        "databases": run.databases,
+        "measurement": run.measurement,
+        "measurements": run.measurements,
+        "share": round(run.share, 4),
+        "points_per_second": round(run.rate, 1),
+        "seconds_left": run.seconds_left(now),
+        "trouble": run.trouble or None,
+        "amounts": asdict(run.amounts),
+    }
+
+
+def _record(run: RunRecord) -> dict[str, Any]:
+    times = {"started": _time(run.started), "ended": _time(run.ended)}
+    return {**asdict(run), **times, "failures": list(run.failures)}
+
+
+def _measurement(m: MeasurementState) -> dict[str, Any]:
+    times = ("run", "begin", "end", "position", "newest")
+    return {**asdict(m), **{name: _time(getattr(m, name)) for name in times}, "problems": list(m.problems)}
+
+
+def _time(at: int | None) -> str | None:
+    return format_time(at) if at else None

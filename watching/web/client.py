@@ -1,0 +1,94 @@
+"""`main.py status`: asks the running daemon, and shows what it says as a table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import requests
+
+from basics.humanize import ago, counted, lasting
+from basics.sessions import PlainSession, innermost
+from basics.tables import ruled
+from basics.text import printable
+from basics.times import parse_time
+from watching.web.server import Address
+
+PATIENCE = 5.0
+
+
+class NoDaemon(Exception):
+    """No daemon answers; the message says where it was looked for, and what to do."""
+
+
+def ask(address: Address) -> dict[str, Any]:
+    """What the daemon says at /api/status. Raises NoDaemon."""
+    advice = "start the daemon with --http ADDRESS:PORT, and say the same here (or set BACKUP_HTTP for both)"
+    try:
+        with PlainSession() as session:
+            response = session.get(f"{address.url}/api/status", timeout=PATIENCE)
+        document = response.json() if response.ok else None
+    except requests.exceptions.JSONDecodeError:
+        document = None
+    except requests.RequestException as error:
+        raise NoDaemon(f"no daemon answers at {address.url} ({_reason(error)}): {advice}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("jobs"), list):
+        said = f"{response.status_code} {printable(response.text[:200].strip())}"
+        raise NoDaemon(f"what answers at {address.url} is no daemon of ours ({said}): {advice}")
+    return document
+
+
+def _reason(error: requests.RequestException) -> str:
+    cause = innermost(error)
+    return getattr(cause, "strerror", None) or (
+        f"no answer within {PATIENCE:g} s" if isinstance(error, requests.Timeout) else str(cause)
+    )
+
+
+# ---------------------------------------------------------------- the table
+
+
+def status_table(document: Mapping[str, Any]) -> str:
+    """The jobs as a table, then what is wrong with those that are failing, in full."""
+    now = parse_time(document["now"])
+    headings = ("job", "state", "last success", "lag", "next run", "now")
+    rows = [headings, *(_row(job, now) for job in document["jobs"])]
+    lines = list(_left(ruled(rows)))
+    for job in document["jobs"]:
+        if job["failing"]:
+            since = f" since {ago(parse_time(job['failing_since']), now)}" if job["failing_since"] else ""
+            lines += [f"FAILING {printable(job['name'])}{since.replace(' ago', '')}:"]
+            lines += [f"  {printable(text)}" for text in job["problem"].splitlines()]
+    return "\n".join(lines)
+
+
+def _left(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _row(job: Mapping[str, Any], now: int) -> tuple[str, ...]:
+    success, due = job["last_success"], job["next_run"]
+    lags = [d["lag_seconds"] for d in job["databases"] if d["lag_seconds"] is not None]
+    wait = max(0, parse_time(due) - now) / 1e9 if due else 0.0
+    cells = (
+        job["name"],
+        job["condition"] + (", failing" if job["failing"] and job["condition"] == "running" else ""),
+        ago(parse_time(success), now) if success else "none yet",
+        lasting(max(lags)) if lags and job["mode"] != "range" else "-",
+        (f"in {lasting(wait)}" if wait >= 1 else "now") if due else "-",
+        _now(job["run"]) if job["run"] else "",
+    )
+    return tuple(map(printable, cells))
+
+
+def _now(run: Mapping[str, Any]) -> str:
+    """The run that goes on, in a line."""
+    parts = [f"{run['phase']} {run['database'] or ''}".strip()]
+    if run["measurements"]:
+        parts.append(f"measurement {run['measurement']:,} of {run['measurements']:,}, {int(run['share'] * 100)} %")
+    if points := run["amounts"]["points"]:
+        parts.append(counted(points, "point"))
+    if run["seconds_left"] is not None:
+        parts.append(f"about {lasting(run['seconds_left'])} left")
+    if run["trouble"]:
+        parts.append(f"trying again: {run['trouble']}")
+    return ", ".join(parts)

@@ -1,0 +1,396 @@
+"""What the pages say about each job: its card, its facts, its tables. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from basics.humanize import ago, counted, exactly, format_bytes, lasting, moment, took
+from basics.text import printable
+from watching.events import MeasurementState, RunRecord, RunState
+from watching.state import JobState, State, Trouble
+from watching.web.chart import Chart, chart
+
+ERRORS_ON_CARD = 3
+DATABASES_ON_CARD = 3
+MOST_ROWS = 500
+"""Of the table of measurements: those that failed and those under way come first."""
+
+NONE = "\N{EN DASH}"
+
+OVERDUE = 120.0
+"""Seconds after which a run that has not begun is worth a word."""
+
+TONES: Mapping[str, str] = {
+    "running": "busy",
+    "idle": "good",
+    "waiting for server": "wait",
+    "failing": "bad",
+    "invalid file": "bad",
+    "worker died": "bad",
+}
+"""The colour and the shape of a condition; any other is `quiet`."""
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What, and its values, each with a note that is less important."""
+
+    label: str
+    lines: tuple[tuple[str, str], ...]
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A progress bar."""
+
+    percent: int
+    label: str
+    tone: str = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """What is or was wrong: a heading, the errors in full, and how many more there are."""
+
+    title: str
+    texts: tuple[str, ...]
+    more: int
+    tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A job at a glance."""
+
+    name: str
+    key: str
+    tone: str
+    condition: str
+    source: str
+    destination: str
+    doing: str
+    bar: Bar | None
+    more: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    chart: Chart
+    problems: Problems | None
+    past: Problems | None
+    """The last error, when it is over."""
+
+
+def job_key(name: str) -> str:
+    """The name in a URL, and as an id."""
+    return quote(name.encode("utf-8", "surrogateescape"), safe="")
+
+
+def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD) -> Card:
+    """The job as the overview shows it, or its own page with other limits."""
+    doing, more = _doing(job, now)
+    return Card(
+        name=printable(job.name),
+        key=job_key(job.name),
+        tone=tone(job),
+        condition=condition(job),
+        source=_short(job.source),
+        destination=_short(job.destination),
+        doing=printable(doing),
+        bar=_bar(job),
+        more=tuple(map(printable, more)),
+        facts=tuple(facts(job, now)),
+        chart=chart(job.history, now),
+        problems=_problems(job, now, errors),
+        past=_past(job, now, errors),
+    )
+
+
+def _short(url: str) -> str:
+    return printable(url.removeprefix("http://"))
+
+
+def in_order(jobs: Iterable[JobState]) -> list[JobState]:
+    """Those that need attention first, else as they are."""
+    return sorted(jobs, key=lambda job: {"bad": 0, "wait": 1}.get(tone(job), 2))
+
+
+def tone(job: JobState) -> str:
+    """The colour and the shape of its state. A run that goes on after one that failed has not made it good yet."""
+    if job.condition == "running" and job.is_failing:
+        return "bad"
+    return TONES.get(job.condition, "quiet")
+
+
+def condition(job: JobState) -> str:
+    """Its state in words."""
+    if job.condition == "running" and job.is_failing:
+        return "Failing, running again"
+    if job.condition == "idle" and job.ended:
+        return "Finished"
+    return job.condition.capitalize()
+
+
+def verdict(state: State) -> tuple[str, str]:
+    """The whole in one sentence, and its tone."""
+    if not state.jobs:
+        return "No job is known yet", "quiet"
+    waiting = [job for job in state.failing if tone(job) == "wait"]
+    failing = [job for job in state.failing if tone(job) != "wait"]
+    if failing:
+        verb = "is" if len(failing) == 1 else "are"
+        return f"{_share(failing, state)} {verb} failing: {_names(failing)}", "bad"
+    if waiting:
+        verb = "waits" if len(waiting) == 1 else "wait"
+        return f"{_share(waiting, state)} {verb} for a server: {_names(waiting)}", "wait"
+    return "The only job is fine" if len(state.jobs) == 1 else f"All {len(state.jobs)} jobs are fine", "good"
+
+
+def _share(some: Sequence[JobState], state: State) -> str:
+    return f"{len(some)} of {counted(len(state.jobs), 'job')}"
+
+
+def _names(jobs: Sequence[JobState], most: int = 4) -> str:
+    names = ", ".join(printable(job.name) for job in jobs[:most])
+    return f"{names} and {len(jobs) - most} more" if len(jobs) > most else names
+
+
+# ---------------------------------------------------------------- what it does
+
+
+def _doing(job: JobState, now: int) -> tuple[str, list[str]]:
+    """What it does now, in one line, and some more."""
+    if job.run is not None:
+        return _phase(job, job.run), list(_amounts(job.run, now))
+    match job.condition:
+        case "invalid file":
+            return "Correct its file, then have the daemon read it again (SIGHUP)", []
+        case "worker died" if job.restart_at is not None:
+            return f"Its process is started again {_in(job.restart_at, now)}", []
+        case "waiting for server" if job.retry_at is not None:
+            return f"Next attempt {_in(job.retry_at, now)}", []
+        case "starting":
+            return "Its process is starting", []
+    return (_last_run(job.history[-1]) if job.history else "It has not run yet"), []
+
+
+def _phase(job: JobState, run: RunState) -> str:
+    database = f"{run.database} ({run.number} of {run.databases})" if run.databases > 1 else run.database
+    match run.phase:
+        case "connecting":
+            return "Connecting to both servers"
+        case "planning":
+            return f"Planning {database}" if database else "Planning"
+        case "looking for late data":
+            return f"Looking for late data in {database}"
+    busy = [m.measurement for m in job.measurements.values() if m.phase == "copying" and m.run == run.started]
+    names = ", ".join(busy[:2]) + (f" and {len(busy) - 2} more" if len(busy) > 2 else "")
+    where = f"Copying {database}, measurement {run.measurement:,} of {run.measurements:,}"
+    return f"{where}: {names}" if names else where
+
+
+def _amounts(run: RunState, now: int) -> Iterable[str]:
+    if run.amounts.points:
+        rate = f", {run.rate:,.0f} points a second" if run.rate else ""
+        yield f"{counted(run.amounts.points, 'point')}, {counted(run.amounts.values, 'value')}{rate}"
+    left = run.seconds_left(now)
+    since = f"running for {lasting((now - run.started) / 1e9)}"
+    yield f"{since}, about {lasting(left)} left" if left is not None and left >= 1 else since
+    if run.trouble:
+        yield f"Trying again: {run.trouble}"
+
+
+def _bar(job: JobState) -> Bar | None:
+    if job.run is None or (job.run.phase != "copying" and not job.run.share):
+        return None
+    percent = int(job.run.share * 100)
+    return Bar(
+        percent, f"Time range of {printable(job.run.database)} that is copied" if job.run.database else "Progress"
+    )
+
+
+def _last_run(record: RunRecord) -> str:
+    points, time = counted(record.amounts.points, "point"), took(record.seconds)
+    if record.outcome == "FAILED":
+        failures = counted(max(record.amounts.failures, len(record.failures)), "error")
+        return f"The last run failed: {failures}, {points} copied in {time}"
+    if record.outcome == "stopped":
+        return f"The last run was stopped: {points} copied in {time}"
+    return (
+        f"The last run copied {points} in {time}"
+        if record.amounts.points
+        else f"Nothing new in the last run, {time}"
+    )
+
+
+def _in(at: int, now: int) -> str:
+    return "now" if at - now < 1e9 else f"in {lasting((at - now) / 1e9)}"
+
+
+# ---------------------------------------------------------------- facts
+
+
+def facts(job: JobState, now: int, databases: int = DATABASES_ON_CARD) -> Iterable[Fact]:
+    """The last success, the lag of (so many) databases, the next run."""
+    success = job.last_success
+    if success is None:
+        yield Fact("Last success", (("none yet", ""),), tone(job) if job.is_failing else "")
+    else:
+        yield Fact("Last success", ((ago(success, now), moment(success, now)),))
+    # a range has an end: how far that is from now says nothing
+    yield Fact("Lag", ((NONE, "of a range"),) if job.mode == "range" else tuple(_lags(job, now, databases)))
+    yield _next_run(job, now)
+
+
+def _lags(job: JobState, now: int, most: int) -> Iterable[tuple[str, str]]:
+    lags = sorted(((d.lag(now), d.name) for d in job.databases.values()), key=lambda lag: -(lag[0] or 0.0))
+    for lag, name in lags[:most]:
+        yield "not known" if lag is None else lasting(lag), printable(name)
+    if len(lags) > most:
+        yield "", f"less in {len(lags) - most} more"
+    if not lags:
+        yield "not known", ""
+
+
+def _next_run(job: JobState, now: int) -> Fact:
+    if job.next_run is not None and (late := job.overdue(now)) > OVERDUE:
+        return Fact("Next run", ((f"overdue by {lasting(late)}", ""),), "bad")
+    if job.next_run is not None:
+        return Fact("Next run", ((_in(job.next_run, now), moment(job.next_run, now, job.timezone)),))
+    if job.ended:
+        return Fact("Next run", (("none", "it was stopped" if job.schedule else "it runs once"),))
+    if not job.schedule and job.condition != "invalid file":
+        return Fact("Next run", (("none", "it runs once"),))
+    words = {"running": "after this one", "waiting for server": "when it answers"}
+    return Fact("Next run", ((words.get(job.condition, NONE), ""),))
+
+
+# ---------------------------------------------------------------- errors
+
+
+def _problems(job: JobState, now: int, most: int) -> Problems | None:
+    """What is wrong now, the latest first."""
+    latest = sorted(job.troubles.items(), key=lambda item: -item[1].at)
+    texts = [text for cause, trouble in latest for text in _texts(cause, trouble)]
+    since = job.failing_since
+    if since is None:
+        return None
+    waiting = tone(job) == "wait"
+    word = "Waiting" if waiting else "Failing"
+    title = f"{word} since {moment(since, now)}, {ago(since, now)}"
+    last = max(trouble.at for _, trouble in latest)
+    if last > since:
+        title += f"; last error {ago(last, now)}"
+    return _bounded(title, texts, most, "wait" if waiting else "bad")
+
+
+def _texts(cause: str, trouble: Trouble) -> list[str]:
+    """The failures of a run, or the one message."""
+    return trouble.text.splitlines() if cause == "run" else [trouble.text]
+
+
+def _past(job: JobState, now: int, most: int) -> Problems | None:
+    if job.is_failing or not job.last_error or job.last_error_at is None:
+        return None
+    title = f"A past error, {ago(job.last_error_at, now)}, {moment(job.last_error_at, now)}"
+    return _bounded(title, job.last_error.splitlines(), most, "quiet")
+
+
+def _bounded(title: str, texts: Sequence[str], most: int, tone: str) -> Problems:
+    return Problems(title, tuple(map(_printable_lines, texts[:most])), max(0, len(texts) - most), tone)
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.splitlines()))
+
+
+# ---------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table, and errors to show below it."""
+
+    key: str
+    name: str
+    tone: str
+    condition: str
+    cells: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+_PHASES = {"failed": ("bad", 0), "copying": ("busy", 1), "stopped": ("quiet", 2), "planned": ("quiet", 3)}
+
+
+def measurement_rows(job: JobState, now: int) -> list[Row]:
+    """The measurements, those that need attention first."""
+    ordered = sorted(job.measurements.values(), key=lambda m: (_PHASES.get(m.phase, ("", 4))[1], m.key))
+    return [_measurement_row(m, now) for m in ordered[:MOST_ROWS]]
+
+
+def _measurement_row(m: MeasurementState, now: int) -> Row:
+    share = f", {m.covered * 100 // m.span} %" if m.phase == "copying" and m.span else ""
+    return Row(
+        key="m-" + quote("/".join(m.key).encode("utf-8", "surrogateescape"), safe=""),
+        name=printable(".".join(m.key)),
+        tone=_PHASES.get(m.phase, ("good", 0))[0],
+        condition=m.phase + share,
+        cells=(
+            f"{m.points:,}",
+            f"{m.values:,}",
+            f"{m.late:,}",
+            f"{m.all_points:,}",
+            NONE if m.newest is None else exactly(m.newest),
+            NONE if m.newest is None else lasting((now - m.newest) / 1e9),
+            took(m.seconds) if m.seconds else NONE,
+        ),
+        problems=tuple(map(printable, m.problems)),
+    )
+
+
+def run_rows(job: JobState) -> list[Row]:
+    """The last runs, newest first."""
+    return [_run_row(run) for run in reversed(job.history)]
+
+
+def _run_row(run: RunRecord) -> Row:
+    a = run.amounts
+    tones = {"ok": "good", "FAILED": "bad"}
+    shown = tuple(map(printable, run.failures[:1]))
+    rest = max(a.failures, len(run.failures)) - len(shown)
+    return Row(
+        key=f"r-{run.started}",
+        name=exactly(run.started),
+        tone=tones.get(run.outcome, "quiet"),
+        condition=run.outcome.lower(),
+        cells=(
+            took(run.seconds),
+            f"{a.points:,}",
+            f"{a.values:,}",
+            format_bytes(a.bytes),
+            f"{a.late:,}",
+            f"{a.retries:,}",
+            f"{a.quarantined:,}",
+            f"{a.expired:,}",
+        ),
+        problems=(*shown, f"and {rest:,} more") if rest > 0 and shown else shown,
+    )
+
+
+# ---------------------------------------------------------------- of the page of one job
+
+
+def verified(job: JobState, now: int) -> Iterable[Fact]:
+    """What `main.py verify` found last, if it ran."""
+    if found := job.verification:
+        tones = {"equal": "", "differs": "bad"}
+        when = f"{ago(found.at, now)}, by {found.how}" + (f": {found.detail}" if found.detail else "")
+        yield Fact("Verified", ((found.result, printable(when)),), tones.get(found.result, "wait"))
+
+
+def settings(job: JobState) -> list[Fact]:
+    """What its file says."""
+    when = f"{job.schedule} ({job.timezone})" if job.schedule else "once"
+    rows = {"From": job.source, "To": job.destination, "Mode": job.mode, "Schedule": when}
+    return [Fact(label, ((printable(text), ""),)) for label, text in rows.items() if text]
