@@ -252,7 +252,7 @@ class InfluxClient(PageReader):
         return found
 
     def get_unstorable_tags(self, asked: Sequence[tuple[Location, str]]) -> list[bool]:
-        """Whether each (location, tag) has values that InfluxDB cannot keep (line_protocol says which)."""
+        """Whether each (location, tag) has values that InfluxDB cannot keep (influx/storable.py says which)."""
         found: list[bool] = []
         for begin in range(0, len(asked), STATEMENTS):
             statements = [influxql.show_unstorable(*what) for what in asked[begin : begin + STATEMENTS]]

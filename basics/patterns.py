@@ -9,8 +9,6 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# --- Name patterns -----------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class NamePattern:

@@ -1,8 +1,6 @@
 """Half-open stretches of time, `[start, end)`, in `int` nanoseconds. Pure."""
 
-import logging
 from dataclasses import dataclass
-from typing import TypeVar
 
 from basics.times import END_OF_TIME, MIN_TIME, format_time
 
@@ -34,12 +32,6 @@ def cut(span: Span, step: int) -> tuple[Span, ...]:
     """The windows of `step` nanoseconds since 1970 that make up a stretch."""
     first = span.start - span.start % step
     return tuple(Span(s, s + step).clip(span.start, span.end) for s in range(first, span.end, step))
-
-
-logger = logging.getLogger(__name__)
-
-
-T = TypeVar("T")
 
 
 def describe(span: Span) -> str:

@@ -9,13 +9,13 @@ from itertools import pairwise
 from basics.spans import Span
 from basics.text import printable
 from basics.times import DAY, HOUR, MIN_TIME
-from config import Job
 from copying.compare import Comparer, Question, Window
 from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy
 from influx.errors import InfluxError
 from influx.influxql import Location
+from settings.keys import Job
 
 logger = logging.getLogger(__name__)
 

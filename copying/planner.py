@@ -8,7 +8,6 @@ from basics.patterns import is_selected
 from basics.spans import Span
 from basics.text import printable
 from basics.times import DAY, END_OF_TIME, MIN_TIME
-from config import FieldRules, Job
 from copying.resume import filter_obsolete_fields, hidden_since, resume_points
 from copying.retention import comparable_since, shorter
 from copying.selection import allowed_types, get_fields_to_backup
@@ -18,6 +17,7 @@ from influx.errors import AccessDenied, NotFound
 from influx.influxql import Location, Policy
 from influx.written import Refusal
 from influx_client import InfluxClient
+from settings.keys import FieldRules, Job
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from typing import TypeVar
 from basics.spans import Span, describe
 from basics.stopping import StopRequest
 from basics.times import DAY, END_OF_TIME, MIN_TIME
-from config import Job
 from copying.pace import Pace
 from copying.segments import Segment
 from copying.selection import split_for_downsampling
@@ -18,6 +17,7 @@ from influx import shard_groups
 from influx.errors import InfluxError, QueryRefused, QueryTooLarge, TypesChanged
 from influx.pages import FIRST_ROWS, Page, page_rows
 from influx_client import InfluxClient
+from settings.keys import Job
 
 logger = logging.getLogger(__name__)
 

@@ -4,15 +4,12 @@ from collections.abc import Mapping
 
 from basics.patterns import is_selected
 from basics.text import printable
-from config import FieldRules
 from copying.task import Copy
 from influx import influxql
 from influx.errors import QueryRefused
+from settings.keys import FieldRules
 
 NUMERIC = ("float", "integer", "unsigned")
-
-
-# ---------------------------------------------------------------- decisions, pure
 
 
 def get_fields_to_backup(types: Mapping[str, tuple[str, ...]], rules: FieldRules) -> dict[str, tuple[str, ...]]:

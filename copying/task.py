@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from basics.spans import Span
 from basics.times import END_OF_TIME
-from config import FieldRules
 from influx.influxql import Location, Policy
 from influx.written import Refusal
+from settings.keys import FieldRules
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from types import FrameType
 
 from basics.processes import Delays, death, signals_held
 from basics.times import SECOND
-from config import Job
 from copying.results import JobResult
 from daemon.job_file import JobFile
 from daemon.worker import load_libraries, worker_process
 from logger_config import set_console
+from settings.keys import Job
 from settings.overlaps import find_overlaps
 from watching.channel import Channel, Sender
 from watching.events import (

@@ -18,8 +18,6 @@ from influx.errors import (
     WriteRefused,
 )
 
-# ---------------------------------------------------------------- errors, pure
-
 _ERRORS: tuple[tuple[str, type[InfluxError]], ...] = (
     (r"max-select-(point|series|buckets)|query-timeout", QueryTooLarge),
     (r"query (interrupted|aborted)|not executed|max-concurrent-queries|timeout", Overloaded),

@@ -1,7 +1,7 @@
 """The HTTP connection to one InfluxDB server: requests, retries, whole answers, acknowledged writes.
 
-Knows what a request and an answer are, not what is asked. `Transport.attempts` is the only place in the program
-that tries again; every error is an `InfluxError` (answers.py draws the tree).
+Knows what a request and an answer are, not what is asked. `Transport.attempts` is the only place that makes a
+failed request again; every error is an `InfluxError` (errors.py draws the tree).
 """
 
 import gzip

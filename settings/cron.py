@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# --- Cron expressions --------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class CronExpression:

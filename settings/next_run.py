@@ -3,10 +3,8 @@
 import datetime as dt
 import functools
 import itertools
-import logging
 import zoneinfo
 from collections.abc import Iterator
-from typing import TypeVar
 
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.combining import OrTrigger
@@ -14,16 +12,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from settings.cron import CronExpression
 
-logger = logging.getLogger(__name__)
-
-
-T = TypeVar("T")
-
-
 _DAY, _HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
-
-
-# --- The schedule ------------------------------------------------------------------------------------
 
 
 def next_run(cron: CronExpression, timezone: str, now: dt.datetime) -> dt.datetime:

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from basics.patterns import NamePattern, is_selected
 from basics.urls import same_host
-from config import Job, MeasurementRules
+from settings.keys import Job, MeasurementRules
 
 
 def find_overlaps(jobs: Sequence[Job]) -> dict[str, str]:

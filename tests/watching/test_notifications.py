@@ -227,4 +227,6 @@ def test_what_apprise_says_of_a_failure_shows_nothing_of_the_url(
     monitor.run("x")
     wait_until(lambda: "takes no messages" in caplog.text)
     monitor.end(1)
-    assert_no_secret([record.getMessage() for record in caplog.records if record.name == "watching.notifications"], token)
+    assert_no_secret(
+        [record.getMessage() for record in caplog.records if record.name == "watching.notifications"], token
+    )

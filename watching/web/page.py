@@ -9,17 +9,8 @@ from basics.humanize import counted, exactly
 from basics.text import printable
 from watching.state import JobState, State
 from watching.web.chart import WIDTH
-from watching.web.view import (
-    MOST_ROWS,
-    card,
-    facts,
-    in_order,
-    measurement_rows,
-    run_rows,
-    settings,
-    verdict,
-    verified,
-)
+from watching.web.tables import MOST_ROWS, measurement_table, run_table
+from watching.web.view import card, facts, in_order, settings, verdict, verified
 
 VERSION = "0.1.0"
 
@@ -61,7 +52,6 @@ def render_status(state: State, now: int) -> str:
 def render_job(job: JobState, now: int) -> str:
     """The page of one job."""
     shown = card(job, now, errors=MOST_ROWS)
-    rows = measurement_rows(job, now)
     totals = job.totals
     copied = f"{counted(totals.points, 'point')} and {counted(totals.values, 'value')}"
     return (
@@ -75,9 +65,8 @@ def render_job(job: JobState, now: int) -> str:
             card=shown,
             facts=[*facts(job, now, databases=MOST_ROWS), *verified(job, now)],
             settings=settings(job),
-            measurements=rows,
-            hidden_rows=len(job.measurements) - len(rows),
-            runs=run_rows(job),
+            measurements=measurement_table(job, now),
+            runs=run_table(job, now),
             totals=f"{copied} in {counted(totals.runs, 'run')}",
         )
     )

@@ -4,19 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from basics.humanize import ago, counted, exactly, format_bytes, lasting, moment, took
+from basics.humanize import ago, counted, lasting, moment, took
 from basics.text import printable
-from watching.events import MeasurementState, RunRecord, RunState
+from watching.events import RunRecord, RunState
 from watching.state import JobState, State, Trouble
 from watching.web.chart import Chart, chart
+from watching.web.tables import NONE
 
 ERRORS_ON_CARD = 3
 DATABASES_ON_CARD = 3
-MOST_ROWS = 500
-"""Of the table of measurements: those that failed and those under way come first."""
-
-NONE = "\N{EN DASH}"
-
 OVERDUE = 120.0
 """Seconds after which a run that has not begun is worth a word."""
 
@@ -303,79 +299,6 @@ def _bounded(title: str, texts: Sequence[str], most: int, tone: str) -> Problems
 
 def _printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.splitlines()))
-
-
-# ---------------------------------------------------------------- tables
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of a table, and errors to show below it."""
-
-    key: str
-    name: str
-    tone: str
-    condition: str
-    cells: tuple[str, ...]
-    problems: tuple[str, ...] = ()
-
-
-_PHASES = {"failed": ("bad", 0), "copying": ("busy", 1), "stopped": ("quiet", 2), "planned": ("quiet", 3)}
-
-
-def measurement_rows(job: JobState, now: int) -> list[Row]:
-    """The measurements, those that need attention first."""
-    ordered = sorted(job.measurements.values(), key=lambda m: (_PHASES.get(m.phase, ("", 4))[1], m.key))
-    return [_measurement_row(m, now) for m in ordered[:MOST_ROWS]]
-
-
-def _measurement_row(m: MeasurementState, now: int) -> Row:
-    share = f", {m.covered * 100 // m.span} %" if m.phase == "copying" and m.span else ""
-    return Row(
-        key="m-" + quote("/".join(m.key).encode("utf-8", "surrogateescape"), safe=""),
-        name=printable(".".join(m.key)),
-        tone=_PHASES.get(m.phase, ("good", 0))[0],
-        condition=m.phase + share,
-        cells=(
-            f"{m.points:,}",
-            f"{m.values:,}",
-            f"{m.late:,}",
-            f"{m.all_points:,}",
-            NONE if m.newest is None else exactly(m.newest),
-            NONE if m.newest is None else lasting((now - m.newest) / 1e9),
-            took(m.seconds) if m.seconds else NONE,
-        ),
-        problems=tuple(map(printable, m.problems)),
-    )
-
-
-def run_rows(job: JobState) -> list[Row]:
-    """The last runs, newest first."""
-    return [_run_row(run) for run in reversed(job.history)]
-
-
-def _run_row(run: RunRecord) -> Row:
-    a = run.amounts
-    tones = {"ok": "good", "FAILED": "bad"}
-    shown = tuple(map(printable, run.failures[:1]))
-    rest = max(a.failures, len(run.failures)) - len(shown)
-    return Row(
-        key=f"r-{run.started}",
-        name=exactly(run.started),
-        tone=tones.get(run.outcome, "quiet"),
-        condition=run.outcome.lower(),
-        cells=(
-            took(run.seconds),
-            f"{a.points:,}",
-            f"{a.values:,}",
-            format_bytes(a.bytes),
-            f"{a.late:,}",
-            f"{a.retries:,}",
-            f"{a.quarantined:,}",
-            f"{a.expired:,}",
-        ),
-        problems=(*shown, f"and {rest:,} more") if rest > 0 and shown else shown,
-    )
 
 
 # ---------------------------------------------------------------- of the page of one job

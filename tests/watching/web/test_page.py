@@ -40,7 +40,8 @@ from watching.events import (
 from watching.state import State
 from watching.web.chart import HEIGHT, chart
 from watching.web.page import render_job, render_missing, render_status
-from watching.web.view import Card, Fact, card, condition, in_order, measurement_rows, run_rows, tone, verdict
+from watching.web.tables import measurement_table, run_table
+from watching.web.view import Card, Fact, card, condition, in_order, tone, verdict
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}\u202e\x00"
 
@@ -317,17 +318,17 @@ def test_names_that_are_not_utf8_have_a_page() -> None:
 def test_measurements_that_need_attention_come_first() -> None:
     """Failed ones with their problems, then those under way."""
     (job,) = state_of(*failing()).jobs.values()
-    rows = measurement_rows(job, NOW)
+    rows = measurement_table(job, NOW).rows
     assert [row.condition for row in rows] == ["failed", "done", "done"]
     assert rows[0].problems == (DISK_FULL,)
     (job,) = state_of(*running()).jobs.values()
-    assert measurement_rows(job, NOW)[0].condition == "copying, 66 %"
+    assert measurement_table(job, NOW).rows[0].condition == "copying, 66 %"
 
 
 def test_runs_are_listed_newest_first_with_their_first_failure() -> None:
     """And how many more there were."""
     (job,) = state_of(*failing()).jobs.values()
-    rows = run_rows(job)
+    rows = run_table(job, NOW).rows
     assert rows[0].problems == (DISK_FULL, "and 4 more")
     assert rows[0].name > rows[1].name
     assert [row.condition for row in rows[2:5]] == ["failed", "ok", "ok"]
