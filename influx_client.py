@@ -1,7 +1,12 @@
 """InfluxClient: one InfluxDB 1.x server. Reads that are provably complete, writes that are acknowledged.
 
-Every public method raises an `InfluxError` (answers.py draws the tree) and never returns a value for a failure;
-pages.py reads points; transport.py makes the requests, and tries again.
+The control plane (ping, databases, retention policies) goes through the library `influxdb`: influx/library.py.
+Points have two paths of our own, pages (influx/pages.py) and line protocol (influx/line_protocol.py). They are
+exact, where the library rounds times and guesses types, and ten times as fast. All requests are made by one
+transport (influx/transport.py) over one session.
+
+Every public method raises an `InfluxError` (influx/errors.py draws the tree), and never returns a value for a
+failure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
+from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME, SECOND
 from influx import answers, counting, frames, influxql, line_protocol
 from influx.counting import STATEMENTS, Count, Counts
 from influx.errors import IncompleteAnswer, NotKept, Overloaded, QueryTooLarge, RequestTooLarge, WriteRefused
 from influx.frames import Frame
 from influx.influxql import Location, Policy, Tags
+from influx.library import Library
 from influx.line_protocol import Body, Point
 from influx.listener import RequestListener, SilentRequests
 from influx.pages import PageReader
@@ -61,6 +68,7 @@ class InfluxClient(PageReader):
             listener=self._listener,
         )
         super().__init__(transport)
+        self._library = Library(transport)
         self.name = transport.name
         self.version = self.ping()
 
@@ -72,34 +80,30 @@ class InfluxClient(PageReader):
 
     def ping(self) -> str:
         """The server's version."""
-        return self._server.attempts("ping", self._server.ping)
+        return str(self._server.attempts("ping", self._library.ping))
 
     def get_databases(self) -> tuple[str, ...]:
         """The databases that the user may see, but for `_internal`."""
-        names = self._names("SHOW DATABASES")
-        return tuple(name for name in names if name != "_internal")
+        rows = self._server.attempts("query SHOW DATABASES", self._library.get_list_database)
+        return tuple(row["name"] for row in rows if row["name"] != "_internal")
 
     def get_retention_policies(self, database: str) -> tuple[Policy, ...]:
         """The policies of a database. Raises NotFound when there is no such database."""
-        (answer,) = self.query_data(influxql.show_retention_policies(database))
-        rows = [dict(zip(s.columns, row, strict=True)) for s in answer for row in s.rows]
-        return tuple(
-            Policy(
-                answers.as_text(row["name"]),
-                influxql.parse_go_duration(answers.as_text(row["duration"])),
-                influxql.parse_go_duration(answers.as_text(row["shardGroupDuration"])),
-                bool(row["default"]),
-            )
-            for row in rows
-        )
+        what = f"query SHOW RETENTION POLICIES ON {printable(influxql.quote(database))}"
+        return self._server.attempts(what, lambda: self._library.policies(database))
 
     def create_database(self, database: str, default: Policy | None = None) -> None:
         """Create the database, with this default policy; nothing happens when both are there already."""
-        self.query_data(influxql.create_database(database, default))
+        # the library's own call cannot name the default policy
+        statement = influxql.create_database(database, default)
+        self._server.attempts(
+            f"query {printable(statement)}", lambda: self._library.query(statement, method="POST")
+        )
 
     def create_retention_policy(self, database: str, policy: Policy) -> None:
         """Create the policy. Raises QueryRefused when one of the name exists with other durations."""
-        self.query_data(influxql.create_retention_policy(database, policy))
+        what = f"query CREATE RETENTION POLICY {printable(policy.name)} ON {printable(database)}"
+        self._server.attempts(what, lambda: self._library.create_policy(database, policy))
 
     def get_measurements(self, database: str) -> tuple[str, ...]:
         """All measurements of a database, whatever their retention policy."""

@@ -58,6 +58,24 @@ def _checked(document: Any) -> Iterator[dict[bytes, Any]]:  # noqa: ANN401 -- wh
         yield result
 
 
+def document(content: bytes) -> dict[str, Any]:
+    """The one document of an answer that has not been cut into several; stray bytes of text are surrogates.
+
+    Raises for an error inside, and IncompleteAnswer for what is no such document.
+    """
+    try:
+        found = msgpack.unpackb(content, raw=False, unicode_errors="surrogateescape", strict_map_key=False)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise IncompleteAnswer("the answer is not msgpack") from error
+    results = found.get("results") if isinstance(found, dict) else None
+    if not isinstance(results, list) or not results or not all(isinstance(r, dict) for r in results):
+        raise IncompleteAnswer("the answer is not a document of InfluxDB's")
+    for part in (found, *results):
+        if "error" in part:
+            raise statement_error(str(part["error"]))
+    return dict(found)
+
+
 def series_of(series: Mapping[bytes, Any]) -> Series:
     """A series of a document."""
     return Series(

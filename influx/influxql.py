@@ -209,29 +209,14 @@ def _table(measurement: str) -> str:
     return quote(measurement) if is_quotable(measurement) else exact_regex(measurement)
 
 
-def show_retention_policies(database: str) -> str:
-    """Name, duration, shard group duration, replication and default flag of each policy."""
-    return f"SHOW RETENTION POLICIES ON {quote(database)}"
-
-
 def create_database(database: str, policy: Policy | None = None) -> str:
     """Creates the database, with this default policy instead of the server's own `autogen`."""
     statement = f"CREATE DATABASE {quote(database)}"
     if policy is None:
         return statement
     return (
-        f"{statement} WITH DURATION {_go_duration(policy.duration)} REPLICATION 1 "
-        f"SHARD DURATION {_go_duration(policy.shard_duration)} NAME {quote(policy.name)}"
-    )
-
-
-def create_retention_policy(database: str, policy: Policy) -> str:
-    """Creates the policy with the same durations and default flag."""
-    default = " DEFAULT" if policy.is_default else ""
-    return (
-        f"CREATE RETENTION POLICY {quote(policy.name)} ON {quote(database)} "
-        f"DURATION {_go_duration(policy.duration)} REPLICATION 1 "
-        f"SHARD DURATION {_go_duration(policy.shard_duration)}{default}"
+        f"{statement} WITH DURATION {go_duration(policy.duration)} REPLICATION 1 "
+        f"SHARD DURATION {go_duration(policy.shard_duration)} NAME {quote(policy.name)}"
     )
 
 
@@ -248,6 +233,6 @@ def parse_go_duration(text: str) -> int:
     return int(sum(Decimal(number) * _UNITS[unit] for number, unit in re.findall(_PART, text)))
 
 
-def _go_duration(nanoseconds: int) -> str:
+def go_duration(nanoseconds: int) -> str:
     """A duration that CREATE statements accept; InfluxQL knows `0s` as infinite."""
     return f"{nanoseconds}ns" if nanoseconds % _UNITS["s"] else f"{nanoseconds // _UNITS['s']}s"

@@ -95,7 +95,7 @@ class Transport:
         listener: RequestListener,
     ) -> None:
         self.name = f"{role} {server.url}"
-        self._url = server.url
+        self.url = server.url
         self._timeout = timeout
         self._retries = retries
         self._retry_delay = retry_delay
@@ -103,11 +103,17 @@ class Transport:
         self._listener = listener
         # compressing costs more than it saves within one machine
         self._is_local = same_host(server.host) == "localhost"
-        self._session = _session(server, threads, "identity" if self._is_local else "gzip")
+        self._threads = threads
+        self.session = _session(server, "identity" if self._is_local else "gzip")
+        self.mount()
+
+    def mount(self) -> None:
+        """Let the session have a connection for each thread."""
+        self.session.mount(f"{self.url.partition(':')[0]}://", HTTPAdapter(pool_maxsize=self._threads))
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self.session.close()
 
     def attempts(self, what: str, request: Callable[[], T]) -> T:
         """Make a request until it succeeds, fails for good, or has failed `retries` times more than once."""
@@ -143,8 +149,8 @@ class Transport:
             if retrying.statistics["attempt_number"] > 1:
                 self._listener.settled()
 
-    def ping(self) -> str:
-        """The server's version, in one attempt."""
+    def ping(self) -> requests.Response:
+        """The answer to a ping, which names the server's version, in one attempt."""
         response = self._send("ping", {}, method="GET")
         if response.status_code in (401, 403):
             raise error_texts.http_error(response.status_code, self._body(response))
@@ -153,7 +159,13 @@ class Transport:
             if response.status_code >= 500:
                 raise Overloaded(f"HTTP {response.status_code}")
             raise QueryRefused(f"no InfluxDB answers there (HTTP {response.status_code}); check the url")
-        return version
+        return response
+
+    def query(self, params: Mapping[str, str | int | None], method: str) -> requests.Response:
+        """A whole answer of one msgpack document, in one attempt; errors inside it are the caller's to find."""
+        response = self._send("query", params, method=method)
+        self._check_answer(response, "application/x-msgpack")
+        return response
 
     def stream(
         self,
@@ -247,7 +259,7 @@ class Transport:
     def _send(
         self,
         endpoint: str,
-        params: Mapping[str, str | int],
+        params: Mapping[str, str | int | None],
         data: Mapping[str, str] | bytes = b"",
         headers: Mapping[str, str] | None = None,
         *,
@@ -257,9 +269,9 @@ class Transport:
     ) -> requests.Response:
         """One request. Redirects are not followed: a backup must not end up elsewhere."""
         try:
-            response = self._session.request(
+            response = self.session.request(
                 method,
-                f"{self._url}/{endpoint}",
+                f"{self.url}/{endpoint}",
                 params={k: v for k, v in params.items() if v != ""},
                 data=data,
                 headers=headers,
@@ -347,10 +359,9 @@ def _query_parameters(database: str, policy: str, chunk_rows: int) -> dict[str, 
     return {"db": database, "rp": policy, "epoch": "ns", "chunked": "true", "chunk_size": chunk_rows}
 
 
-def _session(server: Server, threads: int, encoding: str) -> requests.Session:
-    """A session with the server's certificates and password, and a connection for each thread."""
+def _session(server: Server, encoding: str) -> requests.Session:
+    """A session with the server's certificates and password."""
     session = PlainSession()
-    session.mount(f"{'https' if server.ssl else 'http'}://", HTTPAdapter(pool_maxsize=threads))
     session.verify = str(server.ca_file) if server.ca_file else server.verify_ssl
     if not session.verify:
         logger.warning("%s: its certificate is not verified (verify_ssl: false)", server.url)

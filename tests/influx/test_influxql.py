@@ -274,11 +274,6 @@ def test_values_are_counted_by_windows_and_kinds() -> None:
 # ---------------------------------------------------------------- databases and policies
 
 
-def test_the_policies_of_a_database_are_asked_by_its_quoted_name() -> None:
-    """A database name may hold quotes."""
-    assert influxql.show_retention_policies('a"b') == r'SHOW RETENTION POLICIES ON "a\"b"'
-
-
 def test_a_database_is_created_plainly_or_with_its_default_policy() -> None:
     """With a policy, the server does not make its own `autogen` the default."""
     assert influxql.create_database('a"b') == r'CREATE DATABASE "a\"b"'
@@ -286,28 +281,6 @@ def test_a_database_is_created_plainly_or_with_its_default_policy() -> None:
     assert influxql.create_database("db", policy) == (
         r'CREATE DATABASE "db" WITH DURATION 2592000s REPLICATION 1 SHARD DURATION 86400s NAME "r\"p"'
     )
-
-
-@pytest.mark.parametrize(
-    ("policy", "ending"),
-    [
-        (Policy("p", 0, WEEK, is_default=False), "DURATION 0s REPLICATION 1 SHARD DURATION 604800s"),
-        (Policy("p", 0, WEEK, is_default=True), "DURATION 0s REPLICATION 1 SHARD DURATION 604800s DEFAULT"),
-        (Policy("p", HOUR, HOUR, is_default=False), "DURATION 3600s REPLICATION 1 SHARD DURATION 3600s"),
-    ],
-)
-def test_a_policy_is_created_with_its_durations_and_default_flag(policy: Policy, ending: str) -> None:
-    """`0s` keeps points for ever."""
-    assert influxql.create_retention_policy("d b", policy) == 'CREATE RETENTION POLICY "p" ON "d b" ' + ending
-
-
-def test_a_policy_of_a_fraction_of_a_second_keeps_it() -> None:
-    """The server accepts milliseconds in a policy; a copy that keeps points a little less would lose some."""
-    duration = HOUR + 1_000_000
-    text = influxql.create_retention_policy("d", Policy("p", duration, HOUR, is_default=False))
-    match = re.search(r"DURATION (\S+) REPLICATION", text)
-    assert match
-    assert influx_duration(match[1]) == duration
 
 
 @pytest.mark.parametrize(
