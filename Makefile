@@ -24,6 +24,7 @@ test: lint types pytest
 lint: .venv/dev
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: .venv/dev
 	$(BIN)/mypy

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 
 from commands.interface import FAILURE, SUCCESS, Command
-from commands.job_files import default_paths, find_jobs, load_jobs, log_all
+from commands.jobs import default_paths, find_jobs, load_jobs, log_all
 from commands.options import CONFIG, IGNORED
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from basics.times import SECOND
 from commands.interface import print_json
-from commands.job_files import default_paths, find_jobs, load_jobs, log_all
+from commands.jobs import default_paths, find_jobs, load_jobs, log_all
 from commands.options import CONFIG, END, FULL, IGNORED, JSON, MAX_DURATION, SAMPLE, START, UsageError
 from watching.verdict_files import verdict_folder, write_verdict
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from commands.interface import FAILURE, SUCCESS, Command, print_json
-from commands.job_files import default_paths, find_jobs, load_jobs, log_all, reloaded
+from commands.jobs import default_paths, find_jobs, load_jobs, log_all, reloaded
 from commands.options import CONFIG, JSON, LISTEN, ONCE, QUIET, UsageError
 from daemon.supervisor import Supervisor
 from logger_config import set_console

@@ -1,8 +1,7 @@
-"""Measurements with few points travel together: one request each way for many of them, while all goes well.
+"""Measurements with few points are copied together: one request each way for many of them, while all goes well.
 
-Whatever is not plain sailing ends that: a measurement with too many points goes on alone from there, and after
-an error all of them do. The ordinary way (backup.py) then begins where everything had been acknowledged, and knows
-what to do about each error.
+A measurement with too many points is copied alone from there on, and after an error all of them are. The ordinary
+way (backup.py) then begins where everything had been acknowledged, and knows what to do about each error.
 """
 
 import logging
@@ -33,7 +32,7 @@ from influx_client import InfluxClient
 logger = logging.getLogger(__name__)
 
 MOST = 100
-"""How many measurements travel together."""
+"""How many measurements are copied together."""
 
 CELLS = 1_500_000
 """How many rows times columns one request for all of them brings at most."""
@@ -44,7 +43,7 @@ MOST_ROWS = 5000
 
 @dataclass(frozen=True, slots=True)
 class GroupProgress:
-    """What the convoy has done for a measurement."""
+    """What the group has done for a measurement."""
 
     written: Written
     since: int
@@ -53,7 +52,7 @@ class GroupProgress:
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """One measurement of a convoy."""
+    """One measurement of a group."""
 
     copy: Copy
     segments: Sequence[Segment]
@@ -264,7 +263,7 @@ class GroupCopy:
             )
 
     def _report(self, position: int) -> None:
-        """How far those have come that still travel."""
+        """How far those have come that are still copied together."""
         for member in self._members:
             if position <= member.alone_since:
                 self._listener.reached(member.copy.source, position)

@@ -1,4 +1,4 @@
-"""What InfluxDB's answers mean: msgpack documents as series, error texts and statuses as exceptions. Pure.
+"""The errors of requests to InfluxDB, as one tree of exceptions.
 
 InfluxError
 +- Unreachable        no connection, connection lost, no byte for the timeout       retried

@@ -1,7 +1,7 @@
 """The HTTP connection to one InfluxDB server: requests, retries, whole answers, acknowledged writes.
 
-Knows what a request and an answer are, not what is asked. `Transport.attempts` is the only place that makes a
-failed request again; every error is an `InfluxError` (errors.py draws the tree).
+Knows what a request and an answer are, not what is asked. Every error is an `InfluxError` (errors.py draws the
+tree); retries.py makes failed requests again.
 """
 
 import gzip
@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import requests
-import tenacity
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
@@ -35,13 +34,11 @@ from influx.errors import (
     Unreachable,
 )
 from influx.listener import RequestListener
+from influx.retries import Retries
 from settings.keys import Server
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-
-LONGEST_WAIT = 60.0
-"""Seconds: the delay between two attempts doubles up to this."""
 
 LONGEST_TARGET = 200
 """How many characters of a redirect's target a message shows."""
@@ -97,10 +94,8 @@ class Transport:
         self.name = f"{role} {server.url}"
         self.url = server.url
         self._timeout = timeout
-        self._retries = retries
-        self._retry_delay = retry_delay
+        self._retries = Retries(retries, retry_delay, stopping, listener)
         self._stopping = stopping
-        self._listener = listener
         # compressing costs more than it saves within one machine
         self._is_local = same_host(server.host) == "localhost"
         self._threads = threads
@@ -116,38 +111,8 @@ class Transport:
         self.session.close()
 
     def attempts(self, what: str, request: Callable[[], T]) -> T:
-        """Make a request until it succeeds, fails for good, or has failed `retries` times more than once."""
-        doing = f"{self.name}: {what}"
-
-        def report(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            wait = state.next_action.sleep if state.next_action else 0
-            number = state.attempt_number
-            trouble = f"{doing}: {error}; retry {number} of {self._retries} in {wait:.1f} s"
-            logger.warning("%s", trouble)
-            self._listener.retrying(trouble)
-
-        def sleep(seconds: float) -> None:
-            self._stopping.wait(seconds)
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda e: isinstance(e, InfluxError) and e.retryable),
-            stop=lambda state: state.attempt_number > self._retries or self._stopping.is_set(),
-            wait=tenacity.wait_exponential(self._retry_delay, LONGEST_WAIT)
-            + tenacity.wait_random(0, self._retry_delay / 4),
-            sleep=sleep,
-            before_sleep=report,
-            reraise=True,
-        )
-        try:
-            return retrying(request)
-        except InfluxError as error:
-            tries = retrying.statistics["attempt_number"]
-            suffix = f" (tried {tries} times)" if tries > 1 else ""
-            raise error.reworded(f"{doing}: {error}{suffix}") from error
-        finally:
-            if retrying.statistics["attempt_number"] > 1:
-                self._listener.settled()
+        """Make a request until it succeeds, fails for good, or has failed too often (influx/retries.py)."""
+        return self._retries.attempts(f"{self.name}: {what}", request)
 
     def ping(self) -> requests.Response:
         """The answer to a ping, which names the server's version, in one attempt."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import main
-from commands.job_files import default_paths, find_jobs
+from commands.jobs import default_paths, find_jobs
 from commands.options import UsageError
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from commands.job_files import find_jobs, load_jobs
+from commands.jobs import find_jobs, load_jobs
 from daemon.job_file import JobFile
 from daemon.supervisor import Supervisor
 from logger_config import setup_logging

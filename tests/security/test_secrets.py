@@ -13,7 +13,7 @@ import pytest
 
 from basics.boundary import error_boundary
 from basics.stopping import StopRequest
-from commands.job_files import load_jobs
+from commands.jobs import load_jobs
 from config import Config
 from daemon.job_file import JobFile
 from daemon.supervisor import Supervisor

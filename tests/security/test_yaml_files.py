@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.job_files import find_jobs, load_jobs
+from commands.jobs import find_jobs, load_jobs
 from commands.options import UsageError
 from config import Config, ConfigError, read_file
 from settings.yaml_reader import MAX_BYTES

@@ -969,7 +969,7 @@ def test_a_file_that_holds_a_notification_url_is_known(lines: str, held: str) ->
 def test_apprise_is_loaded_only_for_a_file_that_notifies(tmp_path: Path) -> None:
     """It is heavy: neither the command line nor a job without notifications pays for it."""
     code = (
-        "import pathlib, sys; from commands.job_files import load_jobs; "
+        "import pathlib, sys; from commands.jobs import load_jobs; "
         "load_jobs([pathlib.Path(sys.argv[1])]); print('apprise' in sys.modules)"
     )
     for line, loaded in (("retries: 1", "False"), ("notify: {urls: [json://h]}", "True")):

@@ -1,4 +1,4 @@
-"""HTTP for the operator's view: read-only, small, and patient with nobody. What the answers are, others decide."""
+"""HTTP for the operator's view: read-only, small, with short time limits. What the answers are, others decide."""
 
 import errno
 import ipaddress
