@@ -417,8 +417,9 @@ FRESH_WORKERS = """
 import os, signal, sys
 from pathlib import Path
 from config import Config
-from channel import Channel
-from supervisor import JobFile, Signals, Worker
+from watching.channel import Channel
+from daemon.job_file import JobFile
+from daemon.supervisor import Signals, Worker
 
 path = Path(sys.argv[1])
 file = JobFile(Config(path), path.read_bytes())
