@@ -17,7 +17,7 @@ from state import State, applied
 from status_site import status_site
 from tests.support.states import NOW
 
-PATIENCE = 90_000
+PATIENCE = 300_000
 """Milliseconds until what is waited for counts as missing: a job has its time once a minute."""
 
 FOREIGN = "evil.example"
