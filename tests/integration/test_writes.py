@@ -121,7 +121,7 @@ def test_strings_of_megabytes_arrive(count: int, length: int, pair: Pair) -> Non
 def test_a_request_that_influxdb_loses_is_written_again_and_a_second_loss_is_a_warning(
     pair: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One loss is InfluxDB's own race, and no reason to worry; the next one of the same request may have another."""
+    """One loss is InfluxDB's own race, and no reason to worry; the next one of the same request is one."""
     caplog.set_level(logging.INFO)
     pair.write(f"m v=1i {MONDAY}")
     with Proxy(pair.destination.url) as proxy:
