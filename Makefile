@@ -1,92 +1,118 @@
-# The verbs people try first. Everything happens in .venv; nothing outside this folder is changed, except that
-# influxd and, for the tests, chromium and prometheus are installed with apt when they are missing and you are root.
+# The verbs people try first. Each looks first at what pip cannot bring, and says all at once what is missing; as root
+# on Debian it is installed. Everything else happens in .venv and .cache; nothing outside this folder is changed.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --no-cache-dir --no-compile
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n 2 --dist worksteal
 
-.PHONY: help demo test facts influxd victorialogs bench bench-quick faults containers lint types pytest format schema \
-	prepare prepare-tests clean
+# An ordinary user mounts small disks in a name space of his own.
+DISKS := tests/faults/test_disks.py
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),unshare --map-root-user --mount)
+
+.PHONY: help demo test test-versions facts influxd victorialogs bench bench-quick faults containers pythons lint types pytest \
+	format schema clean
 help:
-	@echo "make demo    two throwaway servers, sample data, two backup jobs, an exact comparison"
-	@echo "make test    lint, types and all tests, on real servers"
-	@echo "make influxd the servers that tests run on; make influxd VERSION=1.7.11 one of them"
-	@echo "make facts   what docs/influxdb.md says of InfluxDB, on every version; make facts VERSION=1.7.11 on one"
-	@echo "make faults  every fault, all rounds, source and destination compared after each; make test runs a tenth"
-	@echo "make bench   time, CPU and memory on real servers, against SELECT INTO; make bench-quick in three minutes"
-	@echo "make containers  as root on Debian: the integration suite on containers, and tests of the image"
-	@echo "make format  reformat the code       make schema  refresh config/schema.json"
-	@echo "make clean   remove .venv and caches"
+	@echo "make demo           two throwaway servers, sample data, two backup jobs, an exact comparison"
+	@echo "make test           lint, types and all tests that need one InfluxDB: Debian's, or INFLUXD=program"
+	@echo "                    INFLUXD_VERSION=1.8.10 make test builds that version, and runs on it"
+	@echo "make test-versions  builds other versions of InfluxDB, and VictoriaLogs, and tests on all of them"
+	@echo "make facts          of these the facts of docs/influxdb.md; make facts VERSION=1.7.11 on one version"
+	@echo "make faults         every fault, all rounds, source and destination compared after each; make test runs a tenth"
+	@echo "make containers     as root: the integration tests on containers, and tests of the image"
+	@echo "make pythons        the unit tests, on every Python from 3.11 on that is here"
+	@echo "make influxd        the servers of make test-versions; make influxd VERSION=1.7.11 one of them"
+	@echo "make bench          time, CPU and memory on real servers, against SELECT INTO; make bench-quick in three minutes"
+	@echo "make format         reformat the code       make schema  refresh config/schema.json"
+	@echo "make clean          remove .venv and caches"
 
-demo: prepare .venv/runtime
+demo: prepare-demo .venv/runtime
 	$(BIN)/python -m demo.run
 
-test: lint types pytest
+test: prepare-tests lint types pytest
 
-lint: .venv/dev
+lint: .venv/tests
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 
-types: .venv/dev
+types: .venv/tests
 	$(BIN)/mypy
 
-pytest: prepare-tests influxd victorialogs .venv/dev
-	@tests/support/programs.sh influxd $(or $(INFLUXD_VERSION),1.8.10)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+pytest: prepare-tests .venv/tests .cache/influxd/$(INFLUXD_VERSION)
+ifeq ($(AS_ROOT),)
+	$(PYTEST) $(PARALLEL)
+else
+	$(PYTEST) $(PARALLEL) --ignore $(DISKS)
+	$(AS_ROOT) $(PYTEST) $(DISKS)
+endif
 
-influxd:
-	@tests/support/programs.sh influxd $(or $(VERSION),all)
+test-versions: prepare-versions .venv/tests
+	tests/support/versions.sh
 
-victorialogs:
-	@tests/support/programs.sh victorialogs
+facts: prepare-versions .venv/tests
+	tests/support/versions.sh facts $(VERSION)
 
-facts: prepare influxd .venv/dev
-	@for version in $(or $(VERSION),$$(cat tests/support/influxd_versions)); do \
-		echo "InfluxDB $$version" && INFLUXD_VERSION=$$version $(BIN)/python -m pytest tests/facts -n 2 || exit; \
-	done
+pythons: prepare-demo
+	tests/support/pythons.sh
 
-faults: prepare .venv/dev
-	@tests/support/programs.sh influxd $(or $(INFLUXD_VERSION),1.8.10)
-	FAULT_ROUNDS=all $(BIN)/python -m pytest tests/faults -n 2 --dist worksteal --timeout 1800
+influxd: prepare-versions
+	tests/support/programs.sh influxd $(or $(VERSION),all)
 
-bench: prepare .venv/bench
+victorialogs: prepare-versions
+	tests/support/programs.sh victorialogs
+
+.cache/influxd/: ;
+.cache/influxd/%:
+	@sh demo/prepare.sh $(PYTHON) versions
+	tests/support/programs.sh influxd $*
+
+faults: prepare-faults .venv/tests .cache/influxd/$(INFLUXD_VERSION)
+ifeq ($(AS_ROOT),)
+	FAULT_ROUNDS=all $(PYTEST) tests/faults $(PARALLEL) --timeout 1800
+else
+	FAULT_ROUNDS=all $(PYTEST) tests/faults $(PARALLEL) --timeout 1800 --ignore $(DISKS)
+	FAULT_ROUNDS=all $(AS_ROOT) $(PYTEST) $(DISKS) --timeout 1800
+endif
+
+bench: prepare-demo .venv/bench
 	$(BIN)/python -m bench.run $(BENCH)
 
-bench-quick: prepare .venv/bench
+bench-quick: prepare-demo .venv/bench
 	$(BIN)/python -m bench.run --quick $(BENCH)
 
-containers: .venv/dev
-	@tests/support/programs.sh influxd $(or $(INFLUXD_VERSION),1.8.10)
+containers: prepare-containers .venv/tests
 	tests/support/engine.sh
 	tests/support/images.sh
-	INFLUX_SERVERS=containers INFLUXDB_IMAGE=local/influxdb:1.6 $(BIN)/python -m pytest tests/integration -n 2 --dist worksteal \
+	INFLUX_SERVERS=containers INFLUXDB_IMAGE=local/influxdb:1.6 $(PYTEST) tests/integration $(PARALLEL) \
 		--ignore tests/integration/test_verify.py --ignore tests/integration/test_late_data.py --ignore tests/integration/test_quarantine.py
-	CONTAINER_TESTS=1 INFLUXDB_IMAGE=local/influxdb:1.6 $(BIN)/python -m pytest tests/containers
+	CONTAINER_TESTS=1 INFLUXDB_IMAGE=local/influxdb:1.6 $(PYTEST) tests/containers
 
-format: .venv/dev
+format: .venv/tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: .venv/dev
+schema: .venv/tests
 	$(BIN)/python config.py > config/schema.new
 	mv config/schema.new config/schema.json
 
-prepare:
-	@sh demo/prepare.sh $(PYTHON)
+prepare-%:
+	@sh demo/prepare.sh $(PYTHON) $*
 
-prepare-tests:
-	@sh demo/prepare.sh $(PYTHON) tests
-
-.venv/runtime: requirements.txt | prepare
+.venv/runtime: requirements.txt | prepare-python
+	@echo "Making .venv, with what a backup needs"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements-dev.txt .venv/runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+.venv/tests: tests/requirements.txt requirements-dataframes.txt .venv/runtime
+	@echo "Adding to .venv what the tests need"
+	$(PIP) -r tests/requirements.txt
 	@touch $@
 
-.venv/bench: requirements-bench.txt .venv/runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+.venv/bench: bench/requirements.txt .venv/runtime
+	@echo "Adding to .venv what the measurements need"
+	$(PIP) -r bench/requirements.txt
 	@touch $@
 
 clean:

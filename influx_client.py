@@ -18,7 +18,15 @@ from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME, SECOND
 from influx import answers, counting, frames, influxql, line_protocol
 from influx.counting import STATEMENTS, Count, Counts
-from influx.errors import IncompleteAnswer, NotKept, Overloaded, QueryTooLarge, RequestTooLarge, WriteRefused
+from influx.errors import (
+    IncompleteAnswer,
+    LostOnce,
+    NotKept,
+    Overloaded,
+    QueryTooLarge,
+    RequestTooLarge,
+    WriteRefused,
+)
 from influx.frames import Frame
 from influx.influxql import Location, Policy, Tags
 from influx.library import Library
@@ -334,9 +342,10 @@ class InfluxClient(PageReader):
 
     def _write(self, database: str, policy: str, body: Body) -> Written:
         expired: int | None = None  # known once it is acknowledged: then only looking for it is tried again
+        losses = 0
 
         def write() -> int:
-            nonlocal expired
+            nonlocal expired, losses
             try:
                 if expired is None:
                     expired = self._server.write(body.text, database, policy)
@@ -345,11 +354,8 @@ class InfluxClient(PageReader):
                     raise RequestTooLarge(error.cause) from error
                 raise
             if not expired and body.last and not self._is_there(body.last(), database, policy):
-                expired = None
-                raise NotKept(
-                    "the server has acknowledged points that it does not have; does a relay or a queue stand "
-                    "between?"
-                )
+                expired, losses = None, losses + 1
+                raise _lost(losses)
             return expired
 
         expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
@@ -380,6 +386,14 @@ class InfluxClient(PageReader):
         # to its end: an answer that is given up takes its connection with it
         answer = list(self._server.stream(_one_point(point, database, policy)))
         return any(series.rows for number, series in answer if number == 0)
+
+
+def _lost(losses: int) -> NotKept:
+    """The error of a request that is not there, though it was acknowledged, so many times by now."""
+    if losses == 1:
+        return LostOnce("InfluxDB lost a request that it had acknowledged")
+    again = f"InfluxDB lost a request that it had acknowledged, {losses} times by now"
+    return NotKept(f"{again} (a relay or a queue on the way there would be a reason)")
 
 
 def _one_point(point: Point, database: str, policy: str) -> str:

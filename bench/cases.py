@@ -270,7 +270,7 @@ class IdleJobs:
 
     def _sizes(self, jobs: Path, directory: Path, count: int) -> list[int]:
         with running(jobs, directory) as daemon:
-            daemon.wait_for("next run at", count=count, seconds=300)
+            daemon.wait_for("next run at", count=count)
             workers = daemon.workers()
             if len(workers) != count:
                 raise BenchError(f"{len(workers)} of {count} workers are running:\n{daemon.log[-3000:]}")

@@ -6,6 +6,7 @@ InfluxError
 +- IncompleteAnswer   the answer ended early, or is not InfluxDB's, or says that    retried
                       the request was damaged on its way
 +- NotKept            acknowledged points are not there                             retried
+   +- LostOnce           for the first time, which InfluxDB does by itself
 +- QueryTooLarge      a limit of the server, or of our memory: ask for less
 +- TypesChanged       a field has a type that was not known when the query was made
 +- RequestTooLarge    the destination's cache cannot take so many points at once: write fewer
@@ -17,6 +18,7 @@ InfluxError
 """
 
 import copy
+import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Self
@@ -26,6 +28,10 @@ class InfluxError(Exception):
     """A request that failed for good; the message says what was asked of which server, and what to do."""
 
     retryable = False
+    severity = logging.WARNING
+    """The level at which a retry is told."""
+    retried = ""
+    """What a retry does about it, where that is worth a word."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -65,6 +71,13 @@ class NotKept(InfluxError):
     """The server acknowledged points and does not have them."""
 
     retryable = True
+    retried = "; writing it again"
+
+
+class LostOnce(NotKept):
+    """A race inside InfluxDB does that, rarely; the same request is not likely to meet it twice."""
+
+    severity = logging.INFO
 
 
 class QueryTooLarge(InfluxError):

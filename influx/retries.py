@@ -34,10 +34,11 @@ class Retries:
 
         def report(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
+            kind = error if isinstance(error, InfluxError) else InfluxError
             wait = state.next_action.sleep if state.next_action else 0
             number = state.attempt_number
-            trouble = f"{doing}: {error}; retry {number} of {self._most} in {wait:.1f} s"
-            logger.warning("%s", trouble)
+            trouble = f"{doing}: {error}{kind.retried}; retry {number} of {self._most} in {wait:.1f} s"
+            logger.log(kind.severity, "%s", trouble)
             self._listener.retrying(trouble)
 
         def sleep(seconds: float) -> None:

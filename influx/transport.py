@@ -293,9 +293,20 @@ _TLS_REMEDIES = (
         "no TLS is spoken there: write http://",
     ),
     ("no certificate or crl|invalid path|permission denied|no such file", "ca_file must be a readable PEM file"),
+    (
+        "key usage|key identifier|basic constraints|path length|issuer name empty|empty subject",
+        "from 3.13 on Python takes only certificates that keep to RFC 5280: make that one again, an authority's "
+        "with the extensions basicConstraints (critical), keyUsage (keyCertSign) and subjectKeyIdentifier, a "
+        "server's with authorityKeyIdentifier; or run this with Python 3.11 or 3.12",
+    ),
     ("", "for a private certificate authority set ca_file to its certificate"),
 )
-"""The first pattern that the reason holds tells what to do."""
+"""The first pattern that the reason holds tells what to do.
+
+What the Python that runs this refuses is refused. Since 3.13 it refuses certificates that do not keep to RFC 5280,
+such as an authority's without key usage. We do not lower what it asks for, not even for an authority that
+`ca_file` names: whoever could make that certificate can make it again, with the same key.
+"""
 
 
 def _untrusted(error: OSError) -> AccessDenied:

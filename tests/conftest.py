@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.faults.rounds import table
-from tests.support.containers import start_server
-from tests.support.servers import DEFAULT_VERSION, InfluxServer
+from tests.support.containers import chosen_server, start_server
+from tests.support.servers import InfluxServer
 
 _numbers = itertools.count(1)
 
-os.environ.setdefault("INFLUXD_VERSION", DEFAULT_VERSION)
+
+def pytest_report_header() -> str:
+    """Which InfluxDB the tests run on."""
+    return f"InfluxDB: {chosen_server()}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,6 +18,7 @@ import msgpack
 import pytest
 
 from tests.support import reader, samples, servers
+from tests.support.certificates import self_signed
 from tests.support.reader import (
     FIRST_TIME,
     LAST_TIME,
@@ -35,6 +36,7 @@ from tests.support.reader import (
     read_policies,
 )
 from tests.support.servers import InfluxdFailed, InfluxdMissing, InfluxServer, RequestFailed
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 WEEK = 7 * 86400 * 10**9
@@ -101,12 +103,33 @@ def test_a_version_that_is_missing_is_an_error_that_says_how_to_get_it(monkeypat
         InfluxServer.start("missing")
 
 
-def test_the_version_variable_chooses_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_version_variable_chooses_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What runs says of itself that it is of the version that was asked for."""
-    monkeypatch.delenv("INFLUXD", raising=False)
-    wanted = os.environ["INFLUXD_VERSION"].partition("-")[0]
-    found = subprocess.run([servers.find_influxd(), "version"], capture_output=True, text=True, check=True)
-    assert wanted in found.stdout
+    program = tmp_path / "1.5.0" / "influxd"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho InfluxDB v1.5.0 '(git: unknown unknown)'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(servers, "CACHE", tmp_path)
+    found = servers.find_influxd({"INFLUXD_VERSION": "1.5.0", "PATH": os.environ["PATH"]})
+    assert (found, servers.told_version(found)) == (program, "1.5.0")
+
+
+def test_a_running_server_tells_the_version_of_its_program() -> None:
+    """So a test knows what it has met, however the program was chosen."""
+    with InfluxServer.start("version") as server:
+        program = servers.find_influxd()
+        assert server.met_version.removesuffix(servers.UNSIGNED) == servers.told_version(program)
+        assert server.met_version.endswith(servers.UNSIGNED) == program.parent.name.endswith(servers.UNSIGNED)
+        assert server.met_version.startswith("1.")
+
+
+def test_a_program_that_tells_no_version_is_an_error(tmp_path: Path) -> None:
+    """Nothing is guessed."""
+    program = tmp_path / "influxd"
+    program.write_text("#!/bin/sh\necho hello\n")
+    program.chmod(0o755)
+    with pytest.raises(InfluxdFailed, match=r"influxd version: 'hello"):
+        servers.told_version(program)
 
 
 def test_a_server_that_does_not_start_reports_the_end_of_its_log(tmp_path: Path) -> None:
@@ -170,13 +193,7 @@ def test_settings_reach_the_server_and_can_change_at_a_restart() -> None:
 
 def test_a_server_can_speak_tls(tmp_path: Path) -> None:
     """Also with a certificate that nobody signed."""
-    certificate, private_key = servers.self_signed_certificate(tmp_path)
-    tls: dict[str, str | int | bool] = {
-        "http.https-enabled": True,
-        "http.https-certificate": str(certificate),
-        "http.https-private-key": str(private_key),
-    }
-    with InfluxServer.start("tls", settings=tls) as server:
+    with InfluxServer.start("tls", settings=self_signed(tmp_path).settings) as server:
         assert server.url.startswith("https://")
         server.create_database("db")
         server.write("m v=1 1000", "db")
@@ -195,18 +212,16 @@ def test_a_server_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> No
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert _ends(int(done.stdout))
+    pid = int(done.stdout)
+    wait_until(lambda: _has_ended(pid), "the server's end")
+    assert _has_ended(pid)
 
 
-def _ends(pid: int) -> bool:
-    for _ in range(100):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.05)
-    return False
+def _has_ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_refused_writes_and_queries_raise_with_status_and_message(source: InfluxServer, filled: str) -> None:

@@ -17,7 +17,7 @@ from watching.state import State, applied
 from watching.web.server import Address, HttpServer, bound_address, listen
 from watching.web.site import status_site
 
-PATIENCE = 90_000
+PATIENCE = 300_000
 """Milliseconds until what is waited for counts as missing: a job has its time once a minute."""
 
 FOREIGN = "evil.example"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.harness import snapshot, write_job
+from tests.support import waiting
 from tests.support.containers import ContainerServer
 from tests.support.reader import difference
 
@@ -39,12 +40,9 @@ def in_image(image: str, script: str) -> str:
     return docker("run", "--rm", "--entrypoint", "sh", image, "-c", script)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: Callable[[], str]) -> None:
-    """Wait for the condition; `what` describes the state when it never comes."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} seconds: {what()}"
-        time.sleep(0.3)
+def wait_until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
+    """Wait for the condition; `what` describes the state, whose changes show that things go on."""
+    waiting.wait_until(condition, "a container", progress=what, pause=0.3)
 
 
 @dataclass(frozen=True)
@@ -131,13 +129,13 @@ class Field:
         expected, found = snapshot(self.source, DATABASE), snapshot(self.destination, DATABASE)
         return difference(expected, found, names=("source", "destination")) if expected else "the source is empty"
 
-    def wait_until_equal(self, backup: Backup, seconds: float) -> None:
+    def wait_until_equal(self, backup: Backup) -> None:
         """Wait until as many values are in the destination, and then compare each."""
 
         def equal() -> bool:
             return self.count(self.destination) == self.count(self.source)
 
-        wait_until(equal, seconds, lambda: f"{self.difference()}\n{backup.log[-4000:]}")
+        wait_until(equal, lambda: f"{self.difference()}\n{backup.log[-4000:]}")
         assert not self.difference()
 
     def read_logs(self) -> str:

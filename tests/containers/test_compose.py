@@ -72,6 +72,11 @@ def test_every_image_has_a_pinned_tag_and_can_be_replaced() -> None:
         assert re.fullmatch(r"\$\{[A-Z_]+_IMAGE:-[a-z/-]+:v?\d+\.\d+\.\d+[a-z-]*\}", image), image
 
 
+def test_only_the_backups_logs_have_a_volume_with_a_name() -> None:
+    """Compose 1.29 makes every named volume, even of services that it does not start."""
+    assert list(yaml.safe_load(FILE.read_text())["volumes"]) == ["logs"]
+
+
 def test_the_backup_is_confined(services: dict[str, Any]) -> None:
     """Read-only, without privileges, with its jobs read-only and its logs on a volume."""
     backup = services["backup"]
@@ -96,7 +101,8 @@ def short(mount: dict[str, Any]) -> str:
 def test_everything_that_is_mounted_from_here_exists(services: dict[str, Any]) -> None:
     """Docker would make an empty folder in its place, and say nothing."""
     mounts = [mount for service in services.values() for mount in service.get("volumes", [])]
-    sources = [mount.split(":")[0] if isinstance(mount, str) else mount["source"] for mount in mounts]
+    named = [mount for mount in mounts if (isinstance(mount, str) and ":" in mount) or "source" in mount]
+    sources = [mount.split(":")[0] if isinstance(mount, str) else mount["source"] for mount in named]
     files = [Path(source) for source in sources if "/" in source]
     assert len(files) > 5
     assert not [file for file in files if not file.exists()]
@@ -108,7 +114,7 @@ def test_everything_that_is_mounted_from_here_exists(services: dict[str, Any]) -
 def target(services: dict[str, Any], name: str, source: Path) -> str:
     """Where a service finds a file or folder of ours."""
     for mount in services[name]["volumes"]:
-        text = mount if isinstance(mount, str) else short(mount)
+        text = mount if isinstance(mount, str) else short(mount) if "source" in mount else ""
         if text.split(":")[0] == str(source):
             return str(text.split(":")[1])
     raise AssertionError(f"{source} is not mounted in {name}")
@@ -219,7 +225,7 @@ def test_the_demo_copies_its_data_without_loki(demo: dict[str, str]) -> None:
     """A week of samples arrives, and what comes later follows within a minute; the absent Loki stops nothing."""
     source, destination = (f"http://127.0.0.1:{demo[f'DEMO_{side}_PORT']}" for side in ("SOURCE", "DESTINATION"))
     (container,) = compose("--profile", "demo", "ps", "--quiet", "demo-backup", environ=demo).split()
-    wait_until(lambda: has_database(destination, "demo_backup"), 60, lambda: logs_of(container))
+    wait_until(lambda: has_database(destination, "demo_backup"), lambda: logs_of(container))
     time.sleep(12)  # one more point of the feed, at least
     compose("--profile", "demo", "stop", "--timeout", "5", "demo-feed", environ=demo)
     expected = read_database(source, "demo")
@@ -228,19 +234,19 @@ def test_the_demo_copies_its_data_without_loki(demo: dict[str, str]) -> None:
     def different() -> str:
         return difference(expected, read_database(destination, "demo_backup"), names=("source", "destination"))
 
-    wait_until(lambda: not different(), 90, lambda: different() + logs_of(container)[-4000:])
+    wait_until(lambda: not different(), lambda: different() + logs_of(container)[-4000:])
     assert "The only job is fine" in page_of(demo["DEMO_BACKUP_PORT"])
 
 
 def page_of(port: str) -> str:
     """The status page, as the host sees it."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
         return str(answer.read().decode())
 
 
 def has_database(url: str, name: str) -> bool:
     """Whether the server has the database."""
-    with urllib.request.urlopen(f"{url}/query?q=SHOW+DATABASES", timeout=10) as answer:  # noqa: S310 -- loopback
+    with urllib.request.urlopen(f"{url}/query?q=SHOW+DATABASES", timeout=60) as answer:  # noqa: S310 -- loopback
         return f'["{name}"]' in answer.read().decode()
 
 
@@ -266,8 +272,12 @@ def test_the_backup_alone_comes_up_with_a_job_and_goes_down_in_order(alone: Path
     write_job(alone / "config", job, "waiting")
     compose("up", "--detach", "--no-build", directory=alone)
     (container,) = compose("ps", "--quiet", directory=alone).split()
-    wait_until(lambda: "waiting" in logs_of(container), 30, lambda: logs_of(container))
+    wait_until(lambda: "waiting" in logs_of(container), lambda: logs_of(container))
     assert docker("exec", container, "cat", "/logs/waiting/waiting.log")
+    project = re.search(r"alone\d+", (alone / ".env").read_text())
+    assert project
+    volumes = docker("volume", "ls", "--quiet", "--filter", f"name={project[0]}_")
+    assert volumes == f"{project[0]}_logs", "a volume of the demo was made"
     compose("stop", directory=alone)
     assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "0"
 
@@ -276,7 +286,7 @@ def test_the_backup_alone_says_what_it_needs_when_there_is_no_job(alone: Path) -
     """It is started again and again until there is one, and says so each time."""
     compose("up", "--detach", "--no-build", directory=alone)
     (container,) = compose("ps", "--quiet", directory=alone).split()
-    wait_until(lambda: logs_of(container).count("no job in /config") > 1, 30, lambda: logs_of(container))
+    wait_until(lambda: logs_of(container).count("no job in /config") > 1, lambda: logs_of(container))
 
 
 def logs_of(container: str) -> str:

@@ -19,11 +19,10 @@ def points(first: int, number: int, measurement: str = "m") -> str:
     )
 
 
-def wait_for_health(backup: Backup, wanted: str, seconds: float) -> None:
+def wait_for_health(backup: Backup, wanted: str) -> None:
     """Wait for what the engine says of the container."""
     wait_until(
         lambda: backup.state("State.Health.Status") == wanted,
-        seconds,
         lambda: backup.state("State.Health") + backup.log[-3000:],
     )
 
@@ -32,8 +31,8 @@ def test_a_scheduled_job_copies_every_minute_and_survives_the_loss_of_a_server(f
     """Healthy at first; the destination goes and comes back; nothing is missing afterwards; the log is whole."""
     field.write(points(0, 1_000))
     with field.daemon(field.job(EVERY_MINUTE)) as backup:
-        field.wait_until_equal(backup, 90)
-        wait_for_health(backup, "healthy", 20)
+        field.wait_until_equal(backup)
+        wait_for_health(backup, "healthy")
         status = docker("exec", backup.id, "python", "main.py", "status")
         assert status.splitlines()[2].split()[:2] == [DATABASE, "idle"]
         assert docker("exec", backup.id, "id", "-u") != "0"
@@ -41,14 +40,14 @@ def test_a_scheduled_job_copies_every_minute_and_survives_the_loss_of_a_server(f
 
         field.destination.stop()
         field.write(points(1_000, 1_000))
-        wait_for_health(backup, "unhealthy", 100)
+        wait_for_health(backup, "unhealthy")
         assert backup.state("State.Running") == "true"
         asked = attempt("exec", backup.id, "python", "main.py", "status")
         assert (asked.returncode, f"FAILING {DATABASE}" in asked.stdout) == (1, True)
 
         field.destination.restart()
-        field.wait_until_equal(backup, 90)
-        wait_for_health(backup, "healthy", 20)
+        field.wait_until_equal(backup)
+        wait_for_health(backup, "healthy")
 
         seconds, code = backup.stop()
         assert (code, seconds < 10) == (0, True), backup.log[-3000:]
@@ -62,7 +61,7 @@ def test_a_container_that_is_stopped_while_it_copies_loses_no_batch(field: Field
         field.write(points(first, 50_000))
     folder = field.job({**AT_ONCE, "days_of_pagination": 0.1, "parallel_workers": 1})
     with field.daemon(folder) as backup:
-        wait_until(lambda: field.count(field.destination) > 0, 90, lambda: backup.log[-3000:])
+        wait_until(lambda: field.count(field.destination) > 0, lambda: backup.log[-3000:])
         seconds, code = backup.stop()
         assert (code, seconds < 10) == (0, True), backup.log[-3000:]
     assert_whole_up_to_its_newest_point(field)
@@ -84,7 +83,7 @@ def test_a_container_that_is_stopped_while_it_waits_ends_at_once(field: Field) -
     """Neither the schedule nor a server that is not there holds it up."""
     field.source.stop()
     with field.daemon(field.job(AT_ONCE)) as backup:
-        wait_until(lambda: "source" in backup.log, 30, lambda: backup.log)
+        wait_until(lambda: "source" in backup.log, lambda: backup.log)
         time.sleep(1)
         seconds, code = backup.stop()
         assert (code, seconds < 10) == (0, True), backup.log[-3000:]

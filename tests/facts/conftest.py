@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -31,8 +30,9 @@ def db(server: InfluxServer) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def version() -> str:
-    """The column of the version that is being looked at."""
-    return differences.column(os.environ["INFLUXD_VERSION"])
+    """The column of the version that is being looked at, as a server tells it."""
+    with InfluxServer.start("version") as server:
+        return differences.column(server.met_version)
 
 
 @pytest.fixture

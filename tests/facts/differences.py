@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-COLUMNS = ("1.6", "1.7", "1.8", "1.12", "1.13")
-"""The versions of the table, each by its first two numbers."""
+from tests.support.servers import UNSIGNED
 
-UNSIGNED = "-uint64"
-"""What the name of a build with that tag ends with: where it differs, it has an outcome of its own."""
+COLUMNS = ("1.6", "1.7", "1.8", "1.12", "1.13")
+"""The versions of the table, each by its first two numbers; a build with the tag has outcomes of its own where it
+differs.
+"""
 
 
 @dataclass(frozen=True)

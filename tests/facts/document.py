@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from tests.facts.differences import COLUMNS, DIFFERENCES, UNSIGNED, Difference
+from tests.facts.differences import COLUMNS, DIFFERENCES, Difference
+from tests.support.servers import UNSIGNED
 
 FILE = Path(__file__).parents[2] / "docs" / "influxdb.md"
 BEGIN, END = "<!-- written by tests/facts/document.py from here -->\n", "<!-- to here -->\n"

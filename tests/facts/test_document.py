@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.facts import document
-from tests.facts.differences import COLUMNS, DIFFERENCES, UNSIGNED, column
-from tests.support.servers import VERSIONS
+from tests.facts.differences import COLUMNS, DIFFERENCES, column
+from tests.support.servers import UNSIGNED, VERSIONS
 
 
 def test_the_document_has_every_fact_and_no_other() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.integration.daemon import Daemon, running, wait_until
 from tests.integration.harness import MONDAY, Pair, run_main, write_job
+from tests.support import waiting
 from tests.support.reader import Snapshot
 from tests.support.servers import InfluxServer
 
@@ -82,10 +83,10 @@ def run(pair: Pair, sections: Sections | None = None, *, environ: Mapping[str, s
     return _ended(done.returncode, done.stderr + done.stdout)
 
 
-def ended(running_tool: Daemon, seconds: float = 60) -> Ended:
+def ended(running_tool: Daemon) -> Ended:
     """What became of a run in the background: waits for its end."""
-    code = running_tool.process.wait(seconds)
-    return _ended(code, running_tool.log)
+    wait_until(lambda: running_tool.process.poll() is not None, "the end of the run", running_tool)
+    return _ended(running_tool.process.returncode, running_tool.log)
 
 
 def _ended(code: int, output: str) -> Ended:
@@ -140,10 +141,10 @@ class Middle:
 
     def wait(self, tool: Daemon) -> None:
         """Until the destination has taken a random part of what there is to copy."""
-        wait_until(
+        waiting.wait_until(
             lambda: points_written(self._pair.destination) - self._taken > self._points,
             f"{self._share:.0%} of the copy",
-            tool,
+            progress=lambda: (points_written(self._pair.destination), tool.log),
         )
         time.sleep(self._pause)
         assert tool.process.poll() is None, f"the copy was over before the fault\n{tool.log}"

@@ -114,7 +114,7 @@ REQUESTS = {
     ),
     "carried out, then a login page": Kind(lambda _: respond(200, LOGIN_PAGE, carried_out=True), _FOREIGN),
     "status 200 without a body": Kind(lambda _: respond(200), _FOREIGN),
-    "acknowledged and forgotten": Kind(lambda _: forget(), "acknowledged points that it does not have"),
+    "acknowledged and forgotten": Kind(lambda _: forget(), "lost a request that it had acknowledged"),
 }
 FATAL = {"redirect": Kind(lambda _: respond(302, LOGIN_PAGE, Location="http://login.invalid/"), "redirects to")}
 FATAL_ANSWERS = FATAL | {

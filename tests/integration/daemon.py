@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.harness import ROOT, write_job
+from tests.support import waiting
 
 
 class Daemon:
@@ -32,9 +33,9 @@ class Daemon:
         """Everything printed so far."""
         return self._file.read_text()
 
-    def wait_for(self, text: str, *, count: int = 1, seconds: float = 40) -> None:
+    def wait_for(self, text: str, *, count: int = 1) -> None:
         """Until the log holds the text so many times."""
-        wait_until(lambda: self.log.count(text) >= count, f"{text!r} x {count} in the log", self, seconds)
+        wait_until(lambda: self.log.count(text) >= count, f"{text!r} x {count} in the log", self)
 
     def workers(self) -> list[int]:
         """The process ids of the workers: the parent has no other children while nobody watches."""
@@ -44,11 +45,11 @@ class Daemon:
         """A signal to the parent."""
         self.process.send_signal(number)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 15) -> tuple[int, float]:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Send the signal and wait for the end: exit code, and how long it took."""
         begun = time.monotonic()
         self.send(number)
-        code = self.process.wait(seconds)
+        code = self.process.wait(waiting.HANG)
         return code, time.monotonic() - begun
 
 
@@ -93,14 +94,9 @@ def is_running(pid: int) -> bool:
     return _parent(Path("/proc") / str(pid)) > 0
 
 
-def wait_until(
-    condition: Callable[[], bool], what: str, daemon: Daemon | None = None, seconds: float = 40
-) -> None:
-    """Until the condition holds; an AssertionError with the log when it never does."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"waited {seconds} s for {what}\n{daemon.log if daemon else ''}"
-        time.sleep(0.05)
+def wait_until(condition: Callable[[], bool], what: str, daemon: Daemon | None = None) -> None:
+    """Until the condition holds; an AssertionError with the log when neither it nor the log changes."""
+    waiting.wait_until(condition, what, progress=lambda: daemon.log if daemon else "")
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def snapshot(server: InfluxServer, database: str) -> Snapshot:
 
 
 def run_main(
-    *arguments: str | Path, environ: Mapping[str, str] | None = None, timeout: float = 120
+    *arguments: str | Path, environ: Mapping[str, str] | None = None, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """`python main.py ...` as a user runs it."""
     command = [sys.executable, str(ROOT / "main.py"), *map(str, arguments)]

@@ -11,8 +11,9 @@ import pytest
 from copying.results import JobResult
 from main import run_worker
 from tests.integration.harness import MONDAY, WEEK, Pair, endpoint, job_config, snapshot, write_job
+from tests.support.certificates import self_signed
 from tests.support.reader import difference
-from tests.support.servers import InfluxServer, self_signed_certificate
+from tests.support.servers import InfluxServer
 from tests.support.web import Page, http_server, page
 
 LINES = "\n".join(f'm,h={i % 3} v={i}i,s="é" {MONDAY + i}' for i in range(100))
@@ -28,19 +29,14 @@ def test_tls_is_verified_and_a_private_authority_can_be_trusted(
     source: InfluxServer, database: str, tmp_path: Path
 ) -> None:
     """Without ca_file the certificate is refused; with it, or with verify_ssl off, the copy is exact."""
-    certificate, key = self_signed_certificate(tmp_path)
-    settings: dict[str, str | int | bool] = {
-        "http.https-enabled": True,
-        "http.https-certificate": str(certificate),
-        "http.https-private-key": str(key),
-    }
-    with InfluxServer.start("tls", settings=settings) as secured:
+    signed = self_signed(tmp_path)
+    with InfluxServer.start("tls", settings=signed.settings) as secured:
         Pair(source, secured, database, tmp_path).write(LINES)
         config = job_config(source, secured, [database])
         (failure,) = run(tmp_path, config).failures
         assert "certificate" in failure
         assert "ca_file" in failure
-        config["destination"]["ca_file"] = str(certificate)
+        config["destination"]["ca_file"] = str(signed.certificate)
         assert run(tmp_path, config).failures == ()
         del config["destination"]["ca_file"]
         config["destination"]["verify_ssl"] = False

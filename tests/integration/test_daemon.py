@@ -454,9 +454,9 @@ def test_all_workers_end_when_the_daemon_is_killed(pair: Pair) -> None:
             os.kill(youngest, signal.SIGSTOP)
             daemon.send(signal.SIGKILL)
             daemon.process.wait()
-            wait_until(lambda: not any(map(is_running, others)), "the end of two workers", daemon, seconds=5)
+            wait_until(lambda: not any(map(is_running, others)), "the end of two workers", daemon)
             os.kill(youngest, signal.SIGCONT)
-            wait_until(lambda: not is_running(youngest), "the end of the last worker", daemon, seconds=5)
+            wait_until(lambda: not is_running(youngest), "the end of the last worker", daemon)
     finally:
         for name in names:
             pair.destination.drop_database(f"{pair.database}_{name}")

@@ -13,6 +13,7 @@ from config import Config
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, write_job
 from tests.support.reader import key
+from tests.support.waiting import HANG, wait_until
 
 
 def minutely(count: int, begin: int = MONDAY, hosts: str = "ab", field: str = "v") -> str:
@@ -118,11 +119,9 @@ def test_an_interrupted_first_load_resumes(sent: signal.Signals, pair: Pair) -> 
     pair.write(minutely(30_000, hosts="abcd"))
     path = write_job(pair.directory, pair.config({"options": {"days_of_pagination": 0.05}}))
     process = subprocess.Popen([sys.executable, "main.py", "--config", path], cwd=ROOT, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not _has_points(pair):
-        time.sleep(0.02)
+    wait_until(lambda: _has_points(pair), "the first points", pause=0.02)
     process.send_signal(sent)
-    _, errors = process.communicate(timeout=15)
+    _, errors = process.communicate(timeout=HANG)
     assert b"Traceback" not in errors
     _wait_until_idle(pair)
     expected, partial = pair.snapshots()

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.integration.daemon import children, wait_until
 from tests.integration.harness import MONDAY, ROOT, Pair, run_main, write_job
+from tests.support import waiting
 from tests.support.proxy import Proxy, delay
 from tests.support.servers import free_port
 
@@ -53,9 +54,7 @@ class Watched:
         found: dict[str, Any] = states[-1]["jobs"].get(name, {}) if states else {}
         return found
 
-    def wait_for(
-        self, condition: Condition, what: str, name: str = "prod", *, seconds: float = 40
-    ) -> dict[str, Any]:
+    def wait_for(self, condition: Condition, what: str, name: str = "prod") -> dict[str, Any]:
         """Until the job is so; its state then."""
         found: dict[str, Any] = {}
 
@@ -65,7 +64,7 @@ class Watched:
             return bool(found) and condition(found)
 
         try:
-            wait_until(holds, what, seconds=seconds)
+            waiting.wait_until(holds, what, progress=lambda: len(self.states))
         except AssertionError as error:
             raise AssertionError(f"{error}\nit is {found}\n{self.log}") from None
         return found

@@ -1,11 +1,13 @@
 """Writes that the destination takes in part or not at all: named, counted, never passed over."""
 
+import logging
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
+from tests.support.proxy import Proxy, forget
 from tests.support.servers import InfluxServer, RequestFailed
 
 
@@ -114,3 +116,21 @@ def test_strings_of_megabytes_arrive(count: int, length: int, pair: Pair) -> Non
     else:
         assert pair.backup().failures == ()
         pair.assert_equal(points=count)
+
+
+def test_a_request_that_influxdb_loses_is_written_again_and_a_second_loss_is_a_warning(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One loss is InfluxDB's own race, and no reason to worry; the next one of the same request is one."""
+    caplog.set_level(logging.INFO)
+    pair.write(f"m v=1i {MONDAY}")
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(forget(), "write", count=2)
+        sections = {"destination": {"url": proxy.url}, "options": {"retries": 3, "retry_delay": 0.1}}
+        assert pair.backup(sections).failures == ()
+    pair.assert_equal(points=1)
+    first, second = (record for record in caplog.records if "lost a request" in record.getMessage())
+    assert "InfluxDB lost a request that it had acknowledged; writing it again; retry 1 of 3" in first.getMessage()
+    assert first.levelno == logging.INFO
+    assert "2 times by now (a relay or a queue on the way" in second.getMessage()
+    assert second.levelno == logging.WARNING

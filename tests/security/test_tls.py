@@ -1,6 +1,7 @@
 """TLS with a private authority: trusted only when it is named, and a refused server is told nothing."""
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from basics.stopping import StopRequest
 from config import Config
 from copying.results import JobResult
 from influx.errors import AccessDenied
+from influx.transport import _untrusted
 from influx_client import connect
 from main import run_worker
 from tests.integration.harness import MONDAY, Pair, endpoint, job_config, snapshot, write_job
@@ -48,7 +50,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         junk,
         authority.issue("good"),
         authority.issue("expired", days=-1),
-        authority.issue("elsewhere", hosts="DNS:elsewhere.example,IP:10.1.2.3"),
+        authority.issue("elsewhere", hosts=("elsewhere.example", "10.1.2.3")),
     )
 
 
@@ -134,6 +136,43 @@ def test_a_server_without_tls_is_named(side: str, pair: Pair) -> None:
         (failure,) = run(pair.directory, pair.config({side: {"url": secured}})).failures
     assert f"{side} {secured}: " in failure
     assert "no TLS is spoken there: write http://" in failure
+
+
+IS_STRICT = sys.version_info >= (3, 13)
+"""Whether this Python wants certificates to keep to RFC 5280."""
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_an_authority_without_key_usage_is_taken_or_refused_as_this_python_does(side: str, pair: Pair) -> None:
+    """From 3.13 on it is refused, though ca_file names it, and the message says why; before, it is trusted."""
+    pair.write(LINES)
+    authority = Authority(pair.directory, "without", key_usage=False)
+    login = {"user": "reader", "password": SECRET, "ca_file": str(authority.certificate)}
+    with TlsListener(authority.issue("server")) as listener:
+        result = run(pair.directory, pair.config({side: {"url": listener.url, **login}}))
+    (failure,) = result.failures
+    assert ("CA cert does not include key usage extension" in failure) == IS_STRICT
+    assert ("from 3.13 on Python takes only certificates that keep to RFC 5280" in failure) == IS_STRICT
+    assert (listener.received == b"") == IS_STRICT
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "CA cert does not include key usage extension",
+        "Basic Constraints of CA cert not marked critical",
+        "Missing Authority Key Identifier",
+        "Missing Subject Key Identifier",
+    ],
+)
+def test_what_a_strict_python_refuses_is_named_with_its_remedy(reason: str) -> None:
+    """In the words of OpenSSL."""
+    error = _untrusted(
+        OSError(f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {reason} (_ssl.c:1028)")
+    )
+    assert reason in str(error)
+    assert "with Python 3.11 or 3.12" in str(error)
+    assert "set ca_file" not in str(error)
 
 
 def test_a_ca_file_that_is_gone_is_no_bug(files: Files, secured: InfluxServer, pair: Pair) -> None:

@@ -4,7 +4,7 @@
         server.query("SHOW DATABASES")
 
 `auto` means containers where a Docker engine answers and has the image ($INFLUXDB_IMAGE) already, else local
-influxd, and so where $INFLUXD_VERSION chooses another version than usual; `containers` pulls the image if need be.
+influxd, and so where $INFLUXD or $INFLUXD_VERSION chooses one; `containers` pulls the image if need be.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.servers import (
-    DEFAULT_VERSION,
     DEFAULTS,
     InfluxdFailed,
     InfluxdMissing,
     InfluxServer,
     ServerError,
     Settings,
+    find_influxd,
+    told_version,
 )
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def start_server(name: str, environ: Mapping[str, str] = os.environ) -> InfluxSe
     kind = environ.get("INFLUX_SERVERS") or "auto"
     if kind not in CHOICES:
         raise ServerError(f"INFLUX_SERVERS={kind}: expected one of {', '.join(CHOICES)}")
-    chosen = environ.get("INFLUXD_VERSION") or DEFAULT_VERSION
-    if kind == "local" or (kind == "auto" and chosen != DEFAULT_VERSION):
+    if kind == "local" or (kind == "auto" and _is_chosen(environ)):
         return InfluxServer.start(name)
     if kind == "containers":
         return ContainerServer.start(name)
@@ -57,6 +57,25 @@ def start_server(name: str, environ: Mapping[str, str] = os.environ) -> InfluxSe
         return InfluxServer.start(name)
     except InfluxdMissing as error:
         raise InfluxdMissing(f"neither containers nor a local server: {problem}; {error}") from error
+
+
+def _is_chosen(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get("INFLUXD") or environ.get("INFLUXD_VERSION"))
+
+
+def chosen_server(environ: Mapping[str, str] = os.environ) -> str:
+    """What `start_server` and all other servers of this session are, in words: never an error."""
+    try:
+        program = find_influxd(environ)
+        local = f"{told_version(program)} ({program})"
+    except ServerError as error:
+        local = f"none: {error}"
+    kind = environ.get("INFLUX_SERVERS") or "auto"
+    if kind == "containers" or (
+        kind == "auto" and not _is_chosen(environ) and not image_problem(image_name(environ))
+    ):
+        return f"containers of {image_name(environ)}; servers of a test's own: {local}"
+    return local
 
 
 def image_name(environ: Mapping[str, str] = os.environ) -> str:
@@ -214,6 +233,9 @@ class ContainerServer(InfluxServer):
     def _all_settings(self) -> Settings:
         own: Settings = {"meta.dir": f"{DATA}/meta", "data.dir": f"{DATA}/data", "data.wal-dir": f"{DATA}/wal"}
         return {**DEFAULTS, **own, **self.settings}
+
+    def _is_unsigned(self) -> bool:
+        return False  # no image is built so
 
     def _status(self) -> str:
         if self._container is None:

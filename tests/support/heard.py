@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from tests.support.waiting import wait_until
 from watching.channel import Channel
 from watching.events import Event
 from watching.state import JobState, State, applied
@@ -29,8 +29,5 @@ class Heard:
 
     def wait_for(self, condition: Callable[[JobState], object]) -> JobState:
         """Until the job is so."""
-        until = time.monotonic() + 20
-        while not condition(job := self.listen()):
-            assert time.monotonic() < until, job
-            time.sleep(0.01)
-        return job
+        wait_until(lambda: condition(self.listen()), "the job", progress=lambda: len(self.events), pause=0.01)
+        return self.listen()

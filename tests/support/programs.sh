@@ -6,7 +6,8 @@
 #
 # InfluxDB 1.6 is Debian's package; the others are built from the Go module proxy, with any Go that their go.mod
 # allows. From 1.12 on they link a library of Flux that is written in Rust: cargo is needed, too. VERSION-uint64 is
-# a build that can hold unsigned integers. A program that cannot be had is an error.
+# a build that can hold unsigned integers. A program that cannot be had is an error. What is needed to build them is
+# looked for by `demo/prepare.sh python3 versions`, before anything is built.
 set -eu
 cd "$(dirname "$0")/../.."
 cache=$PWD/.cache
@@ -16,24 +17,13 @@ fail() {
     exit 1
 }
 
-install() { # package, what it is for
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "$2 is missing. Install it (Debian: apt-get install $1)"
-    echo "$2 is missing: installing Debian's package $1"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$1" >/dev/null
-}
-
 need_go() {
     PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin
-    command -v go >/dev/null || install golang-go Go
-    go version
+    (cd / && go version)
 }
 
 need_cargo() {
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
-    command -v cargo >/dev/null || install cargo cargo
-    command -v cc >/dev/null || install gcc "a C compiler"
-    command -v pkg-config >/dev/null || install pkg-config pkg-config
     cargo --version
     # The library names one old Rust, of which rustup would want exactly that; any newer one builds it.
     if command -v rustup >/dev/null; then
@@ -49,7 +39,7 @@ need_cargo() {
 }
 
 debian_influxd() {
-    [ -x /usr/bin/influxd ] || install influxdb "InfluxDB $1"
+    [ -x /usr/bin/influxd ] || fail "InfluxDB $1 is Debian's package influxdb, and it is not installed"
     /usr/bin/influxd version | grep -q "v$1\." || fail "Debian's influxd is not $1: $(/usr/bin/influxd version)"
     mkdir -p "$cache/influxd/$1"
     ln -sf /usr/bin/influxd "$cache/influxd/$1/influxd"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from tests.support.servers import free_port
+from tests.support.waiting import wait_until
 
 Sample = dict[str, Any]
 
@@ -47,7 +47,7 @@ class Prometheus:
     def get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 -- JSON
         """The data of an answer of its interface; an AssertionError for an error."""
         query = urllib.parse.urlencode(parameters)
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=60) as answer:  # noqa: S310
             document = json.load(answer)
         assert document["status"] == "success", document
         return document["data"]
@@ -62,14 +62,9 @@ class Prometheus:
         alerts = self.get("alerts")["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
-    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-        """Until it holds; an AssertionError with the log of Prometheus when it never does."""
-        until = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < until, (
-                f"waited {seconds} s for {what}; it fires {self.firing()}\n" + (self.log.read_text()[-3000:])
-            )
-            time.sleep(0.2)
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Until it holds; an AssertionError with the log of Prometheus when nothing changes any more."""
+        wait_until(condition, what, progress=lambda: (self.firing(), self.log.read_text()[-3000:]), pause=0.2)
 
 
 @contextmanager
@@ -110,12 +105,12 @@ def prometheus(target: str, rules: Path, directory: Path) -> Iterator[Prometheus
 
 
 def _wait_until_ready(server: Prometheus, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
-    while True:
+    def is_ready() -> bool:
         assert process.poll() is None, server.log.read_text()
         try:
             with urllib.request.urlopen(f"{server.url}/-/ready", timeout=5):  # noqa: S310
-                return
+                return True
         except OSError:
-            assert time.monotonic() < until, server.log.read_text()
-            time.sleep(0.1)
+            return False
+
+    wait_until(is_ready, "Prometheus", progress=server.log.read_text)

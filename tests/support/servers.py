@@ -22,6 +22,7 @@ import functools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -52,12 +53,14 @@ CACHE = Path(__file__).parents[2] / ".cache" / "influxd"
 """Where `make influxd VERSION=...` puts the programs, each in a folder that is named after its version."""
 
 VERSIONS = tuple(Path(__file__).with_name("influxd_versions").read_text().split())
-"""The versions that the tests run on."""
+"""The versions that `make test-versions` runs on."""
 
-DEFAULT_VERSION = "1.8.10"
-"""The version of tests that do not choose one; $INFLUXD_VERSION names another."""
+UNSIGNED = "-uint64"
+"""What the name of a version ends with that is built with that tag, and so can hold unsigned integers."""
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0
+"""Only a server that hangs takes so long."""
+
 STOP_SECONDS = 10.0
 PORT_ATTEMPTS = 8
 
@@ -127,6 +130,18 @@ def find_influxd(environ: Mapping[str, str] = os.environ, version: str = "") -> 
     return Path(found)
 
 
+def told_version(program: Path) -> str:
+    """What an influxd says of its version: `1.6.7~rc0`. Raises InfluxdFailed where it says none."""
+    try:
+        done = subprocess.run([program, "version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise InfluxdFailed(f"{program} version: {error}") from error
+    found = re.search(r"InfluxDB v?(\S+)", done.stdout)
+    if not found:
+        raise InfluxdFailed(f"{program} version: {done.stdout!r}")
+    return found[1]
+
+
 def config_text(settings: Settings) -> str:
     """A configuration file of influxd: `http.auth-enabled` is the key `auth-enabled` of section `[http]`."""
     sections: dict[str, list[str]] = {}
@@ -144,27 +159,6 @@ def _toml(value: str | int | bool) -> str:
     if isinstance(value, int):
         return str(value)
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def self_signed_certificate(directory: Path) -> tuple[Path, Path]:
-    """A new certificate for 127.0.0.1 and localhost, and its key, as files.
-
-    They are the settings `http.https-certificate` and `http.https-private-key`; the certificate is also the
-    authority that a client has to trust.
-    """
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
-    make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
-    openssl(*make.split(), *names, "-keyout", key, "-out", certificate)
-    return certificate, key
-
-
-def openssl(*arguments: str | Path) -> None:
-    """Run the command openssl. Raises ServerError where there is none."""
-    program = shutil.which("openssl")
-    if program is None:
-        raise ServerError("openssl was not found: install it (on Debian: apt-get install openssl)")
-    subprocess.run([program, *map(str, arguments)], check=True, capture_output=True)
 
 
 def free_port() -> int:
@@ -265,6 +259,19 @@ class InfluxServer:
         """`http://127.0.0.1:port`, or https."""
         scheme = "https" if self.settings.get("http.https-enabled") else "http"
         return f"{scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def met_version(self) -> str:
+        """The version that the running server tells at /ping; `-uint64` is added for a build with that tag.
+
+        Of the tag it tells nothing: there the folder of the program does, as `make influxd` names it.
+        """
+        with _opener().open(f"{self.url}/ping", timeout=10.0) as response:
+            told = str(response.headers["X-Influxdb-Version"])
+        return told + UNSIGNED * self._is_unsigned()
+
+    def _is_unsigned(self) -> bool:
+        return find_influxd(version=self.version).parent.name.endswith(UNSIGNED)
 
     @property
     def user(self) -> str:

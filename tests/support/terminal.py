@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pyte
 
+from tests.support.waiting import HANG, wait_until
+
 
 class Terminal:
     """Standard input, output and error of the program are one terminal.
@@ -75,19 +77,21 @@ class Terminal:
                 self.seen.append(self.lines)
         return True
 
-    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 40) -> None:
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         """Until the condition holds; an AssertionError with the screen when it never does."""
-        until = time.monotonic() + seconds
-        while not condition():
-            goes_on = self.read(0.1) and time.monotonic() < until
-            assert goes_on, f"no {what}:\n" + "\n".join(self.everything)
 
-    def finish(self, seconds: float = 60) -> int:
+        def holds() -> bool:
+            if condition():
+                return True
+            assert self.read(0.1), f"no {what}:\n" + "\n".join(self.everything)
+            return False
+
+        wait_until(holds, what, progress=lambda: self.everything, pause=0)
+
+    def finish(self) -> int:
         """Read until the program has ended; its exit code."""
-        until = time.monotonic() + seconds
-        while self.read(0.2):
-            assert time.monotonic() < until, "it does not end:\n" + "\n".join(self.everything)
-        return self.process.wait(10)
+        wait_until(lambda: not self.read(0.2), "its end", progress=lambda: self.everything, pause=0)
+        return self.process.wait(HANG)
 
     def close(self) -> None:
         """End the program, whatever it does."""

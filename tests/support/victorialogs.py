@@ -17,7 +17,7 @@ from typing import Any
 from tests.support.servers import ServerError, free_port
 
 PROGRAM = Path(__file__).parents[2] / ".cache" / "victorialogs" / "victoria-logs"
-START_SECONDS = 30.0
+START_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class VictoriaLogs:
     def _get(self, path: str) -> bytes:
         url = f"http://127.0.0.1:{self.port}{path}"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=10) as answer:
+        with opener.open(url, timeout=60) as answer:
             body: bytes = answer.read()
             return body
 

@@ -1,5 +1,10 @@
-"""The session's servers of other versions: each test of this folder runs on every trip."""
+"""The session's servers of other versions: each test of this folder runs on every trip.
 
+They are collected only with VERSION_TESTS=1, which `make test-versions` sets. Then a version that is missing is a
+failure, never a skip.
+"""
+
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +15,9 @@ from tests.integration.conftest import pair
 from tests.support.servers import VERSIONS, InfluxServer
 
 __all__ = ["pair", "rounds"]
+
+if os.environ.get("VERSION_TESTS") != "1":
+    collect_ignore_glob = ["test_*.py"]
 
 
 @dataclass(frozen=True)

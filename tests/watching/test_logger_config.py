@@ -22,6 +22,7 @@ import pytest
 import logger_config
 from logger_config import LogDirectoryError, set_console, setup_logging
 from settings.keys import LogRotation, Loki
+from tests.support import waiting
 from watching import loki
 
 log = logging.getLogger("backup")
@@ -216,12 +217,9 @@ def own_handlers() -> list[logging.Handler]:
     return [h for h in logging.getLogger().handlers if type(h).__module__ in ("logger_config", "watching.loki")]
 
 
-def wait_until(happens: Callable[[], object], seconds: float = 10) -> None:
+def wait_until(happens: Callable[[], object]) -> None:
     """Give something in another thread its time."""
-    end = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
+    waiting.wait_until(happens, "it", pause=0.01)
 
 
 class Stderr:

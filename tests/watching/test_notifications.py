@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from basics.times import MINUTE, SECOND
+from tests.support import waiting
 from tests.support.leaks import assert_no_secret
 from tests.support.recorder import Recorder, recorder
 from watching import notifications
@@ -35,12 +36,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifications, "LONGEST_DELAY", 0.1)
 
 
-def wait_until(happens: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(happens: Callable[[], object]) -> None:
     """Give something in another thread its time."""
-    end = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
+    waiting.wait_until(happens, "it", pause=0.01)
 
 
 class Monitor:

@@ -1,0 +1,46 @@
+#!/bin/sh
+# What one InfluxDB alone cannot show:
+#
+#   tests/support/versions.sh                       everything: the facts on each version, the tests that copy between
+#                                                   versions (tests/versions), and those of Loki's log lines
+#   tests/support/versions.sh facts [VERSION...]    the facts alone, on these versions
+#
+# The versions are those of influxd_versions. One that cannot be built fails by its name, and all others are tested.
+set -u
+cd "$(dirname "$0")/../.."
+failed=''
+
+fail() {
+    failed="$failed
+  $1"
+}
+
+facts() { # version
+    if [ -x ".cache/influxd/$1/influxd" ]; then
+        echo "== facts on InfluxDB $1"
+        INFLUXD_VERSION=$1 .venv/bin/python -m pytest tests/facts -n 2 || fail "facts on InfluxDB $1"
+    else
+        fail "facts on InfluxDB $1, which could not be had"
+    fi
+}
+
+only_facts=''
+if [ "${1:-}" = facts ]; then
+    only_facts=yes
+    shift
+fi
+[ $# -gt 0 ] || set -- $(cat tests/support/influxd_versions)
+for version; do
+    tests/support/programs.sh influxd "$version" || fail "building InfluxDB $version"
+done
+[ -n "$only_facts" ] || tests/support/programs.sh victorialogs || fail "building VictoriaLogs"
+for version; do
+    facts "$version"
+done
+if [ -z "$only_facts" ]; then
+    echo "== from version to version, and log lines to VictoriaLogs"
+    VERSION_TESTS=1 .venv/bin/python -m pytest tests/versions tests/integration/test_loki.py -n 2 --dist worksteal ||
+        fail "tests/versions and tests/integration/test_loki.py"
+fi
+[ -z "$failed" ] || echo "FAILED:$failed" >&2
+[ -z "$failed" ]
