@@ -18,7 +18,19 @@ BEGIN, END = "<!-- written by tests/facts/document.py from here -->\n", "<!-- to
 
 def modules() -> list[ModuleType]:
     """The modules with facts, in the order in which the document has them."""
-    names = ("formats", "answers", "selects", "types", "metadata", "names", "writes", "limits", "rights", "http")
+    names = [
+        "formats",
+        "answers",
+        "selects",
+        "types",
+        "metadata",
+        "names",
+        "writes",
+        "limits",
+        "rights",
+        "http",
+        "library",
+    ]
     found = {path.stem for path in Path(__file__).parent.glob("test_*.py")} - {"test_document"}
     assert found == {f"test_{name}" for name in names}
     return [importlib.import_module(f"tests.facts.test_{name}") for name in names]
