@@ -93,7 +93,7 @@ def test_every_metric_is_documented_with_its_type_and_no_other() -> None:
 
 def test_every_alert_is_documented_with_its_severity_and_in_the_runbook() -> None:
     """Table, runbook and rules name the same alerts."""
-    rules = yaml.safe_load((ROOT / "monitoring" / "alerts.yml").read_text())["groups"][0]["rules"]
+    rules = yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yml").read_text())["groups"][0]["rules"]
     known = {rule["alert"]: rule["labels"]["severity"] for rule in rules}
     assert dict(re.findall(r"^\| `(InfluxDBBackup\w+)` \| .* \| (\w+) \|$", OPERATING, re.MULTILINE)) == known
     assert set(re.findall(r"^### (InfluxDBBackup\w+)$", OPERATING, re.MULTILINE)) == known.keys()
