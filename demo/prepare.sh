@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to what pip cannot bring: Python's venv module, influxd ($INFLUXD, or on the PATH) and, when the second argument
-# is `tests`, Chromium ($CHROMIUM, or on the PATH), prometheus and promtool. As root on Debian they are installed with
+# is `tests`, Chromium ($CHROMIUM, or on the PATH), prometheus and promtool, and systemd-analyze. As root on Debian they are installed with
 # apt when they are missing; otherwise the message says what to install.
 set -eu
 python=${1:-python3}
@@ -26,4 +26,7 @@ fi
 if [ "${2:-}" = tests ] && ! { command -v prometheus && command -v promtool; } >/dev/null; then
     install prometheus "Prometheus with promtool, for the tests of metrics and alerts," "" --no-install-recommends
     { systemctl disable --now prometheus || service prometheus stop; } >/dev/null 2>&1 || true  # not as a service
+fi
+if [ "${2:-}" = tests ] && ! command -v systemd-analyze >/dev/null; then
+    install systemd "systemd-analyze, for the test of the unit in deploy/systemd," "" --no-install-recommends
 fi
