@@ -1,5 +1,6 @@
 # The verbs people try first. Everything happens in .venv; nothing outside this folder is changed, except that
-# influxd and, for the tests, chromium, prometheus and systemd are installed with apt when they are missing and you are root.
+# influxd and, for the tests, chromium, prometheus and systemd are installed with apt when they are missing and you
+# are root.
 PYTHON ?= python3
 BIN := .venv/bin
 

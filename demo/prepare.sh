@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sees to what pip cannot bring: Python's venv module, influxd ($INFLUXD, or on the PATH) and, when the second argument
-# is `tests`, Chromium ($CHROMIUM, or on the PATH), prometheus and promtool, and systemd-analyze. As root on Debian they are installed with
-# apt when they are missing; otherwise the message says what to install.
+# is `tests`, Chromium ($CHROMIUM, or on the PATH), prometheus with promtool, and systemd-analyze. As root on Debian they
+# are installed with apt when they are missing; otherwise the message says what to install.
 set -eu
 python=${1:-python3}
 
