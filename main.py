@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 COMMANDS: Mapping[str, Command] = {c.name: c for c in (RUN, VERIFY, REPAIR, CHECK, STATUS, HEALTH)}
 
 
-def parse_arguments(argv: Sequence[str], _environ: Mapping[str, str]) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; argparse exits with 2 when it is wrong."""
     parser = argparse.ArgumentParser(
         prog="main.py",
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     `verify` and `repair` return 2 for whatever keeps them from comparing: it must not look like a difference.
     """
     setup_logging("main")
-    arguments = parse_arguments(sys.argv[1:] if argv is None else argv, os.environ)
+    arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
     command = COMMANDS[arguments.command]
     with error_boundary() as outcome:
         try:

@@ -54,6 +54,7 @@ need_influxd() {
 }
 
 need_test_programs() {
+    has systemd-analyze || need systemd "systemd-analyze, for the unit in deploy/systemd"
     [ -n "${CHROMIUM:-}" ] || has chromium || need chromium "Chromium, for the status page (CHROMIUM can name the program)"
     if ! { has prometheus && has promtool; }; then
         need prometheus "Prometheus with promtool, for metrics and alerts"

@@ -58,6 +58,6 @@ def test_options_of_other_commands_are_refused(
 ) -> None:
     """Rather than passed over."""
     with pytest.raises(SystemExit) as ended:
-        main.parse_arguments(arguments, {})
+        main.parse_arguments(arguments)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err

@@ -26,7 +26,8 @@ from tests.support.reader import difference, read_database
 from tests.support.servers import free_port
 
 FILE = ROOT / "docker-compose.yml"
-COMPOSE = ROOT / "compose"
+COMPOSE = ROOT / "deploy" / "compose"
+MONITORING = ROOT / "deploy" / "monitoring"
 DASHBOARDS = COMPOSE / "grafana" / "dashboards"
 PROVISIONING = COMPOSE / "grafana" / "provisioning"
 DEMO_JOB = COMPOSE / "demo-config" / "demo.yaml"
@@ -163,7 +164,7 @@ def test_grafana_finds_the_dashboard_of_the_metrics_too(services: dict[str, Any]
     """It is not in the same folder: it is for everybody, not for the demo."""
     providers = yaml.safe_load((PROVISIONING / "dashboards" / "demo.yaml").read_text())["providers"]
     (path,) = (p["options"]["path"] for p in providers if p["name"] == "metrics")
-    assert target(services, "grafana", ROOT / "monitoring" / "dashboard.json") == f"{path}/dashboard.json"
+    assert target(services, "grafana", MONITORING / "dashboard.json") == f"{path}/dashboard.json"
 
 
 def test_prometheus_asks_the_daemon_where_it_answers_and_knows_the_alerts(services: dict[str, Any]) -> None:
@@ -171,7 +172,7 @@ def test_prometheus_asks_the_daemon_where_it_answers_and_knows_the_alerts(servic
     file = COMPOSE / "prometheus" / "prometheus.yml"
     assert f"--config.file={target(services, 'prometheus', file)}" in services["prometheus"]["command"]
     config = yaml.safe_load(file.read_text())
-    assert config["rule_files"] == [target(services, "prometheus", ROOT / "monitoring" / "alerts.yml")]
+    assert config["rule_files"] == [target(services, "prometheus", MONITORING / "alerts.yml")]
     ((address,),) = (found["targets"] for found in config["scrape_configs"][0]["static_configs"])
     host, port = address.split(":")
     assert host in services

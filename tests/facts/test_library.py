@@ -18,7 +18,7 @@ import requests
 from influxdb import InfluxDBClient
 from influxdb.exceptions import InfluxDBClientError, InfluxDBServerError
 
-from sessions import PlainSession
+from basics.sessions import PlainSession
 from tests.support.servers import InfluxServer, Settings
 
 ODD = ("a b", 'a"b', "a'b", "a,b", "\u00e4\U0001f600", "a=b", "a;DROP DATABASE x", "$x", "%41", "a+b&c", "\ufffd")

@@ -13,7 +13,7 @@ from tests.integration.harness import MONDAY, ROOT, Pair, run_main, write_job
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.servers import free_port
 
-MONITORING = ROOT / "monitoring"
+MONITORING = ROOT / "deploy" / "monitoring"
 FAILING, LAG, QUARANTINED, DIFFERS = (
     f"InfluxDBBackup{name}" for name in ("Failing", "LagTooHigh", "Quarantined", "Differs")
 )

@@ -38,7 +38,7 @@ from watching.metrics import exposition
 from watching.state import State, applied
 
 ROOT = Path(__file__).parents[2]
-MONITORING = ROOT / "monitoring"
+MONITORING = ROOT / "deploy" / "monitoring"
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
 RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text())
 START = 1_767_225_600 * SECOND
