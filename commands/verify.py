@@ -57,7 +57,7 @@ def _scope(arguments: argparse.Namespace) -> "Scope":
 
 VERIFY = Command(
     "verify",
-    "compare both servers of each job: counts, or every value with --full",
+    "compare both servers of each job: fingerprints of each series, or every value with --full",
     OPTIONS,
     compare,
     on_bug=USAGE,
