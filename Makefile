@@ -52,7 +52,7 @@ test-versions: prepare-versions .venv/tests
 facts: prepare-versions .venv/tests
 	tests/support/versions.sh facts $(VERSION)
 
-pythons: prepare-demo
+pythons: prepare-tests
 	tests/support/pythons.sh
 
 influxd: prepare-versions
