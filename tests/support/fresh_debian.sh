@@ -60,12 +60,14 @@ outside() { # suite, kind of user, targets
     command -v mmdebstrap >/dev/null || { echo "Missing: mmdebstrap. apt-get install mmdebstrap" >&2 && exit 1; }
     work=$(mktemp -d)
     trap 'rm -rf --one-file-system "$work"' EXIT
-    trap 'exit 1' HUP INT TERM
     say "a minimal Debian $1"
     make_system "$1" "$work/system"
     git clone --quiet --no-hardlinks "file://$here" "$work/system/srv/influxdb-backup"
     unshare --mount --pid --uts --fork --kill-child "$0" enter "$work/system" \
-        /srv/influxdb-backup/tests/support/fresh_debian.sh inside "$@"
+        /srv/influxdb-backup/tests/support/fresh_debian.sh inside "$@" &
+    system=$!
+    trap 'kill -KILL "$system"; exit 1' HUP INT TERM # and with it all that runs inside
+    wait "$system"
 }
 
 # ------------------------------------------------------------------------------------------------ inside
