@@ -55,7 +55,8 @@ need_influxd() {
 }
 
 need_test_programs() {
-    [ -n "${CHROMIUM:-}" ] || has chromium || need chromium "Chromium, for the status page (CHROMIUM can name the program)"
+    [ -n "${CHROMIUM:-}" ] || has chromium || has chromium-headless-shell ||
+        need chromium-headless-shell "Chromium, for the status page (CHROMIUM can name the program)"
     if ! { has prometheus && has promtool; }; then
         need prometheus "Prometheus with promtool, for metrics and alerts"
         services="$services prometheus"
@@ -138,7 +139,7 @@ if [ -z "$notes" ] && [ "$(id -u)" = 0 ] && has apt-get; then
     echo "Missing: $missing."
     echo "Installing from Debian: $install"
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $install -qq -o DPkg::Lock::Timeout=300 >/dev/null
+    DEBIAN_FRONTEND=noninteractive $install -qq -o DPkg::Lock::Timeout=300 -o APT::Keep-Downloaded-Packages=false >/dev/null
     stop_services
     exit 0
 fi
