@@ -57,6 +57,9 @@ need_influxd() {
 need_test_programs() {
     [ -n "${CHROMIUM:-}" ] || has chromium || has chromium-headless-shell ||
         need chromium-headless-shell "Chromium, for the status page (CHROMIUM can name the program)"
+    if has ldconfig && ! ldconfig -p | grep -q 'libatomic\.so\.1'; then
+        need libatomic1 "libatomic, for what drives Chromium"
+    fi
     if ! { has prometheus && has promtool; }; then
         need prometheus "Prometheus with promtool, for metrics and alerts"
         services="$services prometheus"
