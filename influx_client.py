@@ -332,7 +332,10 @@ class InfluxClient(PageReader):
     def query_to_dataframe(
         self, location: Location, fields: Sequence[str], tags: Sequence[str], span: Span
     ) -> "pd.DataFrame":
-        """All points of the range as one pandas frame, in memory: for ranges known to be small."""
+        """All points of the range as one pandas frame, in memory: for ranges known to be small.
+
+        This and `write_dataframe` need the packages of requirements-dataframes.txt.
+        """
         parts = list(self.query_to_dataframes(location, fields, tags, span))
         return frames.joined_pandas(parts or [frames.to_frame([], fields, tags)])
 
