@@ -21,6 +21,7 @@ def modules() -> list[ModuleType]:
         "formats",
         "answers",
         "selects",
+        "fingerprints",
         "types",
         "metadata",
         "names",
