@@ -334,7 +334,7 @@ class InfluxClient(PageReader):
     ) -> "pd.DataFrame":
         """All points of the range as one pandas frame, in memory: for ranges known to be small.
 
-        This and `write_dataframe` need the packages of requirements-dataframes.txt.
+        This and `write_dataframe` need the packages of influx/requirements.txt.
         """
         parts = list(self.query_to_dataframes(location, fields, tags, span))
         return frames.joined_pandas(parts or [frames.to_frame([], fields, tags)])

@@ -26,7 +26,7 @@ run() { # version, program
     [ -x "$environment/bin/pytest" ] || {
         "$2" -m venv "$environment" &&
             "$environment/bin/pip" --disable-pip-version-check install --quiet --no-cache-dir --no-compile \
-                -r requirements-dataframes.txt -c tests/requirements.txt \
+                -r influx/requirements.txt -c tests/requirements.txt \
                 cryptography hypothesis jsonschema pyte pytest pytest-timeout pytest-xdist
     } || return
     # shellcheck disable=SC2086
