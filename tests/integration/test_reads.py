@@ -13,10 +13,11 @@ from basics.spans import Span
 from basics.stopping import StopRequest
 from config import Config
 from copying.results import JobResult
-from influx.errors import Unreachable
+from influx.errors import IncompleteAnswer, Unreachable
 from influx.influxql import Location
 from influx_client import connect
 from tests.integration.harness import MONDAY, Pair, write_job
+from tests.support.proxy import Proxy, cut_documents
 from tests.support.servers import InfluxServer, RequestFailed
 
 ROWS = 60_000
@@ -183,3 +184,22 @@ def test_numbers_are_read_as_csv_at_once(pair: Pair, caplog: pytest.LogCaptureFi
         assert pair.backup({"options": {"retries": 0, "log_level": "DEBUG"}}).failures == ()
     pair.assert_equal(points=6000)
     assert "reading it as msgpack" not in caplog.text
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_a_proof_that_is_cut_between_its_documents_is_none(cut: int, pair: Pair) -> None:
+    """So many tag keys that the proof itself takes several documents: the last of them may be the one that counts."""
+    tags = [f"tag{i:04}" for i in range(1500)]
+    pair.write(f'm,{",".join(f"{tag}=x" for tag in tags)} s="x" {MONDAY}')
+    location, span = Location(pair.database, "autogen", "m"), Span(MONDAY, MONDAY + 1)
+    with Proxy(pair.source.url) as proxy:
+        sections = {"source": {"url": proxy.url}, "options": {"retries": 0}}
+        config = Config(write_job(pair.directory, pair.config(sections)))
+        client = connect(config.job.options, config.job.source, "source", StopRequest())
+        page = client.read_page(location, {"s": ("string",)}, tags, span)
+        assert page.rows == 1
+        fault = proxy.inject(cut_documents(-cut), "query")
+        with pytest.raises(IncompleteAnswer, match="ended before it was complete"):
+            client.read_page(location, {"s": ("string",)}, tags, span)
+        assert fault.injected == 1
+        client.close()
