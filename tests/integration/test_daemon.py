@@ -160,7 +160,9 @@ def test_a_one_off_job_that_is_killed_before_it_had_a_result_is_not_ok(
             assert code == 1, daemon.log
             assert seconds < (10.5 if signals == 1 else 3)
             assert "died" not in daemon.log
-            assert re.search(r'"result": "stopped"' if arguments else r"(?m)^once .*stopped", daemon.log), daemon.log
+            assert re.search(r'"result": "stopped"' if arguments else r"(?m)^once .*stopped", daemon.log), (
+                daemon.log
+            )
 
 
 def test_a_scheduled_worker_that_dies_is_reported_and_started_again(pair: Pair) -> None:

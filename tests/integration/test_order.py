@@ -1,4 +1,4 @@
-"""After a failure: what must not come before its turn, because it would hide a hole, and what comes all the same."""
+"""After a failure: what must not come before its turn, for it would hide a hole, and what comes all the same."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.support.proxy import Proxy, error_document, only, respond
 
 NEWEST = MONDAY + 5 * WEEK
-REFUSED = b'{"error":"partial write: no reason dropped=1"}'
-VERSION = {"X-Influxdb-Version": "1.6.7"}
+REFUSED = respond(
+    400,
+    b'{"error":"partial write: no reason dropped=1"}',
+    "application/json",
+    carried_out=False,
+    **{"X-Influxdb-Version": "1.6.7"},
+)
 
 
 @pytest.fixture
@@ -79,7 +84,7 @@ def test_a_measurement_whose_late_points_cannot_be_brought_copies_nothing_new(
     pair.write("\n".join(daily(m, "a") for m in measurements))
     assert pair.backup().failures == ()
     pair.write("\n".join(f"{m},host=a v=1i {NEWEST + HOUR}\n{m},host=b v=1i {MONDAY}" for m in measurements))
-    answer = respond(400, REFUSED, "application/json", **VERSION) if is_for_good else respond(503)
+    answer = REFUSED if is_for_good else respond(503)
     fault = writing.inject(only(lambda text: "m,host=b" in text, answer), "write", count=None)
     result = pair.backup({"destination": {"url": writing.url}, "options": {**blocked, "retry_delay": 0.01}})
     assert fault.injected > 0
@@ -100,8 +105,7 @@ def test_a_late_window_that_is_refused_for_good_does_not_keep_the_next_one_away(
     assert pair.backup().failures == ()
     first, second = MONDAY + DAY, MONDAY + 3 * WEEK
     pair.write(f"m,host=refused v=1i {first}\nm,host=b v=1i {second}\nm,host=a v=1i {NEWEST + HOUR}")
-    refusal = respond(400, REFUSED, "application/json", **VERSION)
-    fault = writing.inject(only(lambda text: "host=refused" in text, refusal), "write", count=None)
+    fault = writing.inject(only(lambda text: "host=refused" in text, REFUSED), "write", count=None)
     result = pair.backup({"destination": {"url": writing.url}, "options": blocked})
     assert fault.injected > 0
     (failure,) = result.failures
@@ -114,12 +118,11 @@ def test_a_late_window_that_is_refused_for_good_does_not_keep_the_next_one_away(
 def test_nothing_later_is_written_after_a_range_that_was_refused_for_good(
     pair: Pair, blocked: dict[str, Any], writing: Proxy
 ) -> None:
-    """Two fields resume apart, so that there are two ranges; the second one would hide what is missing of the first."""
+    """Two fields resume apart, so there are two ranges: the second would hide what is missing of the first."""
     pair.write(f"m,host=a v=1i,w=1i {MONDAY}\nm,host=a w=2i {MONDAY + 3 * WEEK}")
     assert pair.backup().failures == ()
     pair.write(f"m,host=refused v=2i {MONDAY + WEEK}\nm,host=a v=3i,w=3i {MONDAY + 4 * WEEK}")
-    refusal = respond(400, REFUSED, "application/json", **VERSION)
-    fault = writing.inject(only(lambda text: "host=refused" in text, refusal), "write", count=None)
+    fault = writing.inject(only(lambda text: "host=refused" in text, REFUSED), "write", count=None)
     result = pair.backup({"destination": {"url": writing.url}, "options": blocked})
     assert fault.injected > 0
     assert len(result.failures) == 1

@@ -1,4 +1,4 @@
-"""A point that was seen after its write, and is gone when its measurement is done: InfluxDB can lose it even then."""
+"""Points that were seen after their write, and are gone when their measurement is done."""
 
 from __future__ import annotations
 

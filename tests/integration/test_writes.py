@@ -141,7 +141,9 @@ def test_a_write_is_not_made_again_when_only_the_look_for_it_failed(fault: Actio
     """It was acknowledged: the look is made again, once more for each failure, and the points are sent once."""
     pair.write("\n".join(f"m v={i}i {MONDAY + i}" for i in range(10)))
     with Proxy(pair.destination.url) as proxy:
-        looks = proxy.inject(only(lambda text: "count(" in text and str(MONDAY + 9) in text, fault), "query", count=2)
+        looks = proxy.inject(
+            only(lambda text: "count(" in text and str(MONDAY + 9) in text, fault), "query", count=2
+        )
         sections = {"destination": {"url": proxy.url}, "options": {"retries": 3, "retry_delay": 0.01}}
         assert pair.backup(sections).failures == ()
         assert looks.injected == 2
