@@ -255,6 +255,19 @@ def test_a_longer_lookback_is_compared_as_a_whole(pair: Pair) -> None:
     pair.assert_equal()
 
 
+def test_a_gap_behind_whole_shard_groups_that_lack_nothing_is_found(pair: Pair) -> None:
+    """Groups inside the look-back, and one that its end goes through, say nothing about those behind it."""
+    days_of_one(pair)
+    pair.write(points("a", NOW - 40 * DAY, NOW, HOUR))
+    assert run_at(pair, NOW).failures == ()
+    lose(pair, f"time >= {NOW - 25 * DAY} AND time < {NOW - 4 * DAY}")
+    # it ends in the middle of the fourth day: the second, the third and the fourth day lack nothing
+    result = run_at(pair, NOW, {"options": {"incremental": {"lookback": "84h"}}})
+    assert result.failures == ()
+    assert result.late == 2 * 21 * 24
+    pair.assert_equal()
+
+
 def test_late_points_of_fields_that_change_their_type(pair: Pair) -> None:
     """Counted by kind, copied with the type of their shard."""
     kinds = ["v=1.5", "v=2i", 'v="text"', "v=true"]
