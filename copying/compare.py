@@ -97,21 +97,22 @@ def weighed(
     question: Question, asked: Sequence[Statement], source: Fingerprints, destination: Fingerprints
 ) -> Window:
     """What the fingerprints of a window say of each field."""
-    totals: tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, int]] = ({}, {}, {}, {})
-    unequal = []
+    totals = [fingerprints.counts(asked, side.values()) for side in (source, destination)]
+    if fingerprints.are_equal(source, destination):
+        return Window(question.copy, question.span, totals[0], totals[1])
+    unequal: list[tuple[Tags, bytes, bytes]] = []
+    lacks: Counter[str] = Counter()
+    exceeds: Counter[str] = Counter()
     for tags in source.keys() | destination.keys():
         there, here = source.get(tags), destination.get(tags)
         texts = fingerprints.text_of(there), fingerprints.text_of(here)
-        counts = [fingerprints.counts(asked, side) for side in (there, here)]
         if texts[0] != texts[1]:
             unequal.append((tags, *texts))
-        for name in counts[0].keys() | counts[1].keys():
-            ours, theirs = counts[0].get(name, 0), counts[1].get(name, 0)
-            for total, count in zip(totals, (ours, theirs, ours - theirs, theirs - ours), strict=True):
-                if count > 0:
-                    total[name] = total.get(name, 0) + count
-    mark = hashlib.blake2b(repr(sorted(unequal)).encode(), digest_size=16).digest() if unequal else b""
-    return Window(question.copy, question.span, *totals, mark)
+            sides = [Counter(fingerprints.counts(asked, [side] if side else [])) for side in (there, here)]
+            lacks += sides[0] - sides[1]
+            exceeds += sides[1] - sides[0]
+    mark = hashlib.blake2b(repr(sorted(unequal)).encode(), digest_size=16).digest()
+    return Window(question.copy, question.span, totals[0], totals[1], dict(lacks), dict(exceeds), mark)
 
 
 @dataclass(frozen=True, slots=True)

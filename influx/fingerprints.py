@@ -10,8 +10,9 @@ that were swapped, a negative zero, and points that moved in time without anothe
 """
 
 import marshal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from basics.spans import Span
@@ -96,10 +97,21 @@ def text_of(fingerprint: Fingerprint | None) -> bytes:
     return marshal.dumps(fingerprint, 2)  # the last version in which equal values have equal bytes
 
 
-def counts(asked: Sequence[Statement], fingerprint: Fingerprint | None) -> dict[str, int]:
-    """How many values each field has."""
+def are_equal(source: Fingerprints, destination: Fingerprints) -> bool:
+    """Whether all series are there on both sides, with the same fingerprints: all at once, as they can be many."""
+    return source.keys() == destination.keys() and text_of(list(source.values())) == text_of(
+        [destination[tags] for tags in source]
+    )
+
+
+def counts(asked: Sequence[Statement], fingerprints: Iterable[Fingerprint]) -> dict[str, int]:
+    """How many values each field has in all of these series; fields without any are left out."""
     found: dict[str, int] = {}
-    for statement, row in zip(asked, fingerprint or (), strict=False):
-        for (name, _), count in zip(statement.counted, row[1:] if row else (), strict=False):
-            found[name] = found.get(name, 0) + (count or 0)
+    series = list(fingerprints)
+    for number, statement in enumerate(asked):
+        if statement.counted:
+            rows = [fingerprint[number] for fingerprint in series if fingerprint[number]]
+            for column, (name, _) in enumerate(statement.counted, 1):
+                if count := sum(filter(None, map(itemgetter(column), rows))):
+                    found[name] = found.get(name, 0) + count
     return found
