@@ -28,6 +28,8 @@ def modules() -> list[ModuleType]:
         "writes",
         "limits",
         "rights",
+        "counters",
+        "identity",
         "http",
         "library",
     ]
