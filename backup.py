@@ -112,7 +112,7 @@ class BackupManager:
 
     @property
     def _memory_file(self) -> Path:
-        return self._quarantine_directory / self._job.name / "compared.json"
+        return self._quarantine_directory / ".compared" / f"{self._job.name}.json"
 
     @property
     def _quarantine_directory(self) -> Path:
