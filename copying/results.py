@@ -17,6 +17,8 @@ class MeasurementResult:
     """Whether nothing ended it early."""
     late: int = 0
     """Values that the look-back found missing, and brought."""
+    extra: int = 0
+    """Values that only the destination has, in the range that was compared; they stay there."""
 
     def __add__(self, other: "MeasurementResult") -> "MeasurementResult":
         return MeasurementResult(
@@ -25,6 +27,7 @@ class MeasurementResult:
             tuple(dict.fromkeys((*self.problems, *other.problems))),
             is_whole=self.is_whole and other.is_whole,
             late=self.late + other.late,
+            extra=max(self.extra, other.extra),
         )
 
 

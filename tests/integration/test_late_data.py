@@ -112,7 +112,7 @@ def test_a_run_that_cannot_look_back_copies_nothing_new(pair: Pair, monkeypatch:
         pair.write(points(host, NOW - 10 * DAY - 6 * HOUR, NOW, HOUR))
     before = len(pair.found())
     with monkeypatch.context() as broken:
-        broken.setattr("copying.compare.Comparer.count", _lost)
+        broken.setattr("copying.compare.Comparer.look", _lost)
         failure = pair_failure(run_at(pair, NOW))
     assert "looking for late data" in failure
     assert len(pair.found()) == before
