@@ -38,13 +38,24 @@ MODULES: dict[str, tuple[str, ...]] = {
     # ---- copying/
     "copying/compare.py": (
         "tests/copying/test_compare.py",
+        "tests/integration/test_equality.py",
         "tests/integration/test_late_data.py",
         "tests/integration/test_verify.py",
     ),
-    "copying/late.py": ("tests/copying/test_late.py", "tests/integration/test_late_data.py", *COPY),
+    "copying/late.py": (
+        "tests/copying/test_late.py",
+        "tests/integration/test_late_data.py",
+        "tests/integration/test_equality.py",
+        *COPY,
+    ),
     "copying/listener.py": ("tests/integration/test_reporting.py",),
+    "copying/memory.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
     "copying/narrowing.py": ("tests/integration/test_quarantine.py", "tests/integration/test_order.py"),
-    "copying/pace.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_reads.py"),
+    "copying/pace.py": (
+        "tests/copying/test_pace.py",
+        "tests/influx/test_shard_groups.py",
+        "tests/integration/test_reads.py",
+    ),
     "copying/planner.py": (
         "tests/copying/test_plan.py",
         *COPY,
@@ -77,6 +88,11 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_late_data.py",
         "tests/integration/test_verify.py",
     ),
+    "influx/fingerprints.py": (
+        "tests/copying/test_compare.py",
+        "tests/integration/test_equality.py",
+        "tests/integration/test_verify.py",
+    ),
     "influx/frames.py": (
         "tests/influx/test_frames.py",
         "tests/influx/test_line_protocol.py",
@@ -94,6 +110,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_small_measurements.py",
     ),
     "influx/retries.py": ("tests/integration/test_writes.py", "tests/integration/test_reporting.py"),
+    "influx/shards.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
     "influx/shard_groups.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_late_data.py"),
     "influx/storable.py": ("tests/influx/test_storable.py", "tests/influx/test_line_protocol.py"),
     "influx/transport.py": (
