@@ -12,8 +12,8 @@ PARALLEL := -n 2 --dist worksteal
 DISKS := tests/faults/test_disks.py
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),unshare --map-root-user --mount)
 
-.PHONY: help demo test test-versions facts influxd victorialogs bench bench-quick faults containers pythons lint types pytest \
-	format schema clean
+.PHONY: help demo test test-versions facts influxd victorialogs bench bench-quick faults mutants containers pythons lint types \
+	pytest format schema clean
 help:
 	@echo "make demo           two throwaway servers, sample data, two backup jobs, an exact comparison"
 	@echo "make test           lint, types and all tests that need one InfluxDB: Debian's, or INFLUXD=program"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-versions  builds other versions of InfluxDB, and VictoriaLogs, and tests on all of them"
 	@echo "make facts          of these the facts of docs/influxdb.md; make facts VERSION=1.7.11 on one version"
 	@echo "make faults         every fault, all rounds, source and destination compared after each; make test runs a tenth"
+	@echo "make mutants        mistakes put into the code, one at a time: which of them does no test notice? About an hour"
 	@echo "make containers     as root: the integration tests on containers, and tests of the image"
 	@echo "make pythons        the unit tests, on every Python from 3.11 on that is here"
 	@echo "make influxd        the servers of make test-versions; make influxd VERSION=1.7.11 one of them"
@@ -82,6 +83,15 @@ bench: prepare-demo .venv/bench
 
 bench-quick: prepare-demo .venv/bench
 	$(BIN)/python -m bench.run --quick $(BENCH)
+
+mutants: prepare-tests .venv/tests .cache/mutants .cache/influxd/$(INFLUXD_VERSION)
+	.cache/mutants/bin/python -m tests.mutants.run --python $(BIN)/python $(MUTANTS)
+
+.cache/mutants: tests/mutants/requirements.txt | prepare-python
+	@echo "Making .cache/mutants, with what makes mistakes"
+	$(PYTHON) -m venv $@
+	$@/bin/pip --disable-pip-version-check install --no-cache-dir --no-compile -r $<
+	@touch $@
 
 containers: prepare-containers .venv/tests
 	tests/support/engine.sh

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from basics.times import DAY, HOUR
+from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
 from config import FieldRules
-from copying.resume import filter_obsolete_fields, is_obsolete, resume_points
+from copying.resume import filter_obsolete_fields, hidden_since, is_obsolete, resume_points
 from copying.retention import kept
 from copying.selection import allowed_types, get_fields_to_backup, split_for_downsampling
 from copying.task import Copy, Target
 from influx.errors import QueryRefused
-from influx.influxql import Location, Policy
+from influx.influxql import Location, Policy, Tags
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 Types = dict[str, tuple[str, ...]]
@@ -272,3 +272,26 @@ def test_a_copy_knows_the_types_at_the_destination() -> None:
 def test_how_long_a_policy_keeps_points_is_said_in_words(duration: int, text: str) -> None:
     """A duration of 0 is for ever."""
     assert kept(Policy("p", duration, HOUR, is_default=False)) == text
+
+
+A, B = (("host", "a"),), (("host", "b"),)
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "since"),
+    [
+        ({}, {}, END_OF_TIME),
+        ({A: 5}, {A: 5}, END_OF_TIME),
+        ({A: 5}, {A: 9}, END_OF_TIME),
+        ({}, {A: 9}, END_OF_TIME),
+        ({A: 9}, {A: 5}, 5),
+        ({A: 9, B: 9}, {A: 5, B: 3}, 3),
+        ({A: 9, B: 3}, {A: 5, B: 4}, 5),
+        ({A: 9, B: 3}, {A: 5}, MIN_TIME),
+    ],
+)
+def test_a_series_that_is_behind_the_source_hides_what_came_after_its_newest_point(
+    source: dict[Tags, int], destination: dict[Tags, int], since: int
+) -> None:
+    """One that the destination lacks may hide points of any age; one that the source has lost hides none."""
+    assert hidden_since(source, destination) == since

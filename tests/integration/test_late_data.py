@@ -256,16 +256,26 @@ def test_a_longer_lookback_is_compared_as_a_whole(pair: Pair) -> None:
 
 
 def test_a_gap_behind_whole_shard_groups_that_lack_nothing_is_found(pair: Pair) -> None:
-    """Groups inside the look-back, and one that its end goes through, say nothing about those behind it."""
-    days_of_one(pair)
-    pair.write(points("a", NOW - 40 * DAY, NOW, HOUR))
-    assert run_at(pair, NOW).failures == ()
-    lose(pair, f"time >= {NOW - 25 * DAY} AND time < {NOW - 4 * DAY}")
-    # it ends in the middle of the fourth day: the second, the third and the fourth day lack nothing
-    result = run_at(pair, NOW, {"options": {"incremental": {"lookback": "84h"}}})
-    assert result.failures == ()
-    assert result.late == 2 * 21 * 24
-    pair.assert_equal()
+    """Groups inside the look-back, and one that its end goes through, say nothing about those behind it.
+
+    Where only an administrator could tell which of them were written to.
+    """
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER writer WITH PASSWORD 'pw'")
+        guarded.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 1d NAME "autogen"')
+        guarded.query(f'GRANT ALL ON "{pair.database}" TO writer')
+        other = Pair(pair.source, guarded, pair.database, pair.directory)
+        login = {"user": "writer", "password": "pw"}
+        days_of_one(other)
+        other.write(points("a", NOW - 40 * DAY, NOW, HOUR))
+        assert run_at(other, NOW, {"destination": login}).failures == ()
+        lose(other, f"time >= {NOW - 25 * DAY} AND time < {NOW - 4 * DAY}")
+        # it ends in the middle of the fourth day: the second, the third and the fourth day lack nothing
+        sections = {"destination": login, "options": {"incremental": {"lookback": "84h"}}}
+        result = run_at(other, NOW, sections)
+        assert result.failures == ()
+        assert result.late == 2 * 21 * 24
+        other.assert_equal()
 
 
 def test_late_points_of_fields_that_change_their_type(pair: Pair) -> None:

@@ -1,0 +1,139 @@
+"""The mistakes that can be made in a module: those of cosmic-ray, and statements that are left out."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.operator import Operator
+from cosmic_ray.operators.provider import OperatorProvider
+
+Place = tuple[int, int]
+"""Line, from 1, and column."""
+
+Make = Callable[[], str | None]
+"""Makes the whole text of a module with a mistake in it; None where it cannot be made."""
+
+Candidate = tuple[str, Make]
+"""Of which kind it is, and what makes it."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A module with one mistake in it."""
+
+    module: str
+    place: Place
+    kind: str
+    before: str
+    after: str
+
+    @property
+    def name(self) -> str:
+        """Where, and of which kind."""
+        return f"{self.module}:{self.place[0]} {self.kind}"
+
+    @property
+    def diff(self) -> str:
+        """What is different."""
+        lines = difflib.unified_diff(self.before.splitlines(), self.after.splitlines(), lineterm="", n=1)
+        return "\n".join(list(lines)[2:])
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A place of a module where mistakes can be made. Making one takes a moment."""
+
+    module: str
+    source: str
+    place: Place
+    candidates: Sequence[Candidate]
+
+    def mistake(self) -> Mistake | None:
+        """The first that is one; None when none is."""
+        for kind, make in self.candidates:
+            after = make()
+            if after is not None and after != self.source and _compiles(after):
+                return Mistake(self.module, self.place, kind, self.source, after)
+        return None
+
+
+def chances(root: Path, module: str, *, every: bool = False, seed: int = 0) -> list[Chance]:
+    """The places of a module, the candidates of each in an order that the seed decides, or each by itself."""
+    source = (root / module).read_text()
+    places: dict[Place, list[Candidate]] = {}
+    for place, kind, make in (*_replaced(source), *_left_out(source)):
+        places.setdefault(place, []).append((kind, make))
+    order, found = random.Random(f"{seed} {module}"), list[Chance]()
+    for place in sorted(places):
+        shuffled = order.sample(places[place], len(places[place]))
+        parts = [[candidate] for candidate in shuffled] if every else [shuffled]
+        found += [Chance(module, source, place, part) for part in parts]
+    return found
+
+
+def _replaced(source: str) -> Iterator[tuple[Place, str, Make]]:
+    """Operators, comparisons, numbers, conditions, loops, exceptions, whole decorators."""
+    tree, provider, idle = get_ast(source), OperatorProvider(), set(_idle(ast.parse(source)))
+    for name in provider:
+        if not provider[name].arguments():
+            operator = provider[name]()
+            places = [start for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
+            for occurrence, place in enumerate(places):
+                if place not in idle:
+                    yield place, name, functools.partial(_mutated, source, operator, occurrence)
+
+
+def _mutated(source: str, operator: Operator, occurrence: int) -> str | None:
+    try:
+        text: str | None = mutate_code(source, operator, occurrence)
+    except AttributeError:  # cosmic-ray knows no exceptions with a dot in their name
+        return None
+    return text
+
+
+def _idle(tree: ast.AST) -> Iterator[Place]:
+    """All places inside of annotations and of what decorators are called with: these do nothing at run time."""
+    for node in ast.walk(tree):
+        parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        parts += getattr(node, "decorator_list", [])
+        for part in parts:
+            if isinstance(part, ast.expr):
+                for line in range(part.lineno, (part.end_lineno or part.lineno) + 1):
+                    first = part.col_offset if line == part.lineno else 0
+                    last = part.end_col_offset if line == part.end_lineno else 1000
+                    yield from ((line, column) for column in range(first, last or 0))
+
+
+def _left_out(source: str) -> Iterator[tuple[Place, str, Make]]:
+    """Calls for their effect, what is raised, sums that are added to, items and attributes that are set."""
+    lines = source.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr):
+            is_wanted = isinstance(node.value, ast.Call | ast.Yield | ast.YieldFrom)
+        elif isinstance(node, ast.Assign):
+            is_wanted = isinstance(node.targets[0], ast.Subscript | ast.Attribute)
+        else:
+            is_wanted = isinstance(node, ast.Raise | ast.AugAssign)
+        if is_wanted and isinstance(node, ast.stmt):
+            first, last = node.lineno - 1, node.end_lineno or node.lineno
+            after = "".join([*lines[:first], lines[first][: node.col_offset], "pass\n", *lines[last:]])
+            yield (node.lineno, node.col_offset), "left out", functools.partial(str, after)
+
+
+def _compiles(source: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as `is` beside a number
+        try:
+            compile(source, "module", "exec")
+        except (SyntaxError, SyntaxWarning, ValueError):
+            return False
+    return True

@@ -1,0 +1,137 @@
+"""Which tests are the most likely to notice a mistake in a module; first those without a server, which are quick.
+
+A module that is not named here is looked at by the tests of its package.
+"""
+
+COPY = (
+    "tests/integration/test_round_trip.py",
+    "tests/integration/test_resume.py",
+    "tests/integration/test_writes.py",
+    "tests/integration/test_order.py",
+)
+"""A whole run, whatever module it goes through."""
+
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "copying": ("tests/copying", *COPY),
+    "influx": ("tests/influx", *COPY),
+    "checking": (
+        "tests/checking",
+        "tests/integration/test_verify.py",
+        "tests/integration/test_check.py",
+    ),
+}
+
+MODULES: dict[str, tuple[str, ...]] = {
+    "backup.py": (
+        *COPY,
+        "tests/integration/test_second_look.py",
+        "tests/integration/test_late_data.py",
+        "tests/integration/test_quarantine.py",
+        "tests/integration/test_reporting.py",
+    ),
+    "influx_client.py": (
+        "tests/integration/test_influx_client.py",
+        *COPY,
+        "tests/integration/test_second_look.py",
+        "tests/integration/test_late_data.py",
+    ),
+    # ---- copying/
+    "copying/compare.py": (
+        "tests/copying/test_compare.py",
+        "tests/integration/test_equality.py",
+        "tests/integration/test_late_data.py",
+        "tests/integration/test_verify.py",
+    ),
+    "copying/late.py": (
+        "tests/copying/test_late.py",
+        "tests/integration/test_late_data.py",
+        "tests/integration/test_equality.py",
+        *COPY,
+    ),
+    "copying/listener.py": ("tests/integration/test_reporting.py",),
+    "copying/memory.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
+    "copying/narrowing.py": ("tests/integration/test_quarantine.py", "tests/integration/test_order.py"),
+    "copying/pace.py": (
+        "tests/copying/test_pace.py",
+        "tests/influx/test_shard_groups.py",
+        "tests/integration/test_reads.py",
+    ),
+    "copying/planner.py": (
+        "tests/copying/test_plan.py",
+        *COPY,
+        "tests/integration/test_selection.py",
+        "tests/integration/test_late_data.py",
+        "tests/integration/test_downsampling.py",
+    ),
+    "copying/quarantine.py": ("tests/copying/test_quarantine.py", "tests/integration/test_quarantine.py"),
+    "copying/reading.py": (
+        *COPY,
+        "tests/integration/test_reads.py",
+        "tests/integration/test_exactness.py",
+        "tests/integration/test_downsampling.py",
+    ),
+    "copying/results.py": ("tests/watching/test_summary.py", "tests/integration/test_reporting.py", *COPY),
+    "copying/resume.py": ("tests/copying/test_plan.py", "tests/integration/test_resume.py"),
+    "copying/segments.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_resume.py"),
+    "copying/small_measurements.py": (
+        "tests/integration/test_small_measurements.py",
+        "tests/integration/test_second_look.py",
+        "tests/integration/test_order.py",
+    ),
+    "copying/task.py": ("tests/copying/test_plan.py", *COPY),
+    # ---- influx/
+    "influx/answers.py": ("tests/influx/test_answers.py", "tests/integration/test_influx_client.py"),
+    "influx/csv_answers.py": ("tests/influx/test_csv_answers.py", "tests/integration/test_reads.py"),
+    "influx/error_texts.py": ("tests/influx/test_answers.py", "tests/integration/test_quarantine.py"),
+    "influx/counting.py": (
+        "tests/influx",
+        "tests/integration/test_late_data.py",
+        "tests/integration/test_verify.py",
+    ),
+    "influx/fingerprints.py": (
+        "tests/copying/test_compare.py",
+        "tests/integration/test_equality.py",
+        "tests/integration/test_verify.py",
+    ),
+    "influx/frames.py": (
+        "tests/influx/test_frames.py",
+        "tests/influx/test_line_protocol.py",
+        "tests/integration/test_exactness.py",
+    ),
+    "influx/library.py": ("tests/influx/test_library.py", "tests/integration/test_influx_client.py", *COPY),
+    "influx/line_protocol.py": (
+        "tests/influx/test_line_protocol.py",
+        "tests/integration/test_exactness.py",
+        "tests/integration/test_quarantine.py",
+    ),
+    "influx/pages.py": (
+        "tests/integration/test_reads.py",
+        "tests/integration/test_exactness.py",
+        "tests/integration/test_small_measurements.py",
+    ),
+    "influx/retries.py": ("tests/integration/test_writes.py", "tests/integration/test_reporting.py"),
+    "influx/shards.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
+    "influx/shard_groups.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_late_data.py"),
+    "influx/storable.py": ("tests/influx/test_storable.py", "tests/influx/test_line_protocol.py"),
+    "influx/transport.py": (
+        "tests/integration/test_client.py",
+        "tests/integration/test_reads.py",
+        "tests/integration/test_writes.py",
+        "tests/integration/test_quarantine.py",
+        "tests/security/test_tls.py",
+    ),
+    "influx/written.py": ("tests/influx/test_line_protocol.py", "tests/integration/test_quarantine.py"),
+    # ---- checking/
+    "checking/preflight.py": ("tests/integration/test_check.py",),
+    "checking/verdict.py": ("tests/checking/test_verdict.py", "tests/integration/test_verify.py"),
+}
+
+
+def tests_of(module: str) -> tuple[str, ...]:
+    """The test files (and folders) of a module, by its path; in the order in which they are run."""
+    return MODULES.get(module) or PACKAGES[module.partition("/")[0]]
+
+
+def unit_tests_of(module: str) -> tuple[str, ...]:
+    """Those that need no server."""
+    return tuple(path for path in tests_of(module) if not path.startswith(("tests/integration", "tests/security")))
