@@ -174,8 +174,9 @@ class Planner:
     def _select(
         self, source: Location, target: Target, types: Mapping[str, tuple[str, ...]], tags: tuple[str, ...]
     ) -> Copy:
-        specific = self._job.measurements.specific.get(source.measurement)
-        rules = specific.fields if specific else FieldRules()
+        measurements = self._job.measurements
+        key = measurements.rules_key(source.measurement)
+        rules = FieldRules() if key is None else measurements.specific[key].fields
         return Copy(source, target, get_fields_to_backup(types, rules), tags, rules)
 
     def _without_unstorable(self, copy: Copy, span: Span) -> Copy:

@@ -116,6 +116,11 @@ class _State:
             self.worker.process.terminate()
 
     @property
+    def warning(self) -> str:
+        """What the last run of a job warned of that is not failing, the first of several."""
+        return self.result.cautions[0] if self.result and self.result.cautions and not self.problem else ""
+
+    @property
     def problem(self) -> str:
         """Why the job counts as failing; empty when it does not."""
         if self.restart_at is not None:
@@ -378,6 +383,7 @@ class Supervisor:
         failing = {name: state.problem for name, state in self._states.items() if state.problem}
         failing |= {name: f"invalid file: {problem}" for name, problem in self.invalid.items()}
         try:
-            write_health(self.health, failing, time.time())
+            warned = {name: state.warning for name, state in self._states.items() if state.warning}
+            write_health(self.health, failing, time.time(), warned)
         except OSError as error:
             logger.warning("the health file %s cannot be written: %s", self.health, os.strerror(error.errno or 0))
