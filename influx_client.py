@@ -23,11 +23,13 @@ from influx.errors import (
     LostOnce,
     NotKept,
     Overloaded,
+    QueryRefused,
     QueryTooLarge,
     RequestTooLarge,
     WriteRefused,
 )
 from influx.frames import Frame
+from influx.identity import Process, RequestNumber, request_number
 from influx.influxql import Location, Policy, Tags
 from influx.library import Library
 from influx.line_protocol import Body, Point
@@ -78,6 +80,7 @@ class InfluxClient(PageReader):
         super().__init__(transport)
         self._library = Library(transport)
         self.name = transport.name
+        self.url = transport.url
         self.version = self.ping()
 
     def close(self) -> None:
@@ -89,6 +92,22 @@ class InfluxClient(PageReader):
     def ping(self) -> str:
         """The server's version."""
         return str(self._server.attempts("ping", self._library.ping))
+
+    def get_process(self) -> Process:
+        """The server's process. Raises AccessDenied for a user who is not an administrator."""
+        # all of them at once cannot be read: the server breaks off at a value that msgpack does not know
+        both = self.query_data("SHOW DIAGNOSTICS FOR 'system'; SHOW DIAGNOSTICS FOR 'network'", statements=2)
+        found = {s.name: dict(zip(s.columns, s.rows[0], strict=True)) for answer in both for s in answer if s.rows}
+        try:
+            system, network = found["system"], found["network"]
+            return Process(*map(answers.as_text, (system["PID"], system["started"], network["hostname"])))
+        except KeyError as error:
+            raise QueryRefused(f"{self.name}: SHOW DIAGNOSTICS does not tell {error}") from None
+
+    def get_request_number(self) -> RequestNumber | None:
+        """The number of a request made now, if the server shows one."""
+        response = self._server.attempts("ping", self._server.ping)
+        return request_number(response.headers.get("Request-Id") or response.headers.get("X-Request-Id"))
 
     def get_databases(self) -> tuple[str, ...]:
         """The databases that the user may see, but for `_internal`."""

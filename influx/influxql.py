@@ -220,6 +220,15 @@ def create_database(database: str, policy: Policy | None = None) -> str:
     )
 
 
+def create_retention_policy(database: str, policy: Policy) -> str:
+    """Creates the policy, for an administrator to run."""
+    default = " DEFAULT" if policy.is_default else ""
+    return (
+        f"CREATE RETENTION POLICY {quote(policy.name)} ON {quote(database)} "
+        f"DURATION {go_duration(policy.duration)} REPLICATION 1 SHARD DURATION {go_duration(policy.shard_duration)}{default}"
+    )
+
+
 _UNITS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000, "ms": 1_000_000, "µs": 1000, "ns": 1}
 
 

@@ -164,7 +164,9 @@ class MeasurementRules(Section):
         Mapping[str, SpecificMeasurement],
         BeforeValidator(as_measurement_sections),
         AfterValidator(MappingProxyType),
-    ] = Field(default_factory=dict, validate_default=True, description="Rules by measurement: name, glob or /regex/")
+    ] = Field(
+        default_factory=dict, validate_default=True, description="Rules by measurement: name, glob or /regex/"
+    )
 
     def rules_key(self, measurement: str) -> str | None:
         """The key of `specific` that holds for a measurement: its exact name, else the first pattern of it."""
@@ -284,7 +286,7 @@ class Options(Section):
     )
     max_lag: Annotated[int | None, DURATION] = Field(
         None,
-        description="Warn when the newest point of a database at the source itself is older than this; empty: never",
+        description="Warn when the newest point of a database at the source itself is older; empty: never",
     )
     allow_empty: Annotated[bool, FLAG] = Field(
         default=False, description="Let a run succeed that finds no database, or no measurement at all"

@@ -27,7 +27,10 @@ JOB: Final = "backup_job"
 CAUSES: Final = ("run", "server", "worker", "file")
 
 COUNTERS: Final[Mapping[str, tuple[str, Callable[[Totals], int]]]] = {
-    "written_points": ("Points that the destination has acknowledged, and that it did not have.", lambda t: t.points),
+    "written_points": (
+        "Points that the destination has acknowledged, and that it did not have.",
+        lambda t: t.points,
+    ),
     "written_values": ("Field values in those points.", lambda t: t.values),
     "written_bytes": ("Line protocol in those points, before compression.", lambda t: t.bytes),
     "written_batches": ("Write requests that the destination has acknowledged.", lambda t: t.batches),

@@ -29,7 +29,8 @@ def summary(results: Sequence[JobResult]) -> str:
 def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[str, object]:
     """The same as one document, with every measurement. Keys are only ever added.
 
-    `result` is `ok`, `FAILED` or `stopped`; warnings change none of these; `invalid` tells what is wrong with files that did not run.
+    `result` is `ok`, `FAILED` or `stopped`, and warnings change none of these; `invalid` tells what is wrong with
+    files that did not run.
     """
     outcomes = {result.outcome for result in results} | ({"FAILED"} if invalid else set())
     return {

@@ -293,7 +293,9 @@ def _warnings(job: JobState, now: int, most: int) -> Problems | None:
     if not job.warnings:
         return None
     last = job.history[-1]
-    found = _bounded(f"{counted(last.warned, 'warning')} of the run {ago(last.ended, now)}", job.warnings, most, "wait")
+    found = _bounded(
+        f"{counted(last.warned, 'warning')} of the run {ago(last.ended, now)}", job.warnings, most, "wait"
+    )
     return replace(found, more=last.warned - len(found.texts))
 
 
