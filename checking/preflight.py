@@ -1,7 +1,7 @@
 """`main.py check`: what a run of a job would do now, and what would keep it from doing so. Changes nothing."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import format_time
 from config import Config
-from copying import inventory
+from copying import inventory, rights
 from copying.inventory import Inventory, take_inventory
 from copying.planner import Planner
 from copying.retention import kept, shorter
@@ -18,6 +18,7 @@ from copying.segments import plan_segments
 from copying.source_age import source_age, staleness
 from copying.task import Copy, Target
 from influx.errors import AccessDenied, InfluxError
+from influx.influxql import Policy
 from influx_client import InfluxClient, connect
 from settings.next_run import next_run
 
@@ -70,7 +71,10 @@ class _Checker:
         self.problems += filter(None, [inventory.emptiness(self._job, found)])
         self.warnings += filter(None, [inventory.lost_databases(self._job, found)])
         for database in found.databases:
-            texts = (inventory.empty_database(self._job, database), inventory.lost_measurements(self._job, database))
+            texts = (
+                inventory.empty_database(self._job, database),
+                inventory.lost_measurements(self._job, database),
+            )
             self.warnings += filter(None, texts)
 
     def _check_age(self, name: str) -> None:
@@ -82,7 +86,7 @@ class _Checker:
         target = self._job.source.destination_name(name)
         yield f"  {name} -> {target} ({'exists' if target in there else 'will be created'})"
         targets = self._planner.foresee(name, target)
-        self._check_rights(target, exists=target in there, creates=any(t.is_new for t in targets))
+        self._check_rights(target, [t.source for t in targets if t.is_new], exists=target in there)
         tags = self._source.get_tag_keys(name)
         for policy in targets:
             copies = self._planner.plan(name, policy, tags, exact=True)
@@ -94,17 +98,22 @@ class _Checker:
                 self.problems += [f"{copy.source}: {refusal.name} {refusal.reason}" for refusal in copy.refusals]
         self._check_age(name)
 
-    def _check_rights(self, target: str, *, exists: bool, creates: bool) -> None:
+    def _check_rights(self, target: str, missing: Sequence[Policy], *, exists: bool) -> None:
+        """Name what may not be written, or not be created, as the run would."""
         try:
             if exists:
                 self._destination.check_write(target)
-            if creates:
-                self._destination.check_admin()
         except AccessDenied as error:
-            remedy = (
-                "create it and its retention policies yourself, or use an admin" if creates else "grant ALL on it"
-            )
-            self.problems.append(f"{target} cannot be written or created: {remedy} ({error})")
+            self.problems.append(f"{target} cannot be written: grant ALL on it ({error})")
+        try:
+            if missing:
+                self._destination.check_admin()
+        except AccessDenied:
+            if exists:
+                self.problems += [rights.missing_policy(self._job, target, policy) for policy in missing]
+            else:
+                default = next((policy for policy in missing if policy.is_default), None)
+                self.problems.append(rights.missing_database(self._job, target, default))
 
     def _measurement(self, copy: Copy) -> str:
         starts, end = self._planner.starts(copy), self._planner.end()

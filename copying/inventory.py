@@ -46,10 +46,11 @@ def take_inventory(job: Job, source: InfluxClient, destination: InfluxClient) ->
     """What there is now. What cannot be looked at is left out: the run itself says why."""
     there = destination.get_databases()
     listed = tuple(mapping.name for mapping in job.source.databases)
-    names = listed or source.get_databases()
+    known = source.get_databases()
+    names = listed or known
     found: list[DatabaseInventory] = []
-    is_whole = True
-    for name in names:
+    is_whole = set(names) <= set(known)
+    for name in (name for name in names if name in known):
         try:
             found.append(_database(job, name, source, destination, there))
         except InfluxError as error:

@@ -11,7 +11,6 @@ from basics.times import DAY, END_OF_TIME, MIN_TIME
 from copying import rights
 from copying.resume import filter_obsolete_fields, hidden_since, resume_points
 from copying.retention import comparable_since, shorter
-from copying.same_server import check_marker
 from copying.selection import allowed_types, get_fields_to_backup
 from copying.task import Copy, Target
 from influx import storable
@@ -86,13 +85,11 @@ class Planner:
         return refused
 
     def _create_database(self, target: str, default: Policy | None) -> None:
-        before = self._source.get_databases()
         try:
             self._destination.create_database(target, default)
         except AccessDenied as error:
             raise error.reworded(rights.missing_database(self._job, target, default)) from error
         logger.info("created database %s", target)
-        check_marker(self._source, self._destination, target, before)
 
     def _targets(self, target: str, policies: Sequence[Policy]) -> list[Target]:
         there = self._there(target)

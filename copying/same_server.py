@@ -1,8 +1,5 @@
 """Refuses what would be copied onto itself: source and destination that are one server by two names."""
 
-from collections.abc import Iterable
-
-from basics.text import printable
 from basics.urls import without_credentials
 from influx.errors import SameServer
 from influx.identity import is_same
@@ -20,20 +17,6 @@ def check_apart(job: Job, source: InfluxClient, destination: InfluxClient) -> No
     if problems and is_same(source, destination):
         both = f"source {source.url} and destination {destination.url} are one and the same server"
         raise SameServer(f"{both}: {problems[0]}")
-
-
-def check_marker(source: InfluxClient, destination: InfluxClient, created: str, before: Iterable[str]) -> None:
-    """Raise SameServer where a database that was just created at the destination is at the source now.
-
-    That shows where servers do not show who they are. `before`: the databases that the source had.
-    """
-    if created in before or created not in source.get_databases():
-        return
-    raise SameServer(
-        f"source {source.url} and destination {destination.url} are one and the same server: the database "
-        f"{printable(created)}, created at the destination just now, is at the source, too; nothing was copied: "
-        "correct a URL, and drop it, it is empty"
-    )
 
 
 def shared_destination(one: InfluxClient, other: InfluxClient, job: str, database: str) -> str:

@@ -1,8 +1,8 @@
 """Whether two addresses lead to one and the same InfluxDB, whatever they are called.
 
 An administrator is shown the process itself. Anybody else sees the number of each request: InfluxDB gives each an
-id (a UUID of version 1) that has a part of its process, the same in all, and a counter, so that the requests of one
-process have numbers that grow, whatever address they come by. Nothing is written, and nothing is left behind.
+id (a UUID of version 1) that has a part of its process, the same in all, and a counter, so that the requests of
+one process have numbers that grow, whatever address they come by. Nothing is written, nothing is left behind.
 """
 
 from __future__ import annotations

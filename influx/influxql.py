@@ -222,10 +222,10 @@ def create_database(database: str, policy: Policy | None = None) -> str:
 
 def create_retention_policy(database: str, policy: Policy) -> str:
     """Creates the policy, for an administrator to run."""
-    default = " DEFAULT" if policy.is_default else ""
+    durations = f"DURATION {go_duration(policy.duration)} REPLICATION 1"
     return (
-        f"CREATE RETENTION POLICY {quote(policy.name)} ON {quote(database)} "
-        f"DURATION {go_duration(policy.duration)} REPLICATION 1 SHARD DURATION {go_duration(policy.shard_duration)}{default}"
+        f"CREATE RETENTION POLICY {quote(policy.name)} ON {quote(database)} {durations} "
+        f"SHARD DURATION {go_duration(policy.shard_duration)}{' DEFAULT' * policy.is_default}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from influx_client import InfluxClient
 from main import run_worker
 from settings.keys import Server
 from tests.integration.harness import Pair, endpoint, job_config, run_main, write_job
+from tests.support.proxy import Exchange, Proxy
 from tests.support.servers import InfluxServer
 
 
@@ -58,7 +60,7 @@ PLAIN = {"user": "plain", "password": "plain"}
 def _refused(directory: Path, config: dict[str, Any], urls: tuple[str, str]) -> None:
     """By every command, with both names, and with the exit codes of a failure."""
     path = write_job(directory, config)
-    for command, code in (("run --once", 1), ("check", 1), ("verify", 2), ("repair", 2)):
+    for command, code in (("run --once", 1), ("check", 1), ("verify", 2), ("repair --yes", 2)):
         done = run_main(*command.split(), "--config", path)
         assert done.returncode == code, (command, done.stdout, done.stderr)
         assert f"source {urls[0]} and destination {urls[1]} are one and the same server" in done.stdout, command
@@ -120,13 +122,25 @@ def _client(server: InfluxServer, login: dict[str, str]) -> InfluxClient:
     return InfluxClient(Server.model_validate(endpoint(server) | login), "source")
 
 
-def test_a_database_that_was_created_at_one_end_and_shows_at_the_other_is_proof(
-    pair: Pair, tmp_path: Path
+def test_a_proxy_that_gives_requests_its_own_ids_makes_nobody_the_same(
+    guarded: InfluxServer, tmp_path: Path
 ) -> None:
-    """Where a proxy hides who answers."""
-    pair.write("m v=1 1")
-    config = job_config(pair.source, pair.destination, [pair.database])
-    assert run_worker(write_job(tmp_path, config)).outcome == "ok"
+    """Whoever is no administrator cannot be told then, and is not refused; an administrator is."""
+    with Proxy(guarded.url) as proxy:
+        proxy.inject(_with_its_own_id, "ping", count=None)
+        config = job_config(guarded, guarded, ["db"])
+        config["destination"]["url"] = proxy.url
+        assert "one and the same" in run_worker(write_job(tmp_path, config)).failures[0]
+        for side in ("source", "destination"):
+            config[side] |= PLAIN
+        assert run_worker(write_job(tmp_path, config)).outcome == "ok"
+
+
+def _with_its_own_id(exchange: Exchange) -> None:
+    answer = exchange.answer()
+    kept = tuple((name, value) for name, value in answer.headers if "request-id" not in name.lower())
+    own = (("X-Request-Id", "0b9f9d2a6c1f4e1b8a52d3f0c7e4a911"),)
+    exchange.send(replace(answer, headers=(*kept, *own)).wire())
 
 
 def test_two_jobs_for_one_destination_by_two_names_are_refused(pair: Pair) -> None:
