@@ -50,7 +50,7 @@ COUNTERS: Final[Mapping[str, tuple[str, Callable[[Totals], int]]]] = {
 GAUGES: Final[Mapping[str, tuple[str, Callable[[JobState], float | None]]]] = {
     "warnings": (
         "What the last run warned of: a job that has any is neither failing nor fine.",
-        lambda job: job.history[-1].warned if job.history else None,
+        lambda job: job.judged.warned if job.judged else None,
     ),
     "running": ("Whether a run goes on: 1 or 0.", lambda job: job.run is not None),
     "run_progress_ratio": (
@@ -174,7 +174,7 @@ def _source_stale(jobs: _Jobs) -> Metric:
 
 
 def _ages(jobs: _Jobs) -> Iterator[tuple[str, SourceAge]]:
-    return ((job.name, age) for job in jobs if job.history for age in job.history[-1].ages)
+    return ((job.name, age) for job in jobs if job.judged for age in job.judged.ages)
 
 
 def _counters(jobs: _Jobs) -> Iterator[Metric]:

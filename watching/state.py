@@ -157,7 +157,12 @@ class JobState:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the last run warned of. A job that has any protects less than its file says."""
-        return self.history[-1].warnings if self.history else ()
+        return self.judged.warnings if self.judged else ()
+
+    @property
+    def judged(self) -> RunRecord | None:
+        """The last run that was not stopped before its end."""
+        return next((record for record in reversed(self.history) if record.outcome != "stopped"), None)
 
     @property
     def is_warned(self) -> bool:

@@ -290,9 +290,9 @@ def _problems(job: JobState, now: int, most: int) -> Problems | None:
 
 def _warnings(job: JobState, now: int, most: int) -> Problems | None:
     """What the last run warned of."""
-    if not job.warnings:
+    last = job.judged
+    if last is None or not last.warnings:
         return None
-    last = job.history[-1]
     found = _bounded(
         f"{counted(last.warned, 'warning')} of the run {ago(last.ended, now)}", job.warnings, most, "wait"
     )
