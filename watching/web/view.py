@@ -294,7 +294,7 @@ def _warnings(job: JobState, now: int, most: int) -> Problems | None:
     if last is None or not last.warnings:
         return None
     found = _bounded(
-        f"{counted(last.warned, 'warning')} of the run {ago(last.ended, now)}", job.warnings, most, "wait"
+        f"{counted(last.warned, 'warning')} of the last run, {ago(last.ended, now)}", job.warnings, most, "wait"
     )
     return replace(found, more=last.warned - len(found.texts))
 
