@@ -67,10 +67,10 @@ class Worker:
         file: JobFile,
         channel: Channel,
         listener: socket.socket | None,
-        rivals: Sequence[Rival],
         *,
         once: bool,
         logs: bool,
+        rivals: Sequence[Rival] = (),
     ) -> "Worker":
         """Start the job's process: a fork, which shares the memory of the libraries with this one and its likes.
 
@@ -243,9 +243,8 @@ class Supervisor:
         state.restart_at = None
         listener = self.duties.listener
         rivals = find_rivals(state.file.config.job, [file.config.job for file in self._known])
-        state.worker = Worker.start(
-            state.file, self._channel, listener, rivals, once=self.once, logs=not self.duties.draws
-        )
+        logs = not self.duties.draws
+        state.worker = Worker.start(state.file, self._channel, listener, once=self.once, logs=logs, rivals=rivals)
         self._sender.tell(WorkerStarted(state.file.name, time.time_ns(), state.worker.process.pid or 0))
 
     # ------------------------------------------------------------ the monitor
