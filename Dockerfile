@@ -6,8 +6,8 @@ FROM ${BASE_IMAGE} AS builder
 ARG PIP_INDEX_URL
 WORKDIR /app
 COPY requirements.txt ./
-# Tests inside the packages are of no use here. The image is read-only at run time, so all is compiled
-# now, without checks of time stamps, which copying from one stage to the next could change.
+# Tests inside the packages are of no use here. The image is read-only at run time, so all is compiled now, without
+# checks of time stamps, which copying from one stage to the next could change.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile -r requirements.txt \
     && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \

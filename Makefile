@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --no-cache-dir --no-compile
+# What packages bring that nobody runs: their own tests, and headers.
+UNUSED := find .venv/lib -type d \( -name tests -o -path '*/pyarrow/include' \) -prune -exec rm -rf {} +
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist worksteal
 
@@ -53,7 +55,7 @@ test-versions: prepare-versions .venv/tests
 facts: prepare-versions .venv/tests
 	tests/support/versions.sh facts $(VERSION)
 
-pythons: prepare-demo
+pythons: prepare-tests
 	tests/support/pythons.sh
 
 influxd: prepare-versions
@@ -103,16 +105,19 @@ prepare-%:
 	@echo "Making .venv, with what a backup needs"
 	$(PYTHON) -m venv .venv
 	$(PIP) -r requirements.txt
+	@$(UNUSED)
 	@touch $@
 
 .venv/tests: tests/requirements.txt requirements-dataframes.txt .venv/runtime
 	@echo "Adding to .venv what the tests need"
 	$(PIP) -r tests/requirements.txt
+	@$(UNUSED)
 	@touch $@
 
 .venv/bench: bench/requirements.txt .venv/runtime
 	@echo "Adding to .venv what the measurements need"
 	$(PIP) -r bench/requirements.txt
+	@$(UNUSED)
 	@touch $@
 
 clean:

@@ -19,7 +19,7 @@ from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.times import format_time
 from config import Config
-from copying import inventory, late, narrowing, quarantine
+from copying import inventory, late, memory, narrowing, quarantine
 from copying.compare import Comparer
 from copying.inventory import Inventory, take_inventory
 from copying.late import Lateness, LookBack
@@ -75,7 +75,8 @@ class BackupManager:
         self._stopping = stopping or StopRequest()
         self._listener = listener or SilentRun()
         self._reader = Reader(config.job, source, self._now, self._stopping)
-        self._look_back = LookBack(config.job, Comparer(source, destination), self._now)
+        self._memory = memory.load(self._memory_file, memory.about(config.job))
+        self._look_back = LookBack(config.job, Comparer(source, destination), self._now, self._memory)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
         self._quarantines: dict[Location, Quarantine] = {}
         self._news = News(destination, self._planner)
@@ -99,6 +100,7 @@ class BackupManager:
             problems = tuple(self._unless_stopping(str(error)))
         except Stopped:
             stopped = True
+        memory.save(self._memory_file, self._memory)
         problems += self._still_quarantined()
         seconds = time.monotonic() - begun
         stopped = stopped or self._stopping.is_set()
@@ -131,6 +133,10 @@ class BackupManager:
         for problem in problems:
             logger.error("%s", problem)
         return problems
+
+    @property
+    def _memory_file(self) -> Path:
+        return self._quarantine_directory / self._job.name / "compared.json"
 
     @property
     def _quarantine_directory(self) -> Path:
@@ -314,22 +320,28 @@ class BackupManager:
     # ------------------------------------------------------------ late data
 
     def _backfill(self, copy: Copy, lateness: Lateness) -> MeasurementResult:
-        """Copy the windows of one measurement again in which the destination lacks values."""
+        """Copy the windows of one measurement again in which the destination lacks values, or has others."""
         windows = lateness.windows
         if not windows:
             problems = self._unless_stopping(lateness.problem) if lateness.problem else []
-            return MeasurementResult(str(copy.source), problems=tuple(problems), is_whole=not lateness.problem)
-        copy, missing = windows[0].copy, sum(window.missing for window in windows)
-        span = Span(windows[0].span.start, windows[-1].span.end)
-        logger.info(
-            "%s: the destination lacks %s values in %s; copying them", copy.source, f"{missing:,}", describe(span)
-        )
+            return MeasurementResult(
+                str(copy.source), problems=tuple(problems), is_whole=not lateness.problem, extra=lateness.extra
+            )
+        copy, span = windows[0].copy, describe(Span(windows[0].span.start, windows[-1].span.end))
+        if missing := sum(window.missing for window in windows):
+            logger.info(
+                "%s: the destination lacks %s values in %s; copying them", copy.source, f"{missing:,}", span
+            )
+        if changed := sum(window.overwritten for window in windows):
+            logger.info("%s: %s values differ in %s; copying them again", copy.source, f"{changed:,}", span)
         self._news.expect_late(copy, windows)
         result = self.copy_segments(copy, late.segments(windows), independent=True)
         self._news.expect([copy])
         if self._stopping.is_set() or result.problems:
             return result
-        return replace(result, late=max(0, missing - self._look_back.still_missing(windows)))
+        left = self._look_back.settle(windows)
+        still = sum(window.missing + window.overwritten for window in left.windows)
+        return replace(result, late=max(0, missing + changed - still), extra=lateness.extra + left.extra)
 
     # ------------------------------------------------------------ one range
 

@@ -10,15 +10,16 @@ failure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME, SECOND
-from influx import answers, counting, frames, influxql, line_protocol
-from influx.counting import STATEMENTS, Count, Counts
+from influx import answers, counting, fingerprints, frames, influxql, line_protocol, shards
+from influx.counting import STATEMENTS, Count
 from influx.errors import (
+    AccessDenied,
     IncompleteAnswer,
     LostOnce,
     NotKept,
@@ -28,6 +29,7 @@ from influx.errors import (
     RequestTooLarge,
     WriteRefused,
 )
+from influx.fingerprints import Fingerprints, Look, Statement
 from influx.frames import Frame
 from influx.identity import Process, RequestNumber, request_number
 from influx.influxql import Location, Policy, Tags
@@ -35,6 +37,7 @@ from influx.library import Library
 from influx.line_protocol import Body, Point
 from influx.listener import RequestListener, SilentRequests
 from influx.pages import PageReader
+from influx.shards import ShardStates
 from influx.transport import Transport
 from influx.written import Written
 from settings.keys import Options, Server
@@ -44,6 +47,13 @@ if TYPE_CHECKING:
 
 FEW_POINTS = 1000
 """A request of so many points is not made smaller for a destination whose cache is full: it waits."""
+
+
+ANSWER_BYTES = 64 * 1024 * 1024
+"""An answer with fingerprints of more bytes is asked for in parts."""
+
+QUERY_BYTES = 4 * 1024 * 1024
+"""So many bytes of statements go into one request; InfluxDB takes no form of more than ten million."""
 
 
 class InfluxClient(PageReader):
@@ -163,6 +173,16 @@ class InfluxClient(PageReader):
         )
         return tuple(sorted(spans))
 
+    def get_shard_states(self, database: str, policy: str) -> ShardStates | None:
+        """What was written to the policy's shards; None for a user who is not an administrator."""
+        try:
+            answers = self.query_data("; ".join(shards.STATEMENTS), statements=len(shards.STATEMENTS))
+        except AccessDenied:
+            return None
+        # ids of requests end with a part that each process has of its own
+        started = self._server.attempts("ping", self._server.ping).headers.get("X-Request-Id", "")[-12:]
+        return shards.states(started, answers, database, policy)
+
     def get_first_timestamp(self, location: Location, field: str, types: Iterable[str]) -> int | None:
         """The time of the oldest value of a field; None when it has none."""
         return self.get_edges("first", [(location, field, types)], unknowable=MIN_TIME)[0]
@@ -266,21 +286,76 @@ class InfluxClient(PageReader):
     # ------------------------------------------------------------ counting
 
     def count_values(self, location: Location, types: Mapping[str, tuple[str, ...]], span: Span) -> dict[str, int]:
-        """How many values each of these fields (with its types) has in the range."""
-        (windows,) = self.count_windows([Count(location, types, span)])
-        counted = windows.get(span.start, {})
-        return {name: counted.get((name, ()), 0) for name in types}
-
-    def count_windows(self, counts: Sequence[Count]) -> list[Counts]:
-        """The answer to each question; many of them go into one request.
+        """How many values each of these fields (with its types) has in the range.
 
         A question that is too much for the server is asked again about halves of its range. Raises QueryTooLarge
         when a second is still too long.
         """
-        found: list[Counts] = []
-        for batch in counting.batches(counts):
-            found.extend(self._count(batch))
+        count = Count(location, types, span)
+        asked = list(counting.statements(count))
+        found = dict.fromkeys(types, 0)
+        try:
+            query = "; ".join(statement.text for statement in asked)
+            answers = self.query_data(query, statements=len(asked), timed_out=QueryTooLarge) if asked else []
+        except QueryTooLarge:
+            if span.length <= SECOND:
+                raise
+            older, newer = (self.count_values(location, types, half) for half in halves(span))
+            return {name: older[name] + newer[name] for name in types}
+        for statement, answer in zip(asked, answers, strict=True):
+            counting.add(found, count, statement, answer)
         return found
+
+    def count_many(self, counts: Sequence[Count]) -> list[dict[str, int]]:
+        """The same for many questions, of which many go into one request."""
+        found: list[dict[str, int]] = []
+        for batch in _batches([(count, list(counting.statements(count))) for count in counts]):
+            try:
+                found += self._count_together(batch)
+            except QueryTooLarge:
+                found += [self.count_values(count.location, count.types, count.span) for count, _ in batch]
+        return found
+
+    def _count_together(self, batch: Sequence[tuple[Count, list[counting.Statement]]]) -> list[dict[str, int]]:
+        asked = [(i, statement) for i, (_, statements) in enumerate(batch) for statement in statements]
+        found = [dict.fromkeys(count.types, 0) for count, _ in batch]
+        query = "; ".join(statement.text for _, statement in asked)
+        answers = self.query_data(query, statements=len(asked), timed_out=QueryTooLarge) if asked else []
+        for (index, statement), answer in zip(asked, answers, strict=True):
+            counting.add(found[index], batch[index][0], statement, answer)
+        return found
+
+    def get_fingerprints(self, looks: Sequence[Look]) -> list[Fingerprints | None]:
+        """The fingerprint of each series, for each question; None where that is too much for one answer.
+
+        Many questions go into one request.
+        """
+        found: list[Fingerprints | None] = []
+        for batch in _batches([(look, fingerprints.statements(look)) for look in looks]):
+            found += self._fingerprints(batch)
+        return found
+
+    def _fingerprints(self, batch: Sequence[tuple[Look, list[Statement]]]) -> list[Fingerprints | None]:
+        texts = [statement.text for _, asked in batch for statement in asked]
+        owners = [(i, n) for i, (_, asked) in enumerate(batch) for n in range(len(asked))]
+
+        def ask() -> list[Fingerprints | None]:
+            found: list[Fingerprints] = [{} for _ in batch]
+            for number, series in self._server.stream(
+                "; ".join(texts), statements=len(texts), most_bytes=ANSWER_BYTES, timed_out=QueryTooLarge
+            ):
+                if number < len(texts):  # the one after them is the proof
+                    index, statement = owners[number]
+                    fingerprints.add(found[index], *batch[index], statement, series)
+            return list(found)
+
+        if not texts:
+            return [{} for _ in batch]
+        try:
+            return self._server.attempts(f"compare {batch[0][0].location}", ask)
+        except QueryTooLarge:
+            middle = len(batch) // 2
+            return [*self._fingerprints(batch[:middle]), *self._fingerprints(batch[middle:])] if middle else [None]
 
     def get_unstorable_tags(self, asked: Sequence[tuple[Location, str]]) -> list[bool]:
         """Whether each (location, tag) has values that InfluxDB cannot keep (influx/storable.py says which)."""
@@ -290,32 +365,15 @@ class InfluxClient(PageReader):
             found += map(bool, self.query_data("; ".join(statements), statements=len(statements)))
         return found
 
-    def _count(self, counts: Sequence[Count]) -> list[Counts]:
-        statements = [(i, s) for i, count in enumerate(counts) for s in counting.statements(count)]
-        found: list[Counts] = [{} for _ in counts]
-        if not statements:
-            return found
-        query = "; ".join(statement.text for _, statement in statements)
-        try:
-            answers = self.query_data(query, statements=len(statements), timed_out=QueryTooLarge)
-        except QueryTooLarge:
-            if len(counts) > 1:
-                middle = len(counts) // 2
-                return [*self._count(counts[:middle]), *self._count(counts[middle:])]
-            if counts[0].span.length <= SECOND:
-                raise
-            halves = [self._count([half])[0] for half in counting.halved(counts[0])]
-            return [counting.total(counts[0], halves)]
-        for (index, statement), answer in zip(statements, answers, strict=True):
-            counting.add(found[index], counts[index], statement, answer)
-        return found
-
     # ------------------------------------------------------------ reading
 
     def query_to_dataframe(
         self, location: Location, fields: Sequence[str], tags: Sequence[str], span: Span
     ) -> "pd.DataFrame":
-        """All points of the range as one pandas frame, in memory: for ranges known to be small."""
+        """All points of the range as one pandas frame, in memory: for ranges known to be small.
+
+        This and `write_dataframe` need the packages of influx/requirements.txt.
+        """
         parts = list(self.query_to_dataframes(location, fields, tags, span))
         return frames.joined_pandas(parts or [frames.to_frame([], fields, tags)])
 
@@ -405,6 +463,30 @@ class InfluxClient(PageReader):
         # to its end: an answer that is given up takes its connection with it
         answer = list(self._server.stream(_one_point(point, database, policy)))
         return any(series.rows for number, series in answer if number == 0)
+
+
+class _Text(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+_Question = TypeVar("_Question")
+_Asked = TypeVar("_Asked", bound=_Text)
+
+
+def _batches(asked: Iterable[tuple[_Question, list[_Asked]]]) -> Iterator[list[tuple[_Question, list[_Asked]]]]:
+    """The questions, each with its statements, in parts of bounded size."""
+    batch: list[tuple[_Question, list[_Asked]]] = []
+    count = size = 0
+    for look, found in asked:
+        length = sum(len(statement.text) for statement in found)
+        if batch and (count + len(found) > STATEMENTS or size + length > QUERY_BYTES):
+            yield batch
+            batch, count, size = [], 0, 0
+        batch.append((look, found))
+        count, size = count + len(found), size + length
+    if batch:
+        yield batch
 
 
 def _lost(losses: int) -> NotKept:

@@ -24,7 +24,7 @@ class Scope:
     start: int | None = None
     end: int | None = None
     full: bool = False
-    """Every value instead of counts."""
+    """Every value instead of fingerprints."""
     share: float = 1.0
     """Which part of the windows, chosen at random."""
     seconds: float | None = None
@@ -48,6 +48,8 @@ class Difference:
     """Only the destination has them."""
     different: int = 0
     """Both have them, with different values or types."""
+    at_least: bool = False
+    """Whether there may be more of each: there was no time to look closer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,11 @@ class Verdict:
         return sum(d.different for d in self.differences)
 
     @property
+    def at_least(self) -> bool:
+        """Whether its numbers are bounds."""
+        return any(d.at_least for d in self.differences)
+
+    @property
     def word(self) -> str:
         """The result in a word."""
         if self.differences:
@@ -97,10 +104,12 @@ class JobVerdict:
 
     job: str
     span: Span
-    how: str = "counts"
+    how: str = "fingerprints"
     measurements: tuple[Verdict, ...] = ()
     problems: tuple[str, ...] = ()
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    """What the verdict does not speak of."""
 
     @property
     def all_problems(self) -> tuple[str, ...]:
@@ -160,6 +169,7 @@ def table(verdict: JobVerdict) -> str:
         hidden = len(measurement.differences) - SHOWN
         lines += [f"  {measurement.name} and {hidden:,} more stretches that differ"] * (hidden > 0)
     lines += [f"  NOT CHECKED: {problem}" for problem in verdict.all_problems]
+    lines += [f"  note: {note}" for note in verdict.notes]
     lines.append(f"  {conclusion(verdict)}")
     return "\n".join(map(printable, lines))
 
@@ -172,7 +182,8 @@ def conclusion(verdict: JobVerdict) -> str:
         missing, extra, different = (
             sum(getattr(m, name) for m in verdict.measurements) for name in ("missing", "extra", "different")
         )
-        return f"DIFFERENT: {missing:,} values missing, {extra:,} extra, {different:,} different{part}"
+        least = "at least " if any(m.at_least for m in verdict.measurements) else ""
+        return f"DIFFERENT: {least}{missing:,} values missing, {extra:,} extra, {different:,} different{part}"
     if verdict.all_problems:
         return f"NOT CHECKED in full: no difference found in what was compared{part}"
     values = sum(m.source for m in verdict.measurements)
@@ -193,7 +204,8 @@ def _described(difference: Difference) -> str:
     }
     counts = ", ".join(f"{n:,} {word}" for word, n in numbers.items() if n)
     fields = ", ".join(difference.fields[:5]) + (", ..." if len(difference.fields) > 5 else "")
-    return f"[{_moment(difference.span.start)}, {_moment(difference.span.end)}): {counts} ({fields})"
+    least = "at least " if difference.at_least else ""
+    return f"[{_moment(difference.span.start)}, {_moment(difference.span.end)}): {least}{counts} ({fields})"
 
 
 def _moment(time: int) -> str:
@@ -214,6 +226,7 @@ def as_json(verdicts: Sequence[JobVerdict]) -> dict[str, Any]:
                 "how": v.how,
                 "seconds": round(v.seconds, 3),
                 "not_checked": list(v.all_problems),
+                "notes": list(v.notes),
                 "measurements": [_measurement_json(m) for m in v.measurements],
             }
             for v in verdicts
@@ -238,6 +251,7 @@ def _measurement_json(verdict: Verdict) -> dict[str, Any]:
                 "missing": d.missing,
                 "extra": d.extra,
                 "different": d.different,
+                "at_least": d.at_least,
             }
             for d in verdict.differences
         ],

@@ -1,4 +1,4 @@
-"""Whether both sides of a job hold the same: counted, or value by value."""
+"""Whether both sides of a job hold the same: by fingerprints of each series, or value by value."""
 
 import logging
 import random
@@ -19,7 +19,6 @@ from copying.planner import Planner
 from copying.retention import comparable_since
 from copying.task import Copy, Target
 from influx import shard_groups
-from influx.counting import CELLS
 from influx.errors import AccessDenied, InfluxError
 from influx_client import InfluxClient
 
@@ -31,14 +30,14 @@ LAG = MINUTE
 SETTLE = 3.0
 """Seconds before a difference is looked at again, so that writes on their way can arrive."""
 
-SMALL = 100
-"""A window of so many values is not cut into smaller ones to find where it differs."""
+SMALL = 10_000
+"""A window of so many values is read on both sides to say what differs, instead of being cut into smaller ones."""
 
 MOST = 1000
 """How many stretches that differ are kept apart for a measurement; further ones are joined to the last."""
 
 BATCH = 200
-"""How many windows are counted in one go, so that a time limit is noticed."""
+"""How many windows are compared in one go, so that a time limit is noticed."""
 
 
 @dataclass(slots=True)
@@ -107,10 +106,11 @@ class Verifier:
         return self._verdict()
 
     def _verdict(self) -> JobVerdict:
-        how = "every value" if self.scope.full else "counts"
+        how = "every value" if self.scope.full else "fingerprints"
         measurements = tuple(tally.verdict() for tally in self.tallies)
         seconds = time.monotonic() - self._begun
-        return JobVerdict(self._job.name, self._span(), how, measurements, tuple(self._problems), seconds)
+        notes = () if self.scope.full else tuple(_unfelt(self.tallies))
+        return JobVerdict(self._job.name, self._span(), how, measurements, tuple(self._problems), seconds, notes)
 
     def _span(self) -> Span:
         """The times to compare, before retention policies are looked at."""
@@ -189,22 +189,22 @@ class Verifier:
         if not self.scope.full:
             names = sorted(copy.types.keys() - comparable_types(copy).keys())
             shown = ", ".join(map(printable, names))
-            return [f"{copy.source}: counting cannot tell apart the types of {shown}; use --full"] * bool(names)
+            return [f"{copy.source}: fingerprints cannot tell apart the types of {shown}; use --full"] * bool(
+                names
+            )
         hidden = copy.target.groups is None or (copy.target.written_groups is None and not copy.target.is_new)
         if copy.is_mixed and hidden:
             return [f"{copy.source}: fields of several types, and the user may not see shard groups; use an admin"]
         return []
 
     def _first_look(self) -> list[tuple[Tally, Window]]:
-        """Count everything; in full, compare the values. Returns the windows that differ."""
+        """Compare everything; in full, the values too. Returns the windows that differ."""
         suspects: list[tuple[Tally, Window]] = []
         questions = self._questions()
-        width = max((len(tally.copy.types) for tally, _ in questions), default=1)
-        size = max(1, min(BATCH, CELLS // width))
-        for begin in range(0, len(questions), size):
+        for begin in range(0, len(questions), BATCH):
             if self._is_over():
                 break
-            suspects += self._look_at(questions[begin : begin + size])
+            suspects += self._look_at(questions[begin : begin + BATCH])
         if not any(tally.windows for tally in self.tallies):
             self._problems.append("there was no time to compare anything" if questions else "nothing to compare")
         return suspects
@@ -214,24 +214,21 @@ class Verifier:
         return self._stopping.is_set() or (limit is not None and time.monotonic() - self._begun > limit)
 
     def _look_at(self, batch: Sequence[tuple[Tally, Span]]) -> Iterator[tuple[Tally, Window]]:
-        windows = self._count([Question(tally.copy, span) for tally, span in batch])
+        answers = self._comparer.look([Question(tally.copy, span) for tally, span in batch])
         with ThreadPoolExecutor(self._job.options.parallel_workers) as pool:
-            for (tally, _), window, differs in zip(batch, windows, pool.map(self._differs, windows), strict=True):
-                if differs is not None:
-                    tally.windows += 1
-                    tally.source += sum(window.source.values())
-                    tally.destination += sum(window.destination.values())
-                if differs:
-                    yield tally, window
-
-    def _count(self, questions: Sequence[Question]) -> list[Window]:
-        """One window for each question, whether it holds values or not."""
-        answers = self._comparer.count(questions)
-        return [found[0] if found else Window(q.copy, q.span) for q, found in zip(questions, answers, strict=True)]
+            for (tally, _), windows in zip(batch, answers, strict=True):
+                differing = list(pool.map(self._differs, windows))
+                tally.windows += None not in differing
+                for window, differs in zip(windows, differing, strict=True):
+                    if differs is not None:
+                        tally.source += sum(window.source.values())
+                        tally.destination += sum(window.destination.values())
+                    if differs:
+                        yield tally, window
 
     def _differs(self, window: Window) -> bool | None:
         """Whether the two sides differ in it; None when there was no time to look."""
-        if _is_unequal(window):
+        if window.differs:
             return True
         if not self.scope.full or (_is_clear(window.copy) and not window.values):
             return False
@@ -259,22 +256,29 @@ class Verifier:
     ) -> Iterator[Difference]:
         for begin in range(0, len(windows), BATCH):
             part = windows[begin : begin + BATCH]
-            again = self._count([Question(tally.copy, before.span) for before in part])
-            for before, window in zip(part, again, strict=True):
+            again = self._comparer.look([Question(tally.copy, before.span) for before in part])
+            for before, found in zip(part, again, strict=True):
                 if self._is_over() and not at_any_time:
                     yield _coarse(before)
-                elif self.scope.full:
-                    yield from self._mismatches(tally, window)
-                elif _is_unequal(window):
-                    closer = self._by_series(window)
-                    found = self._comparer.narrow(closer, _is_unequal, _is_small)
-                    yield from sorted(map(_difference, found), key=lambda difference: difference.span)
+                    continue
+                for window in found:
+                    yield from self._exactly(tally, window, at_any_time=at_any_time)
 
-    def _by_series(self, window: Window) -> list[Window]:
-        """The window counted series by series, where more values of one can hide that another lacks some."""
-        if window.by_series or not (window.source and window.destination):
-            return [window]
-        return self._count([Question(window.copy, window.span, by_series=True)])
+    def _exactly(self, tally: Tally, window: Window, *, at_any_time: bool) -> Iterator[Difference]:
+        """What differs in a window, in true numbers, or in bounds when there is no time to look closer."""
+        if self.scope.full:
+            yield from self._mismatches(tally, window)
+            return
+        if not window.differs:
+            return
+        leaves = self._comparer.narrow([window], lambda part: part.differs, _is_small)
+        for leaf in sorted(leaves, key=lambda leaf: leaf.span):
+            if self._is_over() and not at_any_time:
+                yield _coarse(leaf)
+            elif not (leaf.source and leaf.destination):
+                yield _difference(leaf)
+            else:
+                yield from stretches(self._comparer.compare_values(leaf.copy, leaf.span))
 
     def _mismatches(self, tally: Tally, window: Window) -> Iterator[Difference]:
         """What differs in a window, value by value, unless it is plain that one side lacks all of it."""
@@ -325,8 +329,8 @@ def _adds_up(window: Window, read: Counter[str]) -> bool:
 
 
 def _is_small(window: Window) -> bool:
-    """Whether a window need not be narrowed: one side lacks most of it, or there is little in it."""
-    return 2 * max(window.missing, window.extra) >= window.values or window.values <= SMALL
+    """Whether a window need not be narrowed: one side has nothing in it, or it is soon read."""
+    return not (window.source and window.destination) or window.values <= SMALL
 
 
 def _is_clear(copy: Copy) -> bool:
@@ -334,8 +338,11 @@ def _is_clear(copy: Copy) -> bool:
     return comparable_types(copy).keys() == copy.types.keys()
 
 
-def _is_unequal(window: Window) -> bool:
-    return window.missing > 0 or window.extra > 0
+def _unfelt(tallies: Sequence[Tally]) -> Iterator[str]:
+    """What the verdict does not speak of."""
+    kinds = {type_ for tally in tallies for types in tally.copy.types.values() for type_ in types}
+    if kinds & {"string", "boolean"}:
+        yield "of text and boolean fields number and times of the values were compared; --full compares each value"
 
 
 def _difference(window: Window) -> Difference:
@@ -345,8 +352,9 @@ def _difference(window: Window) -> Difference:
 
 def _coarse(window: Window) -> Difference:
     """A window that is known to differ, but not how much."""
-    difference = _difference(window)
-    return difference if _is_unequal(window) else replace(difference, fields=tuple(window.copy.types), different=1)
+    difference = replace(_difference(window), at_least=True)
+    is_counted = difference.missing or difference.extra
+    return difference if is_counted else replace(difference, fields=tuple(window.copy.types), different=1)
 
 
 def stretches(mismatches: Iterable[Mismatch]) -> Iterator[Difference]:
@@ -390,4 +398,5 @@ def _joined(one: Difference, other: Difference) -> Difference:
         one.missing + other.missing,
         one.extra + other.extra,
         one.different + other.different,
+        at_least=one.at_least or other.at_least,
     )

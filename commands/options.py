@@ -82,7 +82,7 @@ START = Option(
 END = Option(
     "--end", {"type": _parsed(parse_time), "metavar": "TIME", "help": "until when (default: a minute ago)"}
 )
-FULL = Option("--full", {"action": "store_true", "help": "compare every value instead of counts"})
+FULL = Option("--full", {"action": "store_true", "help": "compare every value instead of fingerprints"})
 SAMPLE = Option("--sample", {"type": _share, "metavar": "5%", "help": "a random share of the windows"})
 MAX_DURATION = Option(
     "--max-duration",

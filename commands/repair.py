@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Mapping
 
-from commands.comparison import OPTIONS, compare
 from commands.interface import USAGE, Command
 from commands.options import YES, UsageError
+from commands.verify import OPTIONS, compare
 
 
 def _repair(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -1,8 +1,9 @@
-"""Compares both servers, by counting values per field and window, or value by value.
+"""Compares both servers: by fingerprints of each series in windows of time, or value by value.
 
 The look-back and `main.py verify` rest on it.
 """
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,18 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import compress
 
-from basics.spans import Span, cut
+from basics.spans import Span, cut, halves
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME, MINUTE, SECOND
 from copying.pace import Pace
 from copying.selection import allowed_types
 from copying.task import Copy
-from influx import influxql, line_protocol, shard_groups
-from influx.counting import Count, Counts, Key
+from influx import fingerprints, influxql, line_protocol, shard_groups
 from influx.errors import QueryTooLarge
+from influx.fingerprints import Fingerprints, Look, Statement
 from influx.frames import Frame
 from influx.influxql import Location, Tags
 from influx.line_protocol import Value
 from influx.pages import FIRST_ROWS, page_rows
+from influx.shards import ShardStates
 from influx_client import InfluxClient
 
 STEPS = (DAY, HOUR, MINUTE, SECOND)
@@ -30,20 +32,19 @@ STEPS = (DAY, HOUR, MINUTE, SECOND)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A stretch of time of a copy that both sides are to be counted in, window by window when it has a step."""
+    """A stretch of time of a copy that is to be compared; best inside one shard group at each side."""
 
     copy: Copy
     span: Span
-    step: int = 0
-    by_series: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """How many values of each field there are in `span` on both sides; what has none is left out.
 
-    `lacks` and `exceeds` say of how many values the destination has fewer or more. Both can hold of one field
-    where each series was counted by itself.
+    `lacks` and `exceeds` say of how many values at least the destination has fewer or more; both can hold of one
+    field, of different series. `mark` is empty where all fingerprints are equal; else it stands for all those that
+    are not, on both sides.
     """
 
     copy: Copy
@@ -52,21 +53,38 @@ class Window:
     destination: Mapping[str, int] = field(default_factory=dict)
     lacks: Mapping[str, int] = field(default_factory=dict)
     exceeds: Mapping[str, int] = field(default_factory=dict)
-    by_series: bool = False
+    mark: bytes = b""
+    changed: Mapping[str, int] = field(default_factory=dict)
+    """Of how many values the destination has others at the same time, as far as values were looked at."""
+
+    @property
+    def is_to_copy(self) -> bool:
+        """Whether copying it again would bring something."""
+        return bool(self.lacks or self.changed)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two sides are not equal."""
+        return bool(self.mark)
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """The fields of which the destination lacks values."""
-        return tuple(sorted(self.lacks))
+        """The fields of which the destination lacks values, or has others."""
+        return tuple(sorted(self.lacks.keys() | self.changed.keys()))
 
     @property
     def missing(self) -> int:
-        """How many values the destination lacks."""
+        """How many values the destination lacks at least."""
         return sum(self.lacks.values())
 
     @property
+    def overwritten(self) -> int:
+        """How many values the destination has others of."""
+        return sum(self.changed.values())
+
+    @property
     def extra(self) -> int:
-        """How many values only the destination has."""
+        """How many values only the destination has, at least."""
         return sum(self.exceeds.values())
 
     @property
@@ -75,15 +93,25 @@ class Window:
         return max(sum(self.source.values()), sum(self.destination.values()))
 
 
-def weighed(question: Question, span: Span, source: Mapping[Key, int], destination: Mapping[Key, int]) -> Window:
-    """What was counted in a window, for each field."""
+def weighed(
+    question: Question, asked: Sequence[Statement], source: Fingerprints, destination: Fingerprints
+) -> Window:
+    """What the fingerprints of a window say of each field."""
     totals: tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, int]] = ({}, {}, {}, {})
-    for key in source.keys() | destination.keys():
-        there, here = source.get(key, 0), destination.get(key, 0)
-        for total, count in zip(totals, (there, here, there - here, here - there), strict=True):
-            if count > 0:
-                total[key[0]] = total.get(key[0], 0) + count
-    return Window(question.copy, span, *totals, question.by_series)
+    unequal = []
+    for tags in source.keys() | destination.keys():
+        there, here = source.get(tags), destination.get(tags)
+        texts = fingerprints.text_of(there), fingerprints.text_of(here)
+        counts = [fingerprints.counts(asked, side) for side in (there, here)]
+        if texts[0] != texts[1]:
+            unequal.append((tags, *texts))
+        for name in counts[0].keys() | counts[1].keys():
+            ours, theirs = counts[0].get(name, 0), counts[1].get(name, 0)
+            for total, count in zip(totals, (ours, theirs, ours - theirs, theirs - ours), strict=True):
+                if count > 0:
+                    total[name] = total.get(name, 0) + count
+    mark = hashlib.blake2b(repr(sorted(unequal)).encode(), digest_size=16).digest() if unequal else b""
+    return Window(question.copy, question.span, *totals, mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,40 +154,33 @@ class Comparer:
         self._source = source
         self._destination = destination
 
-    def count(self, questions: Sequence[Question]) -> list[list[Window]]:
-        """The windows of each question that hold a value on either side, oldest first. Raises InfluxError.
+    def look(self, questions: Sequence[Question]) -> list[list[Window]]:
+        """The windows of each question, oldest first: one, or several where one answer cannot hold it.
 
-        Where the destination has more, that may hide that it also lacks some: there each series is counted by
-        itself, windows that follow one another together. Within one series, what was deleted at the source can
-        still hide what is missing.
+        Raises InfluxError.
         """
-        return [self._closer(windows) for windows in self._count(questions)]
-
-    def _closer(self, windows: list[Window]) -> list[Window]:
-        doubtful = [w for w in windows if w.exceeds and w.source and not w.by_series]
-        if not doubtful:
-            return windows
-        first, last = doubtful[0].span.start, doubtful[-1].span.end
-        older = [w for w in windows if w.span.end <= first]
-        newer = [w for w in windows if w.span.start >= last]
-        (between,) = self._count([Question(windows[0].copy, Span(first, last), by_series=True)])
-        return [*older, *between, *newer]
-
-    def _count(self, questions: Sequence[Question]) -> list[list[Window]]:
-        counts = [
-            Count(q.copy.source, comparable_types(q.copy), q.span, q.step, q.by_series, q.copy.unstorable)
-            for q in questions
-        ]
+        looks = [Look(q.copy.source, comparable_types(q.copy), q.span, q.copy.unstorable) for q in questions]
         there = [not q.copy.target.is_foreign for q in questions]
         here = [not q.copy.target.is_new for q in questions]
         others = [
-            replace(c, location=q.copy.destination, without=()) for q, c in zip(questions, counts, strict=True)
+            replace(k, location=q.copy.destination, without=()) for q, k in zip(questions, looks, strict=True)
         ]
         with ThreadPoolExecutor(2) as pool:
-            source = pool.submit(self._source.count_windows, list(compress(counts, there)))
-            destination = pool.submit(self._destination.count_windows, list(compress(others, here)))
+            source = pool.submit(self._source.get_fingerprints, list(compress(looks, there)))
+            destination = pool.submit(self._destination.get_fingerprints, list(compress(others, here)))
             sides = _spread(source.result(), there), _spread(destination.result(), here)
-            return [list(_windows(*answer)) for answer in zip(questions, *sides, strict=True)]
+        return [
+            self._in_halves(question)
+            if ours is None or theirs is None
+            else [weighed(question, fingerprints.statements(look), ours, theirs)]
+            for question, look, ours, theirs in zip(questions, looks, *sides, strict=True)
+        ]
+
+    def _in_halves(self, question: Question) -> list[Window]:
+        if question.span.length <= SECOND:
+            raise QueryTooLarge(f"compare {question.copy.source}: one second holds too many series to compare")
+        parts = self.look([Question(question.copy, half) for half in halves(question.span)])
+        return [window for part in parts for window in part]
 
     def narrow(
         self, windows: Iterable[Window], differs: Callable[[Window], bool], is_small: Callable[[Window], bool]
@@ -172,12 +193,9 @@ class Comparer:
                 step = None if is_small(window) else next_step(window.span.length)
                 if step is None:
                     yield window
-                elif window.by_series:
-                    parts = cut(window.span, step)
-                    large.extend(Question(window.copy, part, by_series=True) for part in parts)
                 else:
-                    large.append(Question(window.copy, window.span, step))
-            pending = [part for parts in self.count(large) for part in parts if differs(part)]
+                    large.extend(Question(window.copy, part) for part in cut(window.span, step))
+            pending = [part for parts in self.look(large) for part in parts if differs(part)]
 
     def compare_values(self, copy: Copy, span: Span, read: Counter[str] | None = None) -> Iterator[Mismatch]:
         """Every value in the range that is not the same on both sides, oldest first.
@@ -226,6 +244,12 @@ class Comparer:
                     yield replace(mismatch, is_next=follows and not between)
                     last, follows = mismatch.time, True
                 follows = follows and bisect_right(equal, last) == len(equal)
+
+    def shard_states(self, copy: Copy) -> tuple[ShardStates, ShardStates] | None:
+        """What was written to the shards of a copy's policy on both sides; None where one may not be seen."""
+        source = self._source.get_shard_states(copy.source.database, copy.source.policy)
+        destination = self._destination.get_shard_states(copy.destination.database, copy.destination.policy)
+        return None if source is None or destination is None else (source, destination)
 
     def edges_at_destination(
         self, edge: str, copies: Sequence[Copy], *, end: int = END_OF_TIME, unknowable: int | None = None
@@ -323,14 +347,7 @@ def _unequal_values(time: int, there: Mapping[str, Value], here: Mapping[str, Va
             yield Mismatch(time, name, "different")
 
 
-def _spread(counted: Iterable[Counts], asked: Iterable[bool]) -> list[Counts]:
+def _spread(found: Iterable[Fingerprints | None], asked: Iterable[bool]) -> list[Fingerprints | None]:
     """The answers at the places of the questions that were asked, nothing at the others."""
-    answers = iter(counted)
+    answers = iter(found)
     return [next(answers) if is_asked else {} for is_asked in asked]
-
-
-def _windows(question: Question, source: Counts, destination: Counts) -> Iterator[Window]:
-    span, step = question.span, question.step
-    for start in sorted(source.keys() | destination.keys()):
-        window = Span(start, start + step).clip(span.start, span.end) if step else span
-        yield weighed(question, window, source.get(start, {}), destination.get(start, {}))

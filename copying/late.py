@@ -1,18 +1,21 @@
-"""Late data: which stretches of time the look-back compares, and which of them lack values at the destination."""
+"""Late data: which stretches of time the look-back compares, and what of them the destination lacks."""
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from basics.spans import Span
+from basics.spans import Span, describe
 from basics.text import printable
 from basics.times import DAY, HOUR, MIN_TIME
-from copying.compare import Comparer, Question, Window
+from copying import memory
+from copying.compare import Comparer, Mismatch, Question, Window
+from copying.memory import Memory
 from copying.retention import comparable_since
 from copying.segments import Segment
-from copying.task import Copy
+from copying.task import Copy, Target
 from influx.errors import InfluxError
 from influx.influxql import Location
 from settings.keys import Job
@@ -20,59 +23,7 @@ from settings.keys import Job
 logger = logging.getLogger(__name__)
 
 SMALL = 10_000
-"""So many values are copied again without looking closer: asking would take as long."""
-
-
-@dataclass(slots=True)
-class MeasurementLookBack:
-    """The look-back of one copy: the hours of the last day, then shard groups, from the newest backwards.
-
-    Everything down to `floor` is compared in any case. Older shard groups are compared until one that is
-    whole and holds values lacks nothing.
-    """
-
-    copy: Copy
-    hours: Span
-    floor: int
-    groups: list[Span]
-    """Not compared yet, newest first, clipped to what is older than the hours."""
-    partial: frozenset[Span] = frozenset()
-    """Those of them whose newer part is not compared with them."""
-    since: Mapping[str, int] = field(default_factory=dict)
-    """Field -> what is older than this is not wanted at the destination."""
-    settled: bool = False
-    ahead: int = 2
-    lacking: list[Window] = field(default_factory=list)
-
-    def next_groups(self) -> list[Span]:
-        """The groups to compare next: all that have to be, and twice as many more as the time before."""
-        if self.settled:
-            return []
-        due = sum(group.end > self.floor for group in self.groups) + self.ahead
-        self.ahead *= 2
-        taken, self.groups = self.groups[:due], self.groups[due:]
-        return taken
-
-    def see(self, windows: Sequence[Window]) -> None:
-        """Take in what was counted in groups, newest first."""
-        for window in map(self.wanted, windows):
-            if window.missing:
-                self.lacking.append(window)
-            is_whole = window.span not in self.partial and window.span.end <= self.floor
-            if is_whole and window.source and not window.missing:
-                self.settled = True
-
-    def wanted(self, window: Window) -> Window:
-        """The window without the fields that begin later at the destination, and those that are not there yet.
-
-        A field is copied from its own newest point on; what is newer than that is not late.
-        """
-        lacks = {
-            name: n
-            for name, n in window.lacks.items()
-            if self.since.get(name, MIN_TIME) <= window.span.start <= self.copy.resumed.get(name, MIN_TIME - 1)
-        }
-        return window if lacks == window.lacks else replace(window, lacks=lacks)
+"""So many values are copied again, or read and compared, without looking closer: asking would take as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,70 +35,92 @@ class Limits:
     earliest: int
 
 
-def plan_look_back(
-    copy: Copy, groups: Iterable[Span], limits: Limits, since: Mapping[str, int] | None = None
-) -> MeasurementLookBack:
+@dataclass(slots=True)
+class MeasurementLookBack:
+    """The look-back of one copy: the last day, then shard groups, from the newest backwards.
+
+    Where it is not known who was written to, everything down to `floor` is compared, and older shard groups until
+    one that is whole and holds values is equal.
+    """
+
+    copy: Copy
+    recent: list[Span]
+    floor: int
+    groups: list[Span]
+    """Not compared yet, newest first, clipped to what is older than the last day."""
+    partial: frozenset[Span] = frozenset()
+    """Those of them of which another part is not compared with them."""
+    settled: bool = False
+    ahead: int = 2
+    differing: list[Window] = field(default_factory=list)
+
+    def next_groups(self) -> list[Span]:
+        """The groups to compare next: all that have to be, and twice as many more as the time before."""
+        if self.settled:
+            return []
+        due = sum(group.end > self.floor for group in self.groups) + self.ahead
+        self.ahead *= 2
+        taken, self.groups = self.groups[:due], self.groups[due:]
+        return taken
+
+    def see(self, window: Window, *, is_open: bool) -> None:
+        """Take in a compared window. `is_open`: it differs, and it is not known that nothing is lacking in it."""
+        if is_open:
+            self.differing.append(window)
+        is_whole = window.span not in self.partial and window.span.end <= self.floor
+        if is_whole and window.source and not is_open:
+            self.settled = True
+
+
+def wanted(window: Window) -> Window:
+    """The window without lacks of fields that are not there yet, or only newer than their own newest point.
+
+    A field is copied from its own newest point on; what is newer than that is not late.
+    """
+    resumed = window.copy.resumed
+    lacks = {name: n for name, n in window.lacks.items() if window.span.start <= resumed.get(name, MIN_TIME - 1)}
+    return window if lacks == window.lacks else replace(window, lacks=lacks)
+
+
+def is_late(copy: Copy, mismatch: Mismatch) -> bool:
+    """Whether a value that differs is older than the newest one of its field at the destination."""
+    return mismatch.time <= copy.resumed.get(mismatch.field, MIN_TIME - 1)
+
+
+def plan_look_back(copy: Copy, groups: Iterable[Span], limits: Limits) -> MeasurementLookBack:
     """The look-back of a copy that has points at the destination, and whose source has these shard groups.
 
-    What is newer than those points is about to be copied, so it ends there. `since` tells from when each field is
-    wanted; groups are cut there.
+    What is newer than those points is about to be copied, so it ends there. All is cut where shard groups of
+    either side begin, because only inside one the fingerprints of equal points are equal.
     """
+    groups = sorted(groups, reverse=True)
+    edges = [edge for group in (*groups, *(copy.target.written_groups or ())) for edge in (group.start, group.end)]
     newest = max(min(time, limits.now) for time in copy.resumed.values())
     day = limits.now - DAY
-    hours = Span(max(day - day % HOUR, limits.earliest), newest + 1)
-    until = min(hours.start, newest + 1)
+    recent = Span(max(day - day % HOUR, limits.earliest), newest + 1)
+    until = min(recent.start, newest + 1)
     kept: list[Span] = []
     partial: set[Span] = set()
-    for group in sorted(groups, reverse=True):
+    for group in groups:
         part = group.clip(limits.earliest, until)
-        edges = sorted({part.start, part.end, *(t for t in (since or {}).values() if part.start < t < part.end)})
-        pieces = [Span(a, b) for a, b in pairwise(edges)] if part.length > 0 else []
+        pieces = _cut_at(part, edges)
         kept += reversed(pieces)
         if len(pieces) > 1 or part.end < group.end:
             partial.update(pieces)
     floor = min(newest - limits.lookback, copy.hidden_since)
-    return MeasurementLookBack(copy, hours, floor, kept, frozenset(partial), since or {})
+    return MeasurementLookBack(copy, _cut_at(recent, edges), floor, kept, frozenset(partial))
 
 
-def find_late(comparer: Comparer, look_backs: Sequence[MeasurementLookBack]) -> list[Window]:
-    """The windows in which the destination lacks values, oldest first, as small as it takes to copy them.
-
-    Each look_back also looks at one older shard group, so that in the course of many runs everything is compared.
-    """
-    asked = [
-        (look_back, Question(look_back.copy, look_back.hours, HOUR))
-        for look_back in look_backs
-        if look_back.hours.length > 0
-    ]
-    answers = comparer.count([question for _, question in asked])
-    for (look_back, _), windows in zip(asked, answers, strict=True):
-        look_back.lacking.extend(w for w in map(look_back.wanted, windows) if w.missing)
-    active = list(look_backs)
-    while active:
-        batch = [(look_back, group) for look_back in active for group in look_back.next_groups()]
-        _count_groups(comparer, batch)
-        active = [look_back for look_back in active if look_back.groups and not look_back.settled]
-    older = [(look_back, random.choice(look_back.groups)) for look_back in look_backs if look_back.groups]  # noqa: S311
-    _count_groups(comparer, older)
-    wanted = {look_back.copy.source: look_back.wanted for look_back in look_backs}
-    lacking = [window for look_back in look_backs for window in look_back.lacking]
-    narrowed = comparer.narrow(lacking, lambda w: wanted[w.copy.source](w).missing > 0, _is_small)
-    return sorted((wanted[w.copy.source](w) for w in narrowed), key=lambda window: window.span)
-
-
-def _is_small(window: Window) -> bool:
-    """Whether to copy it as a whole: it holds little, or most of it is missing."""
-    return window.values <= SMALL or 2 * window.missing >= window.values
-
-
-def _count_groups(comparer: Comparer, batch: Sequence[tuple[MeasurementLookBack, Span]]) -> None:
-    answers = comparer.count([Question(look_back.copy, group) for look_back, group in batch])
-    for (look_back, _), windows in zip(batch, answers, strict=True):
-        look_back.see(windows)
+def _cut_at(span: Span, edges: Iterable[int]) -> list[Span]:
+    """The parts of a stretch between these times, oldest first; none of an empty one."""
+    if span.length <= 0:
+        return []
+    inner = sorted({edge for edge in edges if span.start < edge < span.end})
+    return [Span(a, b) for a, b in pairwise((span.start, *inner, span.end))]
 
 
 def segments(windows: Iterable[Window]) -> list[Segment]:
-    """What to copy for these windows of one copy (oldest first): each range with the fields that lack values."""
+    """What to copy for these windows of one copy (oldest first): each range with the fields that differ."""
     joined: list[Segment] = []
     for window in windows:
         last = joined[-1] if joined else None
@@ -160,20 +133,26 @@ def segments(windows: Iterable[Window]) -> list[Segment]:
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """In which windows the destination lacks values of a measurement, oldest first, or why that is not known."""
+    """Of one measurement: the windows to copy again, oldest first, and how many values only the destination has.
+
+    Or why that is not known.
+    """
 
     windows: tuple[Window, ...] = ()
+    extra: int = 0
     problem: str = ""
 
 
 class LookBack:
     """Looks for late data of one job, in a run whose time is `now` (nanoseconds)."""
 
-    def __init__(self, job: Job, comparer: Comparer, now: int) -> None:
+    def __init__(self, job: Job, comparer: Comparer, now: int, memory: Memory) -> None:
         self._comparer = comparer
         self._now = now
+        self._memory = memory
         self._times = job.options.incremental
         self._is_off = job.options.range is not None or job.source.group_by is not None or not self._times.lookback
+        self._has_told_sight = False
 
     def find(self, copies: Sequence[Copy]) -> dict[Location, Lateness]:
         """What is late of the measurements of one retention policy; those of which nothing is are left out.
@@ -183,37 +162,57 @@ class LookBack:
         there = [replace(copy, refusals=()) for copy in copies if copy.resumed]
         if self._is_off or not there:
             return {}
+        target = there[0].target
+        states = self._comparer.shard_states(there[0])
+        groups = sorted({g for groups in self._comparer.shard_groups(there, self._now) for g in groups})
+        due = None if states is None else memory.unknown(self._memory, target, groups, states)
+        if due is None:
+            self._tell_sight()
         try:
-            windows = self._find(there)
+            found = self._find(there, due)
         except InfluxError as error:
             if error.retryable:
                 raise error.during("looking for late data") from error
-            return {copy.source: self._find_of_one(copy) for copy in there}
-        return {source: Lateness(tuple(parts)) for source, parts in windows.items()}
+            found = {copy.source: self._find_of_one(copy, due) for copy in there}
+        if due is not None:
+            self._remember(target, due, found)
+        return {source: lateness for source, lateness in found.items() if lateness != Lateness()}
 
-    def still_missing(self, windows: Iterable[Window]) -> int:
-        """How many values the destination lacks in these windows now."""
-        again = self._comparer.count([Question(w.copy, w.span, by_series=w.by_series) for w in windows])
-        return sum(window.missing for found in again for window in found)
+    def _tell_sight(self) -> None:
+        if not self._has_told_sight:
+            self._has_told_sight = True
+            logger.info(
+                "no right to see at both servers which shards were written to (that takes an administrator): late "
+                "data is looked for in the last %s, and further back as long as something is found",
+                describe(Span(self._now - self._times.lookback, self._now)),
+            )
 
-    def _find_of_one(self, copy: Copy) -> Lateness:
-        """One measurement whose counts are refused does not keep the others from going on."""
+    def _remember(self, target: Target, due: Mapping[Span, str], found: Mapping[Location, Lateness]) -> None:
+        """Groups in which nothing was to be copied need no look until somebody writes to them."""
+        if any(lateness.problem for lateness in found.values()):
+            return
+        late = [window.span for lateness in found.values() for window in lateness.windows]
+        equal = {g: s for g, s in due.items() if all(w.end <= g.start or w.start >= g.end for w in late)}
+        self._memory.remember(target, equal)
+
+    def _find_of_one(self, copy: Copy, due: Mapping[Span, str] | None) -> Lateness:
+        """One measurement that cannot be compared does not keep the others from going on."""
         try:
-            return Lateness(tuple(self._find([copy]).get(copy.source, ())))
+            return self._find([copy], due).get(copy.source, Lateness())
         except InfluxError as error:
             return Lateness(problem=f"copy {copy.source}: looking for late data: {error}")
 
-    def _find(self, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
-        found = self._lacking(copies)
+    def _find(self, copies: Sequence[Copy], due: Mapping[Span, str] | None) -> dict[Location, Lateness]:
+        found = self._lateness(copies, due)
         # points that are never sent are not late
-        lacking = [copy for copy in copies if copy.source in found]
+        lacking = [copy for copy in copies if found[copy.source].windows]
         tags = self._comparer.unstorable_tags(lacking)
         refused = [replace(copy, unstorable=t) for copy, t in zip(lacking, tags, strict=True) if t]
-        again = self._lacking(refused) if refused else {}
+        again = self._lateness(refused, due) if refused else {}
         for copy in refused:
-            never_sent = sum(w.missing for w in found[copy.source])
-            found[copy.source] = again.get(copy.source, [])
-            never_sent -= sum(w.missing for w in found[copy.source])
+            never_sent = sum(w.missing for w in found[copy.source].windows)
+            found[copy.source] = again[copy.source]
+            never_sent -= sum(w.missing for w in found[copy.source].windows)
             logger.warning(
                 "%s: values of tag %s cannot be kept by InfluxDB; %s field values are not at the destination",
                 copy.source,
@@ -222,18 +221,126 @@ class LookBack:
             )
         return found
 
-    def _lacking(self, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
+    def _lateness(self, copies: Sequence[Copy], due: Mapping[Span, str] | None) -> dict[Location, Lateness]:
+        look_backs = self._planned(copies, due)
+        extras: Counter[Location] = Counter()
+        self._compare(look_backs, extras, is_all=due is not None)
+        windows, more = self._resolved([window for look_back in look_backs for window in look_back.differing])
+        return {
+            copy.source: Lateness(
+                tuple(w for w in windows if w.copy.source == copy.source),
+                extras[copy.source] + more[copy.source],
+            )
+            for copy in copies
+        }
+
+    def _resolved(self, differing: Sequence[Window]) -> tuple[list[Window], Counter[Location]]:
+        """Inside windows that differ those to copy, oldest first, and how many values only the destination has.
+
+        A window in which nothing else differs is looked at again only when it has changed.
+        """
+        extras: Counter[Location] = Counter()
+        found: list[Window] = []
+        inside: Counter[tuple[Location, Span]] = Counter()
+
+        def note(window: Window, extra: int) -> None:
+            extras[window.copy.source] += extra
+            inside.update({(top.copy.source, top.span): extra for top in differing if _holds(top, window)})
+
+        def is_open(window: Window) -> bool:
+            known = self._memory.known_extra(window)
+            note(window, known or 0)
+            return window.differs and known is None
+
+        for leaf in self._comparer.narrow(differing, is_open, self._is_small):
+            window, extra = self._judged(wanted(leaf))
+            found += [window] if window.is_to_copy else []
+            note(window, extra)
+        for top in differing:
+            if not any(_holds(top, window) for window in found):
+                self._memory.accept(top, inside[top.copy.source, top.span])
+        return sorted(found, key=lambda window: window.span), extras
+
+    def _is_small(self, window: Window) -> bool:
+        """Whether to look at its values, or copy it as a whole: it holds little, or most of it is missing.
+
+        Late points are mostly few and young, so the last day is cut into hours first.
+        """
+        is_cut = window.span.length <= HOUR or window.span.end <= self._now - DAY
+        return (is_cut and window.values <= SMALL) or 2 * wanted(window).missing >= window.values
+
+    def _judged(self, window: Window) -> tuple[Window, int]:
+        """The window with what it really lacks, and how many values only the destination has in it.
+
+        Where counts alone say that it lacks some, nothing is read: it is copied.
+        """
+        if window.lacks:
+            return window, 0
+        found = Counter(
+            (mismatch.kind, mismatch.field)
+            for mismatch in self._comparer.compare_values(window.copy, window.span)
+            if mismatch.kind == "extra" or is_late(window.copy, mismatch)
+        )
+        kinds = {kind: {f: n for (k, f), n in found.items() if k == kind} for kind in ("missing", "different")}
+        extra = sum(n for (kind, _), n in found.items() if kind == "extra")
+        judged = replace(window, lacks=kinds["missing"], changed=kinds["different"])
+        if not judged.is_to_copy:
+            self._memory.accept(window, extra)
+        return judged, extra
+
+    def settle(self, windows: Sequence[Window]) -> Lateness:
+        """What the destination still lacks in these windows after they were copied, and what only it has there."""
+        again = self._comparer.look([Question(w.copy, w.span) for w in windows])
+        differing = [w for found in again for w in found if w.differs and self._memory.known_extra(w) is None]
+        left, extras = self._resolved(differing)
+        return Lateness(tuple(left), sum(extras.values()))
+
+    def _planned(self, copies: Sequence[Copy], due: Mapping[Span, str] | None) -> list[MeasurementLookBack]:
         kept_since = comparable_since(copies[0].target, self._now)
         first: list[dict[str, int]] = [{}] * len(copies)
         if self._times.fallback_days is not None:
             first = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
-        look_backs = []
-        for copy, groups, since in zip(copies, self._comparer.shard_groups(copies, self._now), first, strict=True):
-            earliest = max(kept_since, min(since.values(), default=MIN_TIME))
-            look_backs.append(
-                plan_look_back(copy, groups, Limits(self._now, self._times.lookback, earliest), since)
+        return [
+            plan_look_back(
+                copy,
+                groups if due is None else [group for group in groups if group in due],
+                Limits(self._now, self._times.lookback, max(kept_since, min(since.values(), default=MIN_TIME))),
             )
-        found: dict[Location, list[Window]] = {}
-        for window in find_late(self._comparer, look_backs):
-            found.setdefault(window.copy.source, []).append(window)
-        return found
+            for copy, groups, since in zip(
+                copies, self._comparer.shard_groups(copies, self._now), first, strict=True
+            )
+        ]
+
+    def _compare(
+        self, look_backs: Sequence[MeasurementLookBack], extras: Counter[Location], *, is_all: bool
+    ) -> None:
+        """Compare the last day and the groups: all of them, or as far back as something is found.
+
+        In the latter case one older shard group is compared too, so that in the course of many runs all are.
+        """
+        self._look([(look_back, span) for look_back in look_backs for span in look_back.recent], extras)
+        if is_all:
+            self._look([(look_back, span) for look_back in look_backs for span in look_back.groups], extras)
+            return
+        active = list(look_backs)
+        while active:
+            self._look([(look_back, group) for look_back in active for group in look_back.next_groups()], extras)
+            active = [look_back for look_back in active if look_back.groups and not look_back.settled]
+        left = [look_back for look_back in look_backs if look_back.groups]
+        self._look([(look_back, random.choice(look_back.groups)) for look_back in left], extras)  # noqa: S311
+
+    def _look(self, asked: Sequence[tuple[MeasurementLookBack, Span]], extras: Counter[Location]) -> None:
+        answers = self._comparer.look([Question(look_back.copy, span) for look_back, span in asked])
+        for (look_back, _), windows in zip(asked, answers, strict=True):
+            for window in windows:
+                known = self._memory.known_extra(window)
+                extras[window.copy.source] += known or 0
+                look_back.see(window, is_open=window.differs and known is None)
+
+
+def _holds(outer: Window, inner: Window) -> bool:
+    return (
+        outer.copy.source == inner.copy.source
+        and outer.span.start <= inner.span.start
+        and inner.span.end <= outer.span.end
+    )

@@ -87,11 +87,10 @@ class News:
 
     def _expect(self, copies: Sequence[Copy]) -> None:
         asked = [(copy, count) for copy in copies for count in self._questions(copy)]
-        answers = self._destination.count_windows([count for _, count in asked])
+        answers = self._destination.count_many([count for _, count in asked])
         had: dict[Location, Counter[str]] = {copy.source: Counter() for copy in copies}
-        for (copy, count), windows in zip(asked, answers, strict=True):
-            for (name, _), values in windows.get(count.span.start, {}).items():
-                had[copy.source][name] += values
+        for (copy, _), values in zip(asked, answers, strict=True):
+            had[copy.source].update(values)
         self._tallies.update({copy.source: Tally(had[copy.source], len(copy.types)) for copy in copies})
 
     def _questions(self, copy: Copy) -> list[Count]:
@@ -108,10 +107,11 @@ class News:
         ]  # fmt: skip
 
     def expect_late(self, copy: Copy, windows: Iterable[Window]) -> None:
-        """The same of windows that are copied again because the destination lacks some of their values."""
+        """The same of windows that are copied again because the destination lacks values there, or has others."""
         had: Counter[str] = Counter()
         for window in windows:
-            had.update({name: window.source.get(name, 0) - n for name, n in window.lacks.items()})
+            gained = {n: window.lacks.get(n, 0) + window.changed.get(n, 0) for n in window.lacking}
+            had.update({name: window.source.get(name, 0) - count for name, count in gained.items()})
         self._tallies[copy.source] = Tally(had, len(copy.types))
 
     # ------------------------------------------------------------ what comes

@@ -110,6 +110,11 @@ class Quarantine:
         return bool(self._put)
 
     @property
+    def _size(self) -> int:
+        """How many bytes the file has; it may be there without any, after a disk that was full."""
+        return self.file.stat().st_size if self.file.exists() else 0
+
+    @property
     def most(self) -> int:
         """After how many lines it is full."""
         return QUARANTINE_MOST
@@ -136,7 +141,7 @@ class Quarantine:
         return len(self._put) - before
 
     def _comments(self, answer: str) -> Iterable[bytes]:
-        about = [] if self.file.exists() else self._heading
+        about = [] if self._size else self._heading
         if answer != self._answer:
             about = [*about, f"{self._time}: {answer}"]
         return (comment(text).encode() for text in about)
@@ -153,13 +158,13 @@ class Quarantine:
         descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            if not size:
+                _sync(self.file.parent)  # before the lines, so that none is there that does not count
+            elif os.pread(descriptor, 1, size - 1) != b"\n":
                 text = b"\n" + text  # somebody's editor left the last line open
             _write_or_leave(descriptor, text, size)
         finally:
             os.close(descriptor)
-        if not size:
-            _sync(self.file.parent)
 
 
 def left_over(directory: Path, but: Set[Path]) -> list[tuple[Path, int]]:

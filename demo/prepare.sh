@@ -9,8 +9,9 @@
 set -eu
 python=${1:-python3}
 purpose=${2:-demo}
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin:/usr/lib/go/bin:${CARGO_HOME:-$HOME/.cargo}/bin
-packages='' missing='' services='' notes=''
+usual=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin:/usr/lib/go/bin:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
+PATH=$PATH:${USUAL_PLACES-$usual} # programs are looked for there, too
+packages='' missing='' services='' notes='' release=''
 newline='
 '
 
@@ -55,7 +56,11 @@ need_influxd() {
 
 need_test_programs() {
     has systemd-analyze || need systemd "systemd-analyze, for the unit in deploy/systemd"
-    [ -n "${CHROMIUM:-}" ] || has chromium || need chromium "Chromium, for the status page (CHROMIUM can name the program)"
+    [ -n "${CHROMIUM:-}" ] || has chromium || has chromium-headless-shell ||
+        need chromium-headless-shell "Chromium, for the status page (CHROMIUM can name the program)"
+    if has ldconfig && ! ldconfig -p | grep -q 'libatomic\.so\.1'; then
+        need libatomic1 "libatomic, for what drives Chromium"
+    fi
     if ! { has prometheus && has promtool; }; then
         need prometheus "Prometheus with promtool, for metrics and alerts"
         services="$services prometheus"
@@ -81,11 +86,10 @@ need_go() { # 1.21 and newer fetch the Go that a program wants by themselves
     fi
     need golang-go "Go 1.21 or newer"
     if has apt-cache && ! at_least "$(candidate golang-go)" 1.21; then
-        note "Debian's own golang-go is too old here: it comes from backports (for Debian 12
-    echo deb http://deb.debian.org/debian bookworm-backports main >/etc/apt/sources.list.d/backports.list
-    apt-get update && apt-get install --target-release bookworm-backports golang-go
-which fetches newer ones by itself)."
-        packages=${packages% golang-go}
+        backports=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)-backports
+        release=" --target-release $backports"
+        note "Debian's own golang-go is too old here. That of its backports fetches newer ones by itself; before the command above:
+    echo deb http://deb.debian.org/debian $backports main >/etc/apt/sources.list.d/backports.list; apt-get update"
     fi
 }
 
@@ -134,12 +138,12 @@ containers) need_influxd && need_engine ;;
 esac
 [ -n "$missing$notes" ] || exit 0
 
-install="apt-get install --yes --no-install-recommends$packages"
+install="apt-get install --yes --no-install-recommends$release$packages"
 if [ -z "$notes" ] && [ "$(id -u)" = 0 ] && has apt-get; then
     echo "Missing: $missing."
     echo "Installing from Debian: $install"
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $install -qq -o DPkg::Lock::Timeout=300 >/dev/null
+    DEBIAN_FRONTEND=noninteractive $install -qq -o DPkg::Lock::Timeout=300 -o APT::Keep-Downloaded-Packages=false >/dev/null
     stop_services
     exit 0
 fi

@@ -208,7 +208,7 @@ def _joined(parts: Sequence[Frame]) -> Frame:
     )
 
 
-# ---------------------------------------------------------------- pandas, for other programs
+# ------------------------------------------------- pandas, for other programs: influx/requirements.txt
 
 
 def joined_pandas(parts: Sequence[Frame]) -> "pd.DataFrame":

@@ -152,29 +152,52 @@ def select_half(location: Location, field: str, start: int, end: int) -> str:
     return f"SELECT {quote(field)}::field / 2 FROM {_from(location)} WHERE {_where(start, end)} LIMIT 1"
 
 
-def select_counts(
-    location: Location,
-    columns: Iterable[tuple[str, str]],
-    start: int,
-    end: int,
-    step: int = 0,
-    *,
-    by_series: bool = False,
-    without: Iterable[str] = (),
-) -> str:
-    """How many values each (field, type) has in the range, or in each window of `step` ns since 1970 in it.
-
-    `by_series`: for each series. `without`: not those series whose values of these tags cannot be kept.
+def select_counts(location: Location, columns: Iterable[tuple[str, str]], start: int, end: int) -> str:
+    """How many values each (field, type) has in the range.
 
     Counting as any number type counts all numbers, counting as string or boolean counts those alone, whatever
-    types the shards of the range have; without a value, a column is null and a window has no row.
+    types the shards of the range have; without a value, a column is null.
     """
     counts = (f"count({_typed(f, t)})" for f, t in columns)
-    groups = [f"time({step}ns)"] * bool(step) + ["*"] * by_series
-    grouped = f" GROUP BY {', '.join(groups)}" if groups else ""
-    filled = " fill(none)" if step else ""
-    series = "".join(f" AND {quote(tag)}::tag !~ /{storable.TAG_VALUE_REGEX}/" for tag in without)
-    return f"SELECT {', '.join(counts)} FROM {_from(location)} WHERE {_where(start, end)}{series}{grouped}{filled}"
+    return f"SELECT {', '.join(counts)} FROM {_from(location)} WHERE {_where(start, end)}"
+
+
+def select_totals(
+    location: Location,
+    counted: Iterable[tuple[str, str]],
+    summed: Iterable[tuple[str, str]],
+    start: int,
+    end: int,
+    without: Iterable[str] = (),
+) -> str:
+    """For each series how many values each (field, type) has in the range, and the sum of the `summed` ones.
+
+    `without`: not those series whose values of these tags cannot be kept.
+    """
+    columns = [f"count({_typed(f, t)})" for f, t in counted] + [f"sum({_typed(f, t)})" for f, t in summed]
+    return f"SELECT {', '.join(columns)} {_by_series(location, start, end, without)}"
+
+
+def select_first_rows(
+    location: Location, fields: Iterable[str], start: int, end: int, without: Iterable[str] = ()
+) -> str:
+    """The first row of each series in the range."""
+    columns = ", ".join(_column(name, "field") for name in fields)
+    return f"SELECT {columns} {_by_series(location, start, end, without)} LIMIT 1"
+
+
+def select_moments(
+    location: Location, field: str, type_: str, start: int, end: int, without: Iterable[str] = ()
+) -> str:
+    """For each series the squares of the times since the first value of a field, added up in 64 bits that wrap."""
+    between = f"SELECT elapsed({_typed(field, type_)}, 1ns) AS x {_by_series(location, start, end, without)}"
+    since = f"SELECT cumulative_sum(x) AS y FROM ({between}) GROUP BY *"
+    return f"SELECT sum(z) FROM (SELECT y * y AS z FROM ({since}) GROUP BY *) GROUP BY *"
+
+
+def _by_series(location: Location, start: int, end: int, without: Iterable[str]) -> str:
+    kept = "".join(f" AND {quote(tag)}::tag !~ /{storable.TAG_VALUE_REGEX}/" for tag in without)
+    return f"FROM {_from(location)} WHERE {_where(start, end)}{kept} GROUP BY *"
 
 
 def show_unstorable(location: Location, tag: str) -> str:

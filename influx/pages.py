@@ -244,13 +244,13 @@ class PageReader:
         location, parts, keys, meter = ask.location, list[Frame](), set[str](), Meter()
         found: dict[str, tuple[str, ...]] = {}
         chunk = min(DOCUMENT_ROWS, limit // DOCUMENTS, CHUNK_CELLS // (1 + len(ask.types) + len(ask.tags)))
-        queries = [query, influxql.show_field_keys(location)] if expected else [query]
+        fields = [influxql.show_field_keys(location)] if expected else []
+        queries = [query, *fields, influxql.show_tag_keys(location)]
         for statement, series in self._server.stream(
             "; ".join(queries),
             location.database,
             location.policy,
             statements=len(queries),
-            proof=influxql.show_tag_keys(location),
             chunk_rows=max(1, chunk),
             most_bytes=most_bytes,
             timed_out=QueryTooLarge,
@@ -258,9 +258,9 @@ class PageReader:
         ):
             if statement == 0:
                 parts.append(_frame(series, ask, unsigned))
-            elif statement == len(queries):
+            elif statement == len(queries) - 1:
                 keys.update(answers.as_text(row[0]) for row in series.rows)
-            else:
+            elif statement < len(queries) - 1:
                 answers.add_types(found, series)
         if changed := changed_types(expected, found):
             shown = ", ".join(f"{name!r} ({' and '.join(known)})" for name, known in changed.items())
@@ -276,7 +276,7 @@ class PageReader:
         statements = [
             influxql.select_points(a.location, a.types, a.tags, a.span.start, a.span.end, rows) for a in asked
         ]
-        proof = influxql.show_tag_keys(*(a.location for a in asked))
+        statements.append(influxql.show_tag_keys(*(a.location for a in asked)))
         unsigned = [self._unsigned(a.location, a.types, a.span) for a in asked]
 
         def read() -> list[Frame | None]:
@@ -284,14 +284,13 @@ class PageReader:
             tags = {a.location.measurement: set[str]() for a in asked}
             for number, series in self._server.stream(
                 "; ".join(statements),
-                statements=len(asked),
-                proof=proof,
+                statements=len(statements),
                 most_bytes=PAGE_BYTES,
                 timed_out=QueryTooLarge,
             ):
                 if number < len(asked):
                     parts[number].append(_frame(series, asked[number], unsigned[number]))
-                else:
+                elif number == len(asked):
                     tags[series.name].update(answers.as_text(row[0]) for row in series.rows)
             return [
                 _whole(part, rows) if tags[a.location.measurement] <= set(a.tags) else None

@@ -46,6 +46,11 @@ LONGEST_TARGET = 200
 DOCUMENT_ROWS = 10_000
 """How many rows one document of an answer holds, unless fewer are asked for."""
 
+PROOF = "SHOW DATABASES"
+"""The last statement of a request, whose answer is one document. Those that list tag keys are several, and none
+says that another one follows.
+"""
+
 STORED_BLOCK = 0xFFFF
 """How many bytes a block of gzip holds at most when it is not compressed."""
 
@@ -140,7 +145,6 @@ class Transport:
         policy: str = "",
         *,
         statements: int = 1,
-        proof: str = "SHOW DATABASES",
         chunk_rows: int = DOCUMENT_ROWS,
         most_bytes: int | None = None,
         timed_out: type[InfluxError] = Unreachable,
@@ -151,9 +155,10 @@ class Transport:
         The iterator raises IncompleteAnswer at its end unless the answer was whole. The proof is a last
         statement of ours: the server does not run it when one before it failed, and an answer that was cut
         off, even at a document's edge, lacks it. `timed_out` is what a server that falls silent is taken for.
+        Series whose number is `statements` are the proof's own.
         """
         params = _query_parameters(database, policy, chunk_rows)
-        response = self._send("query", params, {"q": f"{query}; {proof}"}, stream=True, timed_out=timed_out)
+        response = self._send("query", params, {"q": f"{query}; {PROOF}"}, stream=True, timed_out=timed_out)
         with response:
             self._check_answer(response, "application/x-msgpack")
             complete = -1
@@ -161,8 +166,7 @@ class Transport:
                 statement = result[b"statement_id"]
                 for series in result.get(b"series", ()):
                     yield statement, answers.series_of(series)
-                if b"partial" not in result:
-                    complete = statement
+                complete = statement
             if complete != statements:
                 raise IncompleteAnswer("the answer ended before it was complete")
 

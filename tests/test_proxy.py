@@ -14,6 +14,7 @@ from tests.support.proxy import (
     LOGIN_PAGE,
     Action,
     Proxy,
+    before,
     black_hole,
     cut_documents,
     cut_request,
@@ -22,6 +23,7 @@ from tests.support.proxy import (
     delay,
     documents,
     error_document,
+    only,
     reset_request,
     reset_response,
     respond,
@@ -278,3 +280,26 @@ def test_a_mistake_of_the_proxys_is_not_hidden(source: InfluxServer) -> None:
         ask(proxy.url, "/ping")
     with pytest.raises(ZeroDivisionError):
         proxy.close()
+
+
+def test_a_fault_can_be_for_what_a_request_says(proxy: Proxy, source: InfluxServer, database: str) -> None:
+    """A query or lines, packed or not; all other requests go through, and do not count."""
+    refused = proxy.inject(only(lambda text: "host=h1" in text, respond(503)), "write", count=None)
+    happened = list[int]()
+    seen = proxy.inject(only(lambda text: text == QUERY, before(lambda: happened.append(1))), "query", count=None)
+    assert write(proxy.url, database, b"m,host=h0 v=1i 1") == (204, b"")
+    assert write(proxy.url, database, LINES)[0] == 503
+    assert read(proxy.url, database) == read(source.url, database)
+    assert ask(proxy.url, "/query?q=SHOW+DATABASES", b"")[0] == 200
+    assert (refused.injected, seen.injected, happened) == (1, 1, [1])
+    assert stored(source, database) == 1
+
+
+def test_lines_are_told_from_their_packed_form(proxy: Proxy, database: str) -> None:
+    """As the tool sends them."""
+    fault = proxy.inject(only(lambda text: text.startswith("m,host=h0"), respond(503)), "write")
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(proxy.url).netloc)
+    connection.request("POST", f"/write?db={database}", gzip.compress(LINES), {"Content-Encoding": "gzip"})
+    assert connection.getresponse().status == 503
+    assert fault.injected == 1
+    connection.close()

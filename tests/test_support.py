@@ -19,6 +19,7 @@ import pytest
 
 from tests.support import reader, samples, servers
 from tests.support.certificates import self_signed
+from tests.support.containers import chosen_server
 from tests.support.reader import (
     FIRST_TIME,
     LAST_TIME,
@@ -130,6 +131,19 @@ def test_a_program_that_tells_no_version_is_an_error(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(InfluxdFailed, match=r"influxd version: 'hello"):
         servers.told_version(program)
+
+
+def test_the_session_says_which_server_it_runs_on(tmp_path: Path) -> None:
+    """Its version and its program; a missing one is told too, and is an error only where it is needed."""
+    program = tmp_path / "influxd"
+    program.write_text("#!/bin/sh\necho InfluxDB v1.5.0\n")
+    program.chmod(0o755)
+    environ = {"INFLUXD": str(program), "PATH": os.environ["PATH"]}
+    assert chosen_server(environ) == f"1.5.0 ({program})"
+    program.unlink()
+    assert chosen_server(environ) == f"none: INFLUXD={program} is not a program that can be run"
+    in_containers = chosen_server({**environ, "INFLUX_SERVERS": "containers", "INFLUXDB_IMAGE": "influxdb:1.8.10"})
+    assert in_containers.startswith("containers of influxdb:1.8.10; servers of a test's own: none: ")
 
 
 def test_a_server_that_does_not_start_reports_the_end_of_its_log(tmp_path: Path) -> None:

@@ -401,7 +401,7 @@ class Verified(Event):
     result: VerifyResult = "equal"
     detail: str = ""
     """What differs, or why it could not be checked."""
-    how: str = "counts"
+    how: str = "fingerprints"
     missing: int = 0
     extra: int = 0
     different: int = 0

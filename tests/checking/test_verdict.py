@@ -86,6 +86,7 @@ def test_json_has_everything() -> None:
             "missing": 2,
             "extra": 1,
             "different": 7,
+            "at_least": False,
         }
     ]
 
@@ -120,7 +121,13 @@ def test_stretches_that_touch_are_joined_and_their_number_is_bounded() -> None:
 def test_the_daemon_hears_whether_it_differs_or_could_not_be_checked() -> None:
     """With the numbers, and every reason."""
     found = as_event(JobVerdict("a", ALL, measurements=(EQUAL, DIFFERENT), seconds=2.5), 7)
-    assert (found.job, found.at, found.result, found.how, found.seconds) == ("a", 7, "differs", "counts", 2.5)
+    assert (found.job, found.at, found.result, found.how, found.seconds) == (
+        "a",
+        7,
+        "differs",
+        "fingerprints",
+        2.5,
+    )
     assert (found.missing, found.extra, found.different) == (2, 1, 7)
     assert as_event(JobVerdict("a", ALL, measurements=(EQUAL,)), 7).result == "equal"
     told = as_event(JobVerdict("a", ALL, measurements=(EQUAL, TOLD)), 7)

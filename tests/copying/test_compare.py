@@ -7,10 +7,11 @@ import pytest
 from basics.spans import Span
 from basics.times import DAY, HOUR, MINUTE, SECOND
 from config import FieldRules
-from copying.compare import Mismatch, Question, comparable_types, mismatches, next_step, weighed
+from copying.compare import Mismatch, Question, Window, comparable_types, mismatches, next_step, weighed
 from copying.task import Copy, Target
-from influx import frames
-from influx.influxql import Location, Policy
+from influx import fingerprints, frames
+from influx.fingerprints import Fingerprints, Look
+from influx.influxql import Location, Policy, Tags
 
 POLICY = Policy("autogen", 0, DAY, is_default=True)
 TARGET = Target("db", POLICY, POLICY, (), (), {})
@@ -51,13 +52,50 @@ def test_windows_get_smaller_step_by_step(length: int, step: int | None) -> None
     assert next_step(length) == step
 
 
+TAGS: list[Tags] = [(), (("h", "a"),), (("h", "b"),)]
+
+
+def window(source: Fingerprints, destination: Fingerprints) -> Window:
+    """What the fingerprints of a measurement with the fields v and w say."""
+    types: dict[str, tuple[str, ...]] = {"v": ("integer",), "w": ("string",)}
+    asked = fingerprints.statements(Look(Location("db", "autogen", "m"), types, Span(0, 1)))
+    return weighed(Question(copy(types), Span(0, 1)), asked, source, destination)
+
+
 def test_missing_and_extra_values_of_a_window_are_told_apart() -> None:
     """What one field or series has too many does not make up for what another lacks."""
-    a, b, c = ("v", (("h", "a"),)), ("v", (("h", "b"),)), ("w", ())
-    window = weighed(Question(copy({}), Span(0, 1)), Span(0, 1), {a: 5, b: 1, c: 2}, {a: 3, b: 4})
-    assert (window.source, window.destination) == ({"v": 6, "w": 2}, {"v": 7})
-    assert (window.lacks, window.exceeds) == ({"v": 2, "w": 2}, {"v": 3})
-    assert (window.missing, window.extra, window.lacking, window.values) == (4, 3, ("v", "w"), 8)
+    none, a, b = TAGS
+    source: Fingerprints = {a: [(0, 5, 0, 50), None, None], b: [(0, 1, 0, 9), None, None]}
+    source[none] = [(0, 0, 2, None), None, None]
+    found = window(source, {a: [(0, 3, 0, 50), None, None], b: [(0, 4, 0, 9), None, None]})
+    assert (found.source, found.destination) == ({"v": 6, "w": 2}, {"v": 7})
+    assert (found.lacks, found.exceeds) == ({"v": 2, "w": 2}, {"v": 3})
+    assert (found.missing, found.extra, found.lacking, found.values) == (4, 3, ("v", "w"), 8)
+    assert found.differs
+
+
+EQUAL: Fingerprints = {TAGS[1]: [(0, 5, 1, 50), (7, 1, b"x"), (0, 123)]}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {TAGS[2]: EQUAL[TAGS[1]]},
+        {TAGS[1]: [(0, 5, 1, 51), (7, 1, b"x"), (0, 123)]},
+        {TAGS[1]: [(0, 5, 1, 50.0), (7, 1, b"x"), (0, 123)]},
+        {TAGS[1]: [(0, 5, 1, 50), (8, 1, b"x"), (0, 123)]},
+        {TAGS[1]: [(0, 5, 1, 50), (7, 1, b"y"), (0, 123)]},
+        {TAGS[1]: [(0, 5, 1, 50), (7, 1, b"x"), (0, 124)]},
+        {},
+    ],
+    ids=["tag", "sum", "type", "first time", "first value", "times", "nothing"],
+)
+def test_a_window_differs_by_any_part_of_a_fingerprint(other: Fingerprints) -> None:
+    """Also where all counts are equal. What differs has a mark of its own, the same for the same difference."""
+    assert not window(EQUAL, dict(EQUAL)).differs
+    assert window(EQUAL, other).differs
+    assert window(EQUAL, other).mark == window(dict(EQUAL), dict(other)).mark
+    assert window(EQUAL, other).mark != window(other, EQUAL).mark
 
 
 def test_values_are_equal_only_with_type_tags_time_and_every_bit() -> None:

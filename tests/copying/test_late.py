@@ -1,14 +1,18 @@
 """The look-back: which stretches are compared, where it ends, and what is copied again."""
 
+from dataclasses import replace
+
 import pytest
 
 from basics.spans import Span
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
-from copying.compare import Question, Window, weighed
-from copying.late import Limits, MeasurementLookBack, plan_look_back, segments
+from copying.compare import Mismatch, Question, Window, weighed
+from copying.late import Limits, MeasurementLookBack, is_late, plan_look_back, segments, wanted
 from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy, Target
+from influx import fingerprints
+from influx.fingerprints import Fingerprints, Look
 from influx.influxql import Location, Policy
 
 WEEK = 7 * DAY
@@ -25,27 +29,42 @@ def target(source: int = 0, destination: int = 0) -> Target:
 COPY = Copy(Location("db", "autogen", "m"), target(), {"v": ("float",), "w": ("float",)}, ())
 
 
-def window(span: Span, source: int, destination: int, field: str = "v") -> Window:
+def window(span: Span, source: int, destination: int, field: str = "v", copy: Copy = COPY) -> Window:
     """So many values on each side."""
-    return weighed(Question(COPY, span), span, {(field, ()): source}, {(field, ()): destination})
+    asked = fingerprints.statements(Look(copy.source, {field: ("float",)}, span))
+    sides: list[Fingerprints] = [
+        {(): [(0, count, 0.0), None, None]} if count else {} for count in (source, destination)
+    ]
+    return weighed(Question(copy, span), asked, *sides)
 
 
 def walk(
     lookback: int = DAY, earliest: int = MIN_TIME, hidden_since: int = END_OF_TIME, **starts: int
 ) -> MeasurementLookBack:
-    """The walk of a copy whose fields resume there."""
+    """The look-back of a copy whose fields resume there."""
     resumed = starts or {"v": NOW, "w": NOW}
     copy = Copy(COPY.source, COPY.target, COPY.types, (), resumed=resumed, hidden_since=hidden_since)
     return plan_look_back(copy, GROUPS, Limits(NOW, lookback, earliest))
 
 
-def test_the_last_day_is_compared_by_hours_and_what_is_older_by_shard_groups() -> None:
-    """The present shard group is cut where the hours begin."""
+def test_the_last_day_is_compared_and_what_is_older_by_shard_groups() -> None:
+    """The present shard group is cut where the last day begins, at a full hour."""
     planned = walk(v=NOW)
-    assert planned.hours == Span(NOW - DAY - HOUR // 2, NOW + 1)
-    assert planned.groups[0] == Span(1000 * WEEK, planned.hours.start)
+    assert planned.recent == [Span(NOW - DAY - HOUR // 2, NOW + 1)]
+    assert planned.groups[0] == Span(1000 * WEEK, planned.recent[0].start)
     assert planned.groups[1:] == list(GROUPS[-2::-1])
     assert planned.floor == NOW - DAY
+
+
+def test_all_is_cut_where_shard_groups_of_either_side_begin() -> None:
+    """Float sums are equal only inside one shard at each side."""
+    days = tuple(Span(d * DAY, (d + 1) * DAY) for d in range(999 * 7, 1001 * 7))
+    copy = replace(COPY, target=replace(COPY.target, written_groups=days), resumed={"v": NOW})
+    planned = plan_look_back(copy, GROUPS, Limits(NOW, DAY, MIN_TIME))
+    assert planned.recent == [Span(NOW - DAY - HOUR // 2, NOW - HOUR // 2), Span(NOW - HOUR // 2, NOW + 1)]
+    assert planned.groups[:9] == [*days[8:6:-1], *days[6::-1]][:9]
+    assert planned.partial.issuperset(planned.groups[:9])
+    assert planned.groups[9] == GROUPS[-3]
 
 
 def test_the_lookback_counts_from_the_newest_point_that_was_there() -> None:
@@ -61,31 +80,22 @@ def test_it_reaches_back_to_what_forecasts_may_hide() -> None:
     assert walk(v=NOW, hidden_since=NOW).floor == NOW - DAY
 
 
-def test_what_is_about_to_be_copied_is_not_counted() -> None:
-    """Nothing newer than the newest points that are there, nor of a field newer than its own."""
+def test_what_is_about_to_be_copied_is_not_compared() -> None:
+    """Nothing newer than the newest points that are there."""
     planned = walk(v=990 * WEEK + 5)
     assert planned.groups[0] == Span(990 * WEEK, 990 * WEEK + 6)
     assert planned.groups[0] in planned.partial
-    assert planned.hours.length < 0
-    planned = walk(v=NOW, w=GROUPS[5].start)
-    planned.see([window(GROUPS[7], 5, 0, "w"), window(GROUPS[5], 5, 0, "w"), window(GROUPS[5], 5, 0, "x")])
-    assert [(w.span, w.lacking) for w in planned.lacking] == [(GROUPS[5], ("w",))]
+    assert planned.recent == []
 
 
-def test_windows_before_a_field_began_are_not_lacking() -> None:
-    """With `fallback_days`, a field begins at the destination where its copy began."""
-    planned = walk(v=NOW, w=NOW)
-    planned.since = {"v": GROUPS[5].start}
-    planned.see([window(GROUPS[4], 5, 0), window(GROUPS[5], 5, 0), window(GROUPS[4], 5, 0, "w")])
-    assert [(w.span, w.lacking) for w in planned.lacking] == [(GROUPS[5], ("v",)), (GROUPS[4], ("w",))]
-
-
-def test_groups_are_cut_where_a_field_begins() -> None:
-    """What is older of that field is not wanted, what is newer is compared."""
-    copy = Copy(COPY.source, COPY.target, COPY.types, (), resumed={"v": NOW, "w": NOW})
-    middle = GROUPS[-3].start + 5
-    planned = plan_look_back(copy, GROUPS[-4:-1], Limits(NOW, DAY, MIN_TIME), {"v": middle})
-    assert planned.groups[1:3] == [Span(middle, GROUPS[-3].end), Span(GROUPS[-3].start, middle)]
+def test_what_is_newer_than_a_fields_own_newest_point_is_not_late() -> None:
+    """It is about to be copied; nor is a field late that is not there yet."""
+    copy = replace(COPY, resumed={"v": NOW, "w": GROUPS[5].start})
+    found = [wanted(window(GROUPS[n], 5, 0, field, copy)) for n, field in ((7, "w"), (5, "w"), (5, "x"), (7, "v"))]
+    assert [w.lacking for w in found] == [(), ("w",), (), ("v",)]
+    assert is_late(copy, Mismatch(GROUPS[5].start, "w", "missing"))
+    assert not is_late(copy, Mismatch(GROUPS[5].start + 1, "w", "missing"))
+    assert not is_late(copy, Mismatch(GROUPS[5].start, "x", "missing"))
 
 
 def test_nothing_is_compared_that_a_policy_may_have_given_up() -> None:
@@ -98,30 +108,33 @@ def test_nothing_is_compared_that_a_policy_may_have_given_up() -> None:
     assert walk(earliest=NOW - 2 * HOUR).groups == []
 
 
-def test_the_walk_ends_at_a_whole_group_that_lacks_nothing() -> None:
+def test_the_look_back_ends_at_a_whole_group_that_is_equal() -> None:
     """Not at the cut one, not at an empty one, not at one inside the look-back."""
     planned = walk(v=NOW)
     cut, whole, older, *_ = planned.groups
-    planned.see([window(cut, 5, 5)])
+    planned.see(window(cut, 5, 5), is_open=False)
     assert not planned.settled
-    planned.see([])  # a group without values says nothing
-    planned.see([window(whole, 5, 4)])
+    planned.see(window(whole, 0, 0), is_open=False)  # a group without values says nothing
+    planned.see(window(whole, 5, 4), is_open=True)
     assert not planned.settled
-    planned.see([window(older, 5, 5)])
+    planned.see(window(older, 5, 5), is_open=False)
     assert planned.settled
-    assert [w.span for w in planned.lacking] == [whole]
+    assert [w.span for w in planned.differing] == [whole]
     assert planned.next_groups() == []
 
 
-def test_values_of_the_destination_alone_neither_keep_it_going_nor_are_lacking() -> None:
-    """More at the destination is no reason to copy."""
+def test_what_only_the_destination_has_is_looked_at_until_it_is_known() -> None:
+    """Then it neither keeps the look-back going, nor is looked at again."""
     planned = walk(v=NOW)
-    planned.see([window(GROUPS[-2], 5, 7)])
+    group = GROUPS[-2]
+    planned.see(window(group, 5, 7), is_open=True)
+    assert not planned.settled
+    assert [w.span for w in planned.differing] == [group]
+    planned.see(window(group, 5, 7), is_open=False)
     assert planned.settled
-    assert planned.lacking == []
 
 
-def test_the_walk_takes_ever_more_groups_at_a_time() -> None:
+def test_the_look_back_takes_ever_more_groups_at_a_time() -> None:
     """All of the look-back and two more at first; then the double."""
     planned = walk(lookback=5 * WEEK, v=NOW)
     sizes = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -241,3 +243,39 @@ def test_a_full_disk_leaves_no_half_line(kept: Quarantine) -> None:
     assert kept.file.read_bytes() == content
     kept.put([b"m v=1234567890 2"], "no")
     assert kept.file.read_bytes() == content + b"m v=1234567890 2\n"
+
+
+def break_disk(monkeypatch: pytest.MonkeyPatch, chosen: Callable[[int], bool]) -> None:
+    """Have the system say of chosen kinds of files that they did not get to the disk."""
+    sync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if chosen(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+
+@pytest.mark.parametrize("chosen", [stat.S_ISREG, stat.S_ISDIR], ids=["file", "folder"])
+def test_lines_that_do_not_get_to_the_disk_do_not_count(
+    chosen: Callable[[int], bool], kept: Quarantine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are taken out of the file again, and stand below its heading once the disk does as it is told."""
+    break_disk(monkeypatch, chosen)
+    with pytest.raises(OSError, match="Input/output error"):
+        kept.put([b"m v=1 1"], "no")
+    assert not kept.was_used
+    assert kept.file.read_bytes() == b""
+    monkeypatch.undo()
+    assert kept.put([b"m v=1 1"], "no") == 1
+    content = kept.file.read_bytes()
+    head = [comment(line).encode() for line in heading("job", "http://there:8086", Location("d", "p", "m"))]
+    assert content.split(b"\n") == [*head, b"# 2026-01-05T00:00:00Z: no", b"m v=1 1", b""]
+    break_disk(monkeypatch, stat.S_ISREG)
+    with pytest.raises(OSError, match="Input/output error"):
+        kept.put([b"m v=2 2"], "no")
+    assert kept.file.read_bytes() == content
+    monkeypatch.undo()
+    assert kept.put([b"m v=2 2"], "no") == 1
+    assert kept.file.read_bytes() == content + b"m v=2 2\n"

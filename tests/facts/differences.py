@@ -61,6 +61,10 @@ DIFFERENCES: Mapping[str, Difference] = {
         {**_since(("1.6", "refused: invalid number")), "1.8-uint64": "kept"},
         "copies them to a server that holds them, and names them where they are refused",
     ),
+    "test_unsigned_sums": Difference(
+        {**_since(("1.6", "refused")), "1.8-uint64": "the sum wraps at 64 bits, the others are exact"},
+        "compares them like integers",
+    ),
     "test_stopped_server": Difference(
         _since(("1.6", "breaks off"), ("1.8", "goes on to its end")),
         "believes an answer only when the statement after it was answered too",
@@ -118,6 +122,10 @@ DIFFERENCES: Mapping[str, Difference] = {
     "test_body_size": Difference(
         _since(("1.6", "compressed"), ("1.13", "uncompressed")),
         "requests have 8 MB at most before they are compressed, and a refused one is sent again in halves",
+    ),
+    "test_queries_of_readers": Difference(
+        _since(("1.6", "those of all databases"), ("1.12", "those of the databases it may read")),
+        "looks for the series of the database it asks about",
     ),
     "test_ping_with_authentication": Difference(
         _since(("1.6", "204"), ("1.7", "401")),

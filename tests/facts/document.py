@@ -22,6 +22,7 @@ def modules() -> list[ModuleType]:
         "formats",
         "answers",
         "selects",
+        "fingerprints",
         "types",
         "metadata",
         "names",

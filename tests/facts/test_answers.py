@@ -60,6 +60,19 @@ def test_chunks_of_many_series(db: Database) -> None:
     assert found == [("a", 2, True), ("a", 1, True), ("b", 2, True), ("b", 1, None)]
 
 
+def test_chunks_of_lists(db: Database) -> None:
+    """SHOW TAG KEYS is a document for each measurement, however long, and none is `partial`; SHOW DATABASES is one
+    document.
+    """
+    tags = ",".join(f"t{i}=x" for i in range(10))
+    db.put(*(f"m{n},{tags} v=1 1" for n in range(3)))
+    answer = db.select("SHOW TAG KEYS FROM m0, m1, m2; SHOW DATABASES", chunk_size=3)
+    assert [result["statement_id"] for result in answer.results] == [0, 0, 0, 1]
+    assert [len(result["series"][0]["values"]) for result in answer.results[:3]] == [10, 10, 10]
+    assert not any("partial" in result for result in answer.results)
+    assert len(answer.documents) == 4
+
+
 def test_unknown_database(db: Database) -> None:
     """A query of an unknown database: status 200; msgpack and JSON have an error, CSV is empty."""
     for query in ('SELECT v FROM "none"."autogen"."m"', "SHOW RETENTION POLICIES ON none"):

@@ -197,6 +197,193 @@ def test_system_fields(db: Database) -> None:
         assert [i, 1.0] not in db.rows(f'SELECT "{name}"::field FROM m')
 
 
+# ---------------------------------------------------------------- names in conditions
+
+KEYWORDS = [
+    "all",
+    "alter",
+    "analyze",
+    "and",
+    "any",
+    "as",
+    "asc",
+    "begin",
+    "by",
+    "cardinality",
+    "create",
+    "continuous",
+    "database",
+    "databases",
+    "default",
+    "delete",
+    "desc",
+    "destinations",
+    "diagnostics",
+    "distinct",
+    "drop",
+    "duration",
+    "end",
+    "every",
+    "exact",
+    "explain",
+    "false",
+    "field",
+    "fill",
+    "for",
+    "from",
+    "grant",
+    "grants",
+    "group",
+    "groups",
+    "in",
+    "inf",
+    "insert",
+    "into",
+    "key",
+    "keys",
+    "kill",
+    "limit",
+    "measurement",
+    "measurements",
+    "name",
+    "now",
+    "offset",
+    "on",
+    "or",
+    "order",
+    "password",
+    "policies",
+    "policy",
+    "privileges",
+    "queries",
+    "query",
+    "read",
+    "replication",
+    "resample",
+    "retention",
+    "revoke",
+    "select",
+    "series",
+    "set",
+    "shard",
+    "shards",
+    "show",
+    "slimit",
+    "soffset",
+    "stats",
+    "subscription",
+    "subscriptions",
+    "tag",
+    "true",
+    "to",
+    "user",
+    "users",
+    "values",
+    "where",
+    "with",
+    "write",
+    "_time",
+    "_field",
+    "_measurement",
+]
+
+TIMES = ("Time", "TIME", "tIME", "tImE")
+
+
+def _cases(word: str) -> list[str]:
+    return [word, word.upper(), word.title(), word[:-1] + word[-1].upper()]
+
+
+def _count(db: Database, condition: str) -> list[list[Any]]:
+    table = f'"{db.name}"."autogen"."m"'
+    return db.rows(f'SELECT count("v"::float) FROM {table} WHERE time >= 5 AND time < 6 AND {condition}')
+
+
+def test_keywords(db: Database) -> None:
+    """Tags and fields may be called like any keyword, in capitals and small letters: quoted they are found, in
+    conditions too.
+    """
+    names = sorted({name for word in KEYWORDS for name in _cases(word)})
+    db.put(*(f"m,{name}={value} v=1 5" for name in names for value in ("x", "y")))
+    db.put(*(f"f {name}=1 5" for name in (*names, *TIMES)))
+    for name in names:
+        assert _count(db, f"{quoted(name)}::tag = 'x'") == [[5, 1]], name
+    for name in (*names, *TIMES):
+        assert db.rows(f'SELECT count("{name}"::float) FROM f WHERE time >= 5 AND time < 6') == [[5, 1]], name
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_time_in_conditions(name: str, db: Database) -> None:
+    """A tag called `Time` or `TIME`, in any letters, cannot stand in a condition, however it is spelled: `invalid
+    operation: time and *influxql.StringLiteral are not compatible`; nor behind GROUP BY; SELECT gives it.
+    """
+    db.put(f"m,{name}=x v=1 5", f"m,{name}=y v=1 5")
+    for condition in (
+        f"""{name} = 'x'""",
+        f""""{name}" = 'x'""",
+        f""""{name}"::tag = 'x'""",
+        f"""'x' = "{name}"::tag""",
+        f""""{name}"::tag != 'y'""",
+        f""""{name}"::tag =~ /^x$/""",
+        f""""{name}"::string = 'x'""",
+    ):
+        for query in (
+            f"SELECT v FROM m WHERE {condition}",
+            f"SHOW SERIES FROM m WHERE {condition}",
+            f'SHOW TAG VALUES FROM m WITH KEY = "{name}" WHERE {condition}',
+        ):
+            assert "invalid operation: time and" in db.select(query).error, query
+    assert _count(db, f""""m"."{name}" = 'x'""") == []
+    assert "time() is a function" in db.select(f'SELECT count(v) FROM m GROUP BY "{name}"').error
+    assert db.rows(f'SELECT v, "{name}"::tag FROM m') == [[5, 1.0, "x"], [5, 1.0, "y"]]
+    assert db.rows(f'SHOW TAG VALUES FROM m WITH KEY = "{name}"') == [[name, "x"], [name, "y"]]
+
+
+def test_name_in_conditions(db: Database) -> None:
+    """A tag called `_name` in a condition is silently taken for the name of the measurement."""
+    db.put("m,_name=x v=1 5", "m,_name=y v=1 5")
+    assert _count(db, """"_name"::tag = 'x'""") == []
+    assert _count(db, """"_name"::tag = 'm'""") == [[5, 2]]
+    assert db.rows('SELECT v, "_name"::tag FROM m') == [[5, 1.0, "x"], [5, 1.0, "y"]]
+
+
+@pytest.mark.parametrize("name", [*TIMES, "_name", "select", ODD])
+def test_renamed_tags(name: str, db: Database) -> None:
+    """Every tag that quotes can hold can stand in a condition under another name: `SELECT count(f) FROM (SELECT
+    "v"::float AS f, "Time"::tag AS t FROM m WHERE time >= 5 AND time < 6 AND ...) WHERE t = 'x'`, for fields of
+    every type.
+    """
+    key, last = _tag(name), 2**63 - 2
+    db.put(
+        f"m,{key}=x,a=1 v=1 5", f"m,{key}=y,a=1 v=1 5", f"m,{key}=x v=1 5", f"m,{key}=x,a=1 v=1 6", "m,a=1 v=1 5"
+    )
+    db.put(f'm,{key}=x,a=1 i=1i,s="",b=true 5', f"m,{key}=z,a=1 v=1 {last}", f"m,{key}=z,a=1 v=1 {-last}")
+
+    def count(field: str, type_: str, value: str, time: int) -> list[int]:
+        where = f"WHERE time >= {time} AND time < {time + 1}"
+        inner = f"""SELECT "{field}"::{type_} AS f, {quoted(name)}::tag AS t FROM m {where} AND "a"::tag = '1'"""
+        return [row[1] for row in db.rows(f"SELECT count(f) FROM ({inner}) {where} AND t = '{value}'")]
+
+    for field, type_ in (("v", "float"), ("i", "integer"), ("s", "string"), ("b", "boolean")):
+        assert count(field, type_, "x", 5) == [1]
+    assert count("v", "float", "none", 5) == count("none", "float", "x", 5) == []
+    assert count("v", "float", "z", last) == [1]
+    assert count("v", "float", "z", -last) == [1]
+
+
+def test_series_of_a_point(db: Database) -> None:
+    """GROUP BY * at one time gives each series that has a point there with all its tags, whatever their names,
+    those too that no condition can name.
+    """
+    tags = {"Time": "x", "_name": "y", "a\rb": "\udcff", "select": "z"}
+    line = ",".join(f"{key}={value}" for key, value in tags.items())
+    db.put(f"m,{line} v=1 5", f"m,{line},a=b v=1 5", f"m,{line} w=1 5", f"m,{line},c=d v=1 6")
+    found = db.select('SELECT count("v"::float) FROM m WHERE time >= 5 AND time < 6 GROUP BY *').series
+    expected = [tags, {**tags, "a": "b"}]
+    series = [{key: value for key, value in one["tags"].items() if value} for one in found]
+    assert sorted(series, key=len) == expected
+
+
 # ---------------------------------------------------------------- names that are accepted and not kept
 
 STRAY = "is not UTF-8"

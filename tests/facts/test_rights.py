@@ -92,6 +92,18 @@ def test_databases_of_a_user(admin: Client) -> None:
     assert admin.ask("SHOW DATABASES").rows == [["db"], ["other"]]
 
 
+def test_queries_of_readers(admin: Client, outcome: str) -> None:
+    """SHOW CONTINUOUS QUERIES of a user with READ, with `db` in the request (without it: an error), shows ..."""
+    reader = _as(admin, "reader")
+    assert _is_denied(reader.ask("SHOW CONTINUOUS QUERIES"))
+    answer = reader.ask("SHOW CONTINUOUS QUERIES", db="db")
+    assert (answer.status, answer.error) == (200, "")
+    names = [series["name"] for series in answer.series]
+    assert {"db": "those of the databases it may read", "db other": "those of all databases"}[
+        " ".join(names)
+    ] == outcome
+
+
 def test_wrong_password(admin: Client) -> None:
     """A wrong password and an unknown user: 401 `authorization failed`, queries and writes alike."""
     for login in (("reader", "wrong"), ("unknown", "x")):

@@ -15,7 +15,7 @@ class SmallDisk:
 
     def grow(self, megabytes: int) -> None:
         """Give it another size; what it holds stays."""
-        _run("mount", "-o", f"remount,size={megabytes}m", str(self.path))
+        _run("mount", "-o", f"remount,size={megabytes}m", "tmpfs", str(self.path))
 
     def fill(self) -> None:
         """Take all the space that is left."""
@@ -32,7 +32,7 @@ class SmallDisk:
 @contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:
     """Mounted until the end of the block, whatever happens in it."""
-    assert os.getuid() == 0, "a small disk has to be mounted: run the fault tests as root"
+    assert os.getuid() == 0, "a small disk has to be mounted: be root, or use unshare --map-root-user --mount"
     path.mkdir(parents=True)
     _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path))
     try:

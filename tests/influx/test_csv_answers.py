@@ -54,6 +54,23 @@ def test_a_tag_that_looks_like_the_proof_does_not_prove_anything() -> None:
         csv_answers.take_apart(rows)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        ROWS + KEYS + TYPES,
+        ROWS + TYPES,
+        ROWS + b"\n" + KEYS.removesuffix(b"\n") + TYPES,
+        KEYS.removesuffix(b"\n") + TYPES,
+        ROWS + b"\r\n" + TYPES,
+        b"\n" + TYPES,
+    ],
+)
+def test_a_head_of_a_table_that_no_blank_line_precedes_is_in_doubt(body: bytes) -> None:
+    """The server puts one between two tables: what comes without it is no table of its own."""
+    with pytest.raises(Doubtful):
+        csv_answers.take_apart(body)
+
+
 @pytest.mark.parametrize("tag", ['"\ufffd,"', '" \ufffd"', "\ufffd"])
 def test_a_text_whose_bytes_may_have_been_replaced_is_in_doubt(tag: str) -> None:
     """Older servers quote a text with bytes that are not UTF-8 without them, which is UTF-8 then."""

@@ -262,12 +262,27 @@ def test_values_are_counted_for_a_field_of_any_name(field: str, column: str) -> 
     assert influxql.select_counts(CPU, [(field, "float")], 1, 2) == f"SELECT count({column}) {OF_CPU}"
 
 
-def test_values_are_counted_by_windows_and_kinds() -> None:
-    """Several fields, each once for each kind of its types, and only the windows that hold something."""
+def test_values_are_counted_by_kinds() -> None:
+    """Several fields, each once for each kind of its types; by series with the sums of the numbers."""
     assert influxql.kinds(("integer", "float", "string", "boolean")) == ("float", "string", "boolean")
     columns = [("f", "float"), ("f", "string")]
-    assert influxql.select_counts(CPU, columns, 1, 2, 60) == (
-        f'SELECT count("f"::float), count("f"::string) {OF_CPU} GROUP BY time(60ns) fill(none)'
+    assert influxql.select_counts(CPU, columns, 1, 2) == f'SELECT count("f"::float), count("f"::string) {OF_CPU}'
+    assert influxql.select_totals(CPU, columns, columns[:1], 1, 2) == (
+        f'SELECT count("f"::float), count("f"::string), sum("f"::float) {OF_CPU} GROUP BY *'
+    )
+
+
+def test_the_first_row_and_the_times_of_each_series_are_asked_for() -> None:
+    """Without series whose values of a tag cannot be kept."""
+    assert influxql.select_first_rows(CPU, ["f", "g"], 1, 2) == (
+        f'SELECT "f"::field, "g"::field {OF_CPU} GROUP BY * LIMIT 1'
+    )
+    without = influxql.select_first_rows(CPU, ["f"], 1, 2, ["t"])
+    assert without.startswith(f'SELECT "f"::field {OF_CPU} AND "t"::tag !~ /')
+    between = f'SELECT elapsed("f"::float, 1ns) AS x {OF_CPU} GROUP BY *'
+    since = "SELECT cumulative_sum(x) AS y FROM (" + between + ") GROUP BY *"
+    assert influxql.select_moments(CPU, "f", "float", 1, 2) == (
+        "SELECT sum(z) FROM (SELECT y * y AS z FROM (" + since + ") GROUP BY *) GROUP BY *"
     )
 
 

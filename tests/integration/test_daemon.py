@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -135,6 +136,33 @@ def test_a_second_signal_stops_at_once(source: InfluxServer, database: str, tmp_
             destination.resume()
             assert seconds < 3
             assert "stopping now" in daemon.log
+
+
+@pytest.mark.parametrize("signals", [1, 2], ids=["at the deadline", "by the second signal"])
+@pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["table", "json"])
+def test_a_one_off_job_that_is_killed_before_it_had_a_result_is_not_ok(
+    arguments: list[str], signals: int, source: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """Its exit code is 1, and it is told as stopped: nobody knows what it would have copied."""
+    with InfluxServer.start("hanging") as destination:
+        pair = Pair(source, destination, database, tmp_path)
+        load(pair, 100_000)
+        write_job(tmp_path / "jobs", pair.config({"options": {"timeout_client": 60}}), "once")
+        with running(tmp_path / "jobs", tmp_path, *arguments) as daemon:
+            daemon.wait_for("created database")
+            destination.pause()
+            time.sleep(1)  # until the copy waits for it
+            for _ in range(signals - 1):
+                daemon.send(signal.SIGTERM)
+                daemon.wait_for("stopping after the batches in flight")
+            code, seconds = daemon.stop()
+            destination.resume()
+            assert code == 1, daemon.log
+            assert seconds < (10.5 if signals == 1 else 3)
+            assert "died" not in daemon.log
+            assert re.search(r'"result": "stopped"' if arguments else r"(?m)^once .*stopped", daemon.log), (
+                daemon.log
+            )
 
 
 def test_a_scheduled_worker_that_dies_is_reported_and_started_again(pair: Pair) -> None:

@@ -112,7 +112,7 @@ def test_a_run_that_cannot_look_back_copies_nothing_new(pair: Pair, monkeypatch:
         pair.write(points(host, NOW - 10 * DAY - 6 * HOUR, NOW, HOUR))
     before = len(pair.found())
     with monkeypatch.context() as broken:
-        broken.setattr("copying.compare.Comparer.count", _lost)
+        broken.setattr("copying.compare.Comparer.look", _lost)
         failure = pair_failure(run_at(pair, NOW))
     assert "looking for late data" in failure
     assert len(pair.found()) == before
@@ -252,6 +252,19 @@ def test_a_longer_lookback_is_compared_as_a_whole(pair: Pair) -> None:
     assert run_at(pair, NOW).failures == ()
     lose(pair, f"time >= {NOW - 40 * DAY} AND time < {NOW - 39 * DAY}")
     assert run_at(pair, NOW, {"options": {"incremental": {"lookback": "45d"}}}).late == 48
+    pair.assert_equal()
+
+
+def test_a_gap_behind_whole_shard_groups_that_lack_nothing_is_found(pair: Pair) -> None:
+    """Groups inside the look-back, and one that its end goes through, say nothing about those behind it."""
+    days_of_one(pair)
+    pair.write(points("a", NOW - 40 * DAY, NOW, HOUR))
+    assert run_at(pair, NOW).failures == ()
+    lose(pair, f"time >= {NOW - 25 * DAY} AND time < {NOW - 4 * DAY}")
+    # it ends in the middle of the fourth day: the second, the third and the fourth day lack nothing
+    result = run_at(pair, NOW, {"options": {"incremental": {"lookback": "84h"}}})
+    assert result.failures == ()
+    assert result.late == 2 * 21 * 24
     pair.assert_equal()
 
 

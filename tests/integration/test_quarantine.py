@@ -1,5 +1,7 @@
 """Lines that the destination refuses: narrowed down, put aside with its answer, and written by hand afterwards."""
 
+import errno
+import os
 import shlex
 import time
 import urllib.error
@@ -371,6 +373,35 @@ def test_nothing_is_passed_over_where_the_file_cannot_be_written(
     assert len(pair.backup().failures) == 1
     assert lines_of(pair) == [f"m,host=new v=1i {MONDAY + 50}".encode()]
     assert MONDAY + WEEK in {at[4] for at in pair.found().points}
+
+
+def test_lines_that_do_not_get_to_the_disk_are_not_put_aside(
+    limited: Callable[[dict[str, int]], Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run says so and counts none of them, nothing later is sent, and the next run does both."""
+    pair = limited(VALUES_PER_TAG)
+    fill_tag(pair)
+    pair.write(f"m,host=new v=1i {MONDAY + 50}\nm,host=h1 v=1i {MONDAY + WEEK}")
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", fail)
+        result = pair.backup()
+    (failure,) = result.failures
+    for part in ("max-values-per-tag", "cannot be written", "Input/output error"):
+        assert part in failure
+    assert result.written.quarantined == 0
+    assert set(files(pair).values()) == {b""}
+    assert MONDAY + WEEK not in {at[4] for at in pair.found().points}
+    assert pair.backup().written.quarantined == 1
+    assert lines_of(pair) == [f"m,host=new v=1i {MONDAY + 50}".encode()]
+    assert MONDAY + WEEK in {at[4] for at in pair.found().points}
+    pair.destination.restart({})
+    write_by_hand(pair)
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=12)
 
 
 # ---------------------------------------------------------------- an end before all is narrowed down

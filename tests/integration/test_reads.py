@@ -13,10 +13,12 @@ from basics.spans import Span
 from basics.stopping import StopRequest
 from config import Config
 from copying.results import JobResult
-from influx.errors import Unreachable
+from influx.errors import IncompleteAnswer, Unreachable
 from influx.influxql import Location
+from influx.pages import Ask
 from influx_client import connect
 from tests.integration.harness import MONDAY, Pair, write_job
+from tests.support.proxy import Proxy, cut_documents
 from tests.support.servers import InfluxServer, RequestFailed
 
 ROWS = 60_000
@@ -183,3 +185,26 @@ def test_numbers_are_read_as_csv_at_once(pair: Pair, caplog: pytest.LogCaptureFi
         assert pair.backup({"options": {"retries": 0, "log_level": "DEBUG"}}).failures == ()
     pair.assert_equal(points=6000)
     assert "reading it as msgpack" not in caplog.text
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_an_answer_that_lacks_its_last_documents_is_none(cut: int, pair: Pair) -> None:
+    """The tag keys of several measurements are several documents, and none says that another one follows."""
+    names = [f"m{n}" for n in range(4)]
+    pair.write("\n".join(f'{m},{",".join(f"t{i}=x" for i in range(300))} s="x" {MONDAY}' for m in names))
+    tags, span = [f"t{i}" for i in range(300)], Span(MONDAY, MONDAY + 1)
+    asked = [Ask(Location(pair.database, "autogen", m), {"s": ("string",)}, tags, span) for m in names]
+    with Proxy(pair.source.url) as proxy:
+        sections = {"source": {"url": proxy.url}, "options": {"retries": 0}}
+        config = Config(write_job(pair.directory, pair.config(sections)))
+        client = connect(config.job.options, config.job.source, "source", StopRequest())
+        for read in (
+            lambda: client.read_together(asked, 10),
+            lambda: client.read_page(asked[0].location, asked[0].types, tags, span),
+        ):
+            read()
+            fault = proxy.inject(cut_documents(-cut), "query")
+            with pytest.raises(IncompleteAnswer, match="ended before it was complete"):
+                read()
+            assert fault.injected == 1
+        client.close()

@@ -104,6 +104,19 @@ def test_points_of_the_future_are_not_the_newest(pair: Pair, heard: Heard) -> No
     assert lag == (now - past - 4 * HOUR) / 1e9
 
 
+def test_points_of_the_future_are_not_the_newest_of_a_measurement_alone_either(pair: Pair, heard: Heard) -> None:
+    """Neither where it has others, nor where all of its points are ahead."""
+    now = time.time_ns()
+    past = now - now % HOUR - 10 * HOUR
+    pair.write(grid("m", 50, now + DAY, HOUR))
+    result, job = run(pair, heard)
+    assert (result.written.points, newest(job)) == (50, {"m": None})
+    pair.write(grid("m", 5, past, HOUR))
+    _, job = run(pair, heard)
+    assert newest(job) == {"m": past + 4 * HOUR}
+    assert job.databases[pair.database].newest == past + 4 * HOUR
+
+
 def test_retries_are_counted_and_told_while_they_go_on(pair: Pair, heard: Heard) -> None:
     """As many as there were; the run succeeds all the same."""
     pair.write(grid("m", 1000))

@@ -19,7 +19,7 @@ from influx.written import Written
 from influx_client import InfluxClient
 from main import run_worker
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
-from tests.support.proxy import Proxy, reset_response
+from tests.support.proxy import Proxy, before, only, reset_response
 
 MEASUREMENTS = 120
 
@@ -126,6 +126,25 @@ def test_one_that_needs_care_does_not_keep_the_others_from_travelling(pair: Pair
     expected, found = pair.snapshots()
     lost = set(expected.points.items()) - set(found.points.items())
     assert {(at[1], at[3]) for at, _ in lost} == {(b"conflict", b"v")}
+
+
+def test_a_tag_that_appears_while_they_travel_merges_no_series(pair: Pair) -> None:
+    """Read without it, two new series would have the same tags and time: one of them would be lost."""
+    pair.write("\n".join(lines(20)))
+    appears = "\n".join(f"m003,host=h0,rack={rack} i={rack}i {MONDAY + 7}" for rack in range(1, 5))
+
+    def write() -> None:
+        pair.source.write(appears, pair.database)
+
+    with counted(pair) as (sections, reading, _):
+        # the tags were asked for before, for all measurements at once
+        fault = reading.inject(
+            only(lambda text: text.startswith("SELECT") and '"m003"' in text and "LIMIT" in text, before(write)),
+            "query",
+        )
+        assert pair.backup(sections).failures == ()
+        assert fault.injected == 1
+    pair.assert_equal()
 
 
 def test_an_error_is_met_again_alone_and_retried_there(pair: Pair) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
-from tests.support.proxy import Proxy, forget
+from tests.support.proxy import Action, Proxy, error_document, forget, only, reset_response, respond
 from tests.support.servers import InfluxServer, RequestFailed
 
 
@@ -134,3 +134,18 @@ def test_a_request_that_influxdb_loses_is_written_again_and_a_second_loss_is_a_w
     assert first.levelno == logging.INFO
     assert "2 times by now (a relay or a queue on the way" in second.getMessage()
     assert second.levelno == logging.WARNING
+
+
+@pytest.mark.parametrize("fault", [respond(503), reset_response(0), error_document("timeout")])
+def test_a_write_is_not_made_again_when_only_the_look_for_it_failed(fault: Action, pair: Pair) -> None:
+    """It was acknowledged: the look is made again, once more for each failure, and the points are sent once."""
+    pair.write("\n".join(f"m v={i}i {MONDAY + i}" for i in range(10)))
+    with Proxy(pair.destination.url) as proxy:
+        looks = proxy.inject(
+            only(lambda text: "count(" in text and str(MONDAY + 9) in text, fault), "query", count=2
+        )
+        sections = {"destination": {"url": proxy.url}, "options": {"retries": 3, "retry_delay": 0.01}}
+        assert pair.backup(sections).failures == ()
+        assert looks.injected == 2
+        assert proxy.seen["write"] == 1
+    pair.assert_equal(points=10)

@@ -33,10 +33,12 @@ make_system() { # suite, folder
     echo fresh >"$2/etc/hostname"
 }
 
-enter() { # folder, then a command and its arguments: runs it with the folder as the root of everything
-    cd "$1"
-    shift
+enter() { # folder, suite, then a command and its arguments: runs it with the folder as the root of everything
     mount --make-rprivate /
+    make_system "$2" "$1"
+    git clone --quiet --no-hardlinks "file://$(cd "$(dirname "$0")/../.." && pwd)" "$1/srv/influxdb-backup"
+    cd "$1"
+    shift 2
     mount --bind . .
     cd "$PWD"
     mount -t proc proc proc
@@ -55,17 +57,17 @@ enter() { # folder, then a command and its arguments: runs it with the folder as
 }
 
 outside() { # suite, kind of user, targets
-    here=$(cd "$(dirname "$0")/../.." && pwd)
     [ "$(id -u)" = 0 ] || { echo "$0 needs root" >&2 && exit 1; }
     command -v mmdebstrap >/dev/null || { echo "Missing: mmdebstrap. apt-get install mmdebstrap" >&2 && exit 1; }
     work=$(mktemp -d)
     trap 'rm -rf --one-file-system "$work"' EXIT
-    trap 'exit 1' HUP INT TERM
     say "a minimal Debian $1"
-    make_system "$1" "$work/system"
-    git clone --quiet --no-hardlinks "file://$here" "$work/system/srv/influxdb-backup"
-    unshare --mount --pid --uts --fork --kill-child "$0" enter "$work/system" \
-        /srv/influxdb-backup/tests/support/fresh_debian.sh inside "$@"
+    mkdir "$work/system"
+    unshare --mount --pid --uts --mount-proc --fork --kill-child "$0" enter "$work/system" "$1" \
+        /srv/influxdb-backup/tests/support/fresh_debian.sh inside "$@" &
+    system=$!
+    trap 'kill -KILL "$system"; exit 1' HUP INT TERM # and with it all that runs inside
+    wait "$system"
 }
 
 # ------------------------------------------------------------------------------------------------ inside
@@ -127,16 +129,21 @@ inside() { # suite, kind of user, targets
     printf '%-16s %15d MB, .venv %d MB\n' "all of it" $(($(used) - start)) "$(du -sm .venv | cut -f 1)"
 }
 
-case ${1:-} in
-enter | inside) "$@" ;;
-*)
+main() {
+    case ${1:-} in
+    enter | inside)
+        "$@"
+        return
+        ;;
+    esac
     suite=${1:-bookworm} kind=${2:-root}
     case $suite-$kind in
     bookworm-root | bookworm-user | trixie-root | trixie-user) ;;
     *) echo "usage: $0 [bookworm|trixie] [root|user] [target...]" >&2 && exit 2 ;;
     esac
-    [ $# -le 2 ] || { shift 2 && targets=$*; }
-    # shellcheck disable=SC2086
-    outside "$suite" "$kind" ${targets:-demo test}
-    ;;
-esac
+    shift $(($# < 2 ? $# : 2))
+    [ $# -gt 0 ] || set -- demo test
+    outside "$suite" "$kind" "$@"
+}
+
+main "$@"; exit # in one line: this file may change while it runs

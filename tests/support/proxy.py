@@ -12,6 +12,7 @@ Places in a body or an answer are counts of bytes, from the end when negative, o
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import itertools
 import random
@@ -80,16 +81,28 @@ class Exchange:
         self.fault: Fault | None = None
         self._upstream: http.client.HTTPConnection | None = None
         self._unread = self.length = int(handler.headers.get("Content-Length", 0))
+        self._ahead = b""
         self.endpoint = urllib.parse.urlsplit(handler.path).path.rsplit("/", 1)[-1]
 
     def read(self, most: int | None = None) -> bytes:
         """The rest of the request's body, or so many bytes of it."""
         wanted = self._unread if most is None else min(most, self._unread)
-        found = self._handler.rfile.read(wanted)
+        found, self._ahead = self._ahead[:wanted], self._ahead[wanted:]
+        found += self._handler.rfile.read(wanted - len(found))
         if len(found) < wanted:
             raise ConnectionAbortedError("the client left in the middle of its request")
         self._unread -= wanted
         return found
+
+    def text(self) -> str:
+        """What a query asks, or the lines of a write; the body can be read afterwards all the same."""
+        self._ahead = body = self.read()
+        self._unread = len(body)
+        if self.endpoint != "query":
+            is_packed = self._handler.headers.get("Content-Encoding") == "gzip"
+            return (gzip.decompress(body) if is_packed else body).decode("utf-8", "replace")
+        asked = urllib.parse.parse_qs(urllib.parse.urlsplit(self._handler.path).query)
+        return "; ".join((asked | urllib.parse.parse_qs(body.decode())).get("q", []))
 
     def ask(self, pieces: Iterable[bytes], length: int) -> None:
         """Send the request upstream: `length` is what its head says, `pieces` are what comes."""
@@ -347,6 +360,28 @@ class _Handler(BaseHTTPRequestHandler):
 def forward(exchange: Exchange) -> None:
     """Nothing: the transparent proxy."""
     exchange.send(exchange.answer().wire())
+
+
+def only(wanted: Callable[[str], object], act: Action) -> Action:
+    """The action for requests whose text is wanted; it does not count for others."""
+
+    def chosen(exchange: Exchange) -> None:
+        if wanted(exchange.text()):
+            return act(exchange)
+        exchange.pass_unharmed()
+        return forward(exchange)
+
+    return chosen
+
+
+def before(happens: Callable[[], object]) -> Action:
+    """Something happens just before the server gets the request, which nothing else is done to."""
+
+    def act(exchange: Exchange) -> None:
+        happens()
+        forward(exchange)
+
+    return act
 
 
 def reset_request(at: Place) -> Action:

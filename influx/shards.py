@@ -1,0 +1,55 @@
+"""What a server tells of its shards: which times they hold, and what was written to them. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from basics.spans import Span
+from influx.answers import Series, as_text, shard_time
+
+STATEMENTS = ("SHOW SHARDS", "SHOW STATS FOR 'shard'")
+"""What to ask, all at once; administrators only."""
+
+COUNTERS = ("writePointsOk", "writePointsErr", "writePointsDropped", "seriesCreate", "fieldsCreate", "diskBytes")
+"""Each of them moves when points are written or deleted, and otherwise only when files are compacted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStates:
+    """The shards of one retention policy, in a process of the server that `started` stands for."""
+
+    started: str
+    shards: tuple[tuple[Span, tuple[str, ...]], ...]
+    """The times of each shard, and its id and counters as text."""
+
+    def of(self, span: Span) -> tuple[str, tuple[tuple[str, ...], ...]]:
+        """Which process the server is, and what it says of the shards that hold any of these times."""
+        return self.started, tuple(state for times, state in self.shards if _overlap(times, span))
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def states(started: str, answers: Sequence[Sequence[Series]], database: str, policy: str) -> ShardStates:
+    """The answers to STATEMENTS of the process that `started` stands for, for one retention policy."""
+    shown, stats = answers
+    counted = {
+        series.tags["id"]: _counters(series)
+        for series in stats
+        if (series.tags.get("database"), series.tags.get("retentionPolicy")) == (database, policy)
+    }
+    shards = [
+        (Span(shard_time(row["start_time"]), shard_time(row["end_time"])), row["id"])
+        for row in _rows(shown)
+        if (row["database"], row["retention_policy"]) == (database, policy)
+    ]
+    return ShardStates(started, tuple(sorted((span, (id_, *counted.get(id_, ()))) for span, id_ in shards)))
+
+
+def _rows(found: Iterable[Series]) -> list[dict[str, str]]:
+    return [dict(zip(s.columns, map(as_text, row), strict=True)) for s in found for row in s.rows]
+
+
+def _counters(series: Series) -> tuple[str, ...]:
+    (row,) = _rows([series])
+    return tuple(row.get(name, "") for name in COUNTERS)

@@ -1,0 +1,206 @@
+"""Equality is the identity of points: opposite differences do not hide each other, whatever their age."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from checking.verdict import JobVerdict, Scope
+from copying.results import JobResult
+from tests.integration.harness import DAY, HOUR, MONDAY, Pair
+from tests.integration.test_late_data import NOW, run_at
+from tests.integration.test_verify import sums, verified
+
+MINUTE = HOUR // 60
+
+
+def minutely(begin: int, end: int, tags: str = "host=a", value: str = "v=1") -> str:
+    """A point each minute, in [begin, end); all of the same value, so that only their times tell them apart."""
+    return "\n".join(f"cpu,{tags} {value} {t}" for t in range(begin, end, MINUTE))
+
+
+def at_destination(pair: Pair, lines: str) -> None:
+    """Points that the destination has of another origin."""
+    pair.destination.create_database(pair.database)
+    pair.destination.write(lines, pair.database)
+
+
+def only_there(pair: Pair) -> int:
+    """How many values only the destination holds; none of the source's is missing or different there."""
+    source, destination = (snapshot.points for snapshot in pair.snapshots())
+    assert {key: destination.get(key) for key in source} == source
+    return len(destination) - len(source)
+
+
+def compared(pair: Pair) -> dict[str, object]:
+    """What the memory of earlier runs holds."""
+    (file,) = Path(pair.directory / "quarantine").glob("*/compared.json")
+    found = json.loads(file.read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_point_of_another_series_does_not_stand_for_one_that_is_missing(pair: Pair) -> None:
+    """One value on each side, at the same time: verify says what is missing and what is extra; a run brings it."""
+    pair.write(f"cpu,host=a v=1 {NOW - HOUR}")
+    at_destination(pair, f"cpu,host=b v=1 {NOW - HOUR}")
+    assert sums(verified(pair)) == (1, 1, 0)
+    result = run_at(pair, NOW)
+    assert (result.failures, result.late) == ((), 1)
+    assert only_there(pair) == 1
+
+
+def halves(pair: Pair, begin: int, middle: int, end: int) -> None:
+    """One series: the source holds it until the middle, the destination from there on."""
+    pair.write(minutely(begin, middle))
+    at_destination(pair, minutely(middle, end))
+
+
+@pytest.mark.parametrize(
+    ("begin", "middle", "end"),
+    [
+        (NOW - 20 * MINUTE, NOW - 10 * MINUTE, NOW),
+        (NOW - 80 * MINUTE, NOW - 70 * MINUTE, NOW),
+        (NOW - 10 * DAY, NOW - 10 * DAY + 6 * HOUR, NOW - 10 * DAY + 12 * HOUR),
+        (NOW - 20 * DAY, NOW - 9 * DAY, NOW),
+    ],
+    ids=["minutes", "within an hour", "hours, days ago", "weeks"],
+)
+@pytest.mark.usefixtures("quick")
+def test_opposite_halves_of_one_series_are_both_there_in_the_end(
+    begin: int, middle: int, end: int, pair: Pair
+) -> None:
+    """As where people switch their writers to the new server first, and copy the history then."""
+    halves(pair, begin, middle, end)
+    there, here = (middle - begin) // MINUTE, (end - middle) // MINUTE
+    assert sums(verified(pair)) == (there, here, 0)
+    result = run_at(pair, NOW)
+    assert result.failures == ()
+    assert only_there(pair) == here
+    assert sums(verified(pair)) == (0, here, 0)
+    again = run_at(pair, NOW)
+    assert (again.failures, again.late) == ((), 0)
+
+
+def test_points_at_other_times_with_the_same_number_sum_and_ends_are_found(pair: Pair) -> None:
+    """Constant values: only the times between the first and the last are not the same."""
+    day = NOW - 9 * DAY
+    ends = f"cpu,host=a v=1 {day}\ncpu,host=a v=1 {day + 12 * HOUR}\n"
+    pair.write(ends + minutely(day + HOUR, day + 2 * HOUR))
+    at_destination(pair, ends + minutely(day + 3 * HOUR, day + 4 * HOUR))
+    result = run_at(pair, NOW)
+    assert (result.failures, result.late) == ((), 60)
+    assert only_there(pair) == 60
+
+
+def test_a_value_that_was_overwritten_at_the_source_comes_again(pair: Pair) -> None:
+    """At the same time, so that no count and no time tells; of any age."""
+    pair.write("\n".join(f"cpu,host=h{i % 7} v={i}.5,n={i}i {NOW - i * HOUR}" for i in range(1500)))
+    assert run_at(pair, NOW).failures == ()
+    pair.write(f"cpu,host=h3 v=0.25 {NOW - 3 * HOUR}\ncpu,host=h4 n=-7i {NOW - 1068 * HOUR}")
+    result = run_at(pair, NOW)
+    assert (result.failures, result.late) == ((), 2)
+    pair.assert_equal()
+
+
+def test_what_only_the_destination_has_stays_and_is_told_with_its_number(pair: Pair) -> None:
+    """It is looked at closely once, and then only counted while nobody writes there."""
+    pair.write(minutely(NOW - 3 * DAY, NOW))
+    assert run_at(pair, NOW).failures == ()
+    at_destination(pair, minutely(NOW - 2 * DAY, NOW - DAY, "host=other"))
+    pair.source.query(f"DELETE FROM cpu WHERE time < {NOW - 50 * HOUR}", db=pair.database)  # noqa: S608
+    extra = 24 * 60 + 22 * 60
+    first, second = run_at(pair, NOW), run_at(pair, NOW)
+    for result in (first, second):
+        (database,) = result.databases
+        (cpu,) = database.measurements
+        assert (result.failures, result.late, cpu.extra) == ((), 0, extra)
+    assert only_there(pair) == extra
+    assert compared(pair)["extras"]
+
+
+def test_getting_data_back_by_swapping_source_and_destination_leaves_no_hole(pair: Pair) -> None:
+    """Into a server that is already live again: what it lacks of the last hour comes, what is new there stays."""
+    old = minutely(NOW - 5 * HOUR, NOW - 51 * MINUTE)
+    pair.write(old + "\n" + minutely(NOW - 51 * MINUTE, NOW))
+    at_destination(pair, minutely(NOW - 10 * MINUTE, NOW + 20 * MINUTE))
+    result = run_at(pair, NOW + 20 * MINUTE)
+    assert result.failures == ()
+    assert only_there(pair) == 20
+
+
+def late_by_days(pair: Pair) -> JobResult:
+    """300 daily points are copied, then 100 points of another series come, 200 days back."""
+    pair.write("\n".join(f"cpu,host=a v={d} {NOW - d * DAY}" for d in range(300)))
+    assert run_at(pair, NOW).failures == ()
+    pair.write("\n".join(f"cpu,host=b v={i} {NOW - 200 * DAY + i * MINUTE}" for i in range(100)))
+    return run_at(pair, NOW)
+
+
+def test_late_points_of_any_age_come_with_the_next_run(pair: Pair) -> None:
+    """Which shards were written to is asked of the servers."""
+    result = late_by_days(pair)
+    assert (result.failures, result.late) == ((), 100)
+    pair.assert_equal(points=400)
+
+
+def test_points_of_any_age_that_the_destination_lost_come_with_the_next_run(pair: Pair) -> None:
+    """A deletion there changes the size of its files."""
+    pair.write("\n".join(f"cpu,host=a v={d} {NOW - d * DAY}" for d in range(300)))
+    for _ in range(2):
+        assert run_at(pair, NOW).failures == ()
+    lost = f"time > {NOW - 160 * DAY} AND time < {NOW - 150 * DAY}"
+    pair.destination.query(f"DELETE FROM cpu WHERE {lost}", db=pair.database)  # noqa: S608
+    result = run_at(pair, NOW)
+    assert (result.failures, result.late) == ((), 9)
+    pair.assert_equal()
+
+
+def test_what_nobody_wrote_to_is_not_compared_again(pair: Pair) -> None:
+    """Also in another process; a memory that is lost, or unreadable, costs a comparison, and loses nothing."""
+    pair.write("\n".join(f"cpu,host=a v={d} {NOW - d * DAY}" for d in range(300)))
+    for _ in range(2):
+        assert run_at(pair, NOW).failures == ()
+    known = compared(pair)["groups"]
+    assert isinstance(known, dict)
+    assert len(known) >= 300 // 7
+    (file,) = Path(pair.directory / "quarantine").glob("*/compared.json")
+    for content in ("", "{}", "[1]", '{"about": 1, "groups": 2}'):
+        file.write_text(content)
+        assert run_at(pair, NOW).failures == ()
+        assert compared(pair)["groups"].keys() == known.keys()  # type: ignore[attr-defined]
+    pair.assert_equal()
+
+
+def test_a_server_that_was_restarted_is_compared_again(pair: Pair) -> None:
+    """Its counters begin anew, so they say nothing of what came before."""
+    pair.write("\n".join(f"cpu,host=a v={d} {NOW - d * DAY}" for d in range(300)))
+    for _ in range(2):
+        assert run_at(pair, NOW).failures == ()
+    before = compared(pair)["groups"]
+    pair.source.restart()
+    assert run_at(pair, NOW).failures == ()
+    after = compared(pair)["groups"]
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values())
+
+
+def verdict_of(pair: Pair, **scope: float) -> JobVerdict:
+    """What verify says within so many seconds."""
+    return verified(pair, Scope(**scope))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("quick")
+def test_numbers_that_are_bounds_say_so(pair: Pair) -> None:
+    """Without time to look closer verify does not pretend to know."""
+    pair.write("\n".join(f"cpu,host=h{i % 5} v={i}.5 {MONDAY + i * HOUR}" for i in range(3000)))
+    at_destination(pair, "\n".join(f"cpu,host=h{i % 5} v={i}.25 {MONDAY + i * HOUR}" for i in range(2990)))
+    assert sums(verified(pair)) == (10, 0, 2990)
+    begun = time.monotonic()
+    verdict = verdict_of(pair, seconds=1e-9)
+    assert time.monotonic() - begun < 60
+    assert verdict.differs == any(d.at_least for m in verdict.measurements for d in m.differences)

@@ -1,0 +1,131 @@
+"""After a failure: what must not come before its turn, for it would hide a hole, and what comes all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
+from tests.support.proxy import Proxy, error_document, only, respond
+
+NEWEST = MONDAY + 5 * WEEK
+REFUSED = respond(
+    400,
+    b'{"error":"partial write: no reason dropped=1"}',
+    "application/json",
+    carried_out=False,
+    **{"X-Influxdb-Version": "1.6.7"},
+)
+
+
+@pytest.fixture
+def blocked(pair: Pair) -> dict[str, Any]:
+    """Options of a job whose quarantine takes nothing: what is refused is refused for good."""
+    (pair.directory / "blocked").write_bytes(b"a file, where a folder should be")
+    return {"quarantine_directory": str(pair.directory / "blocked"), "incremental": {"lookback": "52w"}}
+
+
+@pytest.fixture
+def reading(pair: Pair) -> Iterator[Proxy]:
+    """In front of the source."""
+    with Proxy(pair.source.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def writing(pair: Pair) -> Iterator[Proxy]:
+    """In front of the destination."""
+    with Proxy(pair.destination.url) as proxy:
+        yield proxy
+
+
+def daily(measurement: str, host: str, begin: int = MONDAY, end: int = NEWEST) -> str:
+    """A point a day, in [begin, end]."""
+    return "\n".join(f"{measurement},host={host} v={t // DAY}i {t}" for t in range(begin, end + 1, DAY))
+
+
+def copied(pair: Pair) -> set[tuple[str, str, int]]:
+    """Measurement, host and time of each point at the destination."""
+    return {(at[1].decode(), dict(at[2])[b"host"].decode(), at[4]) for at in pair.found().points}
+
+
+@pytest.mark.parametrize("measurements", [["m"], ["l", "m", "n"]], ids=["alone", "among others"])
+def test_a_measurement_whose_look_back_is_refused_copies_nothing_new(
+    measurements: list[str], pair: Pair, reading: Proxy
+) -> None:
+    """New points would move where the next look-back begins. The others go on, the next run brings all of it."""
+    pair.write("\n".join(daily(m, "a") for m in measurements))
+    assert pair.backup().failures == ()
+    pair.write("\n".join(f"{m},host=a v=1i {NEWEST + HOUR}\n{m},host=b v=1i {MONDAY}" for m in measurements))
+    refused = reading.inject(
+        only(lambda text: "count(" in text and '"m"' in text, error_document("no reason")), "query", count=None
+    )
+    result = pair.backup({"source": {"url": reading.url}})
+    assert refused.injected > 0
+    (failure,) = result.failures
+    for part in (f"{pair.database}.autogen.m", "looking for late data", "no reason"):
+        assert part in failure
+    found = copied(pair)
+    assert ("m", "a", NEWEST + HOUR) not in found
+    others = [m for m in measurements if m != "m"]
+    assert {(m, "a", NEWEST + HOUR) for m in others} | {(m, "b", MONDAY) for m in others} <= found
+    assert pair.backup().failures == ()
+    pair.assert_equal()
+
+
+@pytest.mark.parametrize("measurements", [["m"], ["l", "m", "n"]], ids=["alone", "among others"])
+@pytest.mark.parametrize("is_for_good", [False, True], ids=["unavailable", "refused"])
+def test_a_measurement_whose_late_points_cannot_be_brought_copies_nothing_new(
+    is_for_good: bool, measurements: list[str], pair: Pair, blocked: dict[str, Any], writing: Proxy
+) -> None:
+    """Whatever the reason: the hole would be behind the newest point."""
+    pair.write("\n".join(daily(m, "a") for m in measurements))
+    assert pair.backup().failures == ()
+    pair.write("\n".join(f"{m},host=a v=1i {NEWEST + HOUR}\n{m},host=b v=1i {MONDAY}" for m in measurements))
+    answer = REFUSED if is_for_good else respond(503)
+    fault = writing.inject(only(lambda text: "m,host=b" in text, answer), "write", count=None)
+    result = pair.backup({"destination": {"url": writing.url}, "options": {**blocked, "retry_delay": 0.01}})
+    assert fault.injected > 0
+    (failure,) = result.failures
+    assert f"{pair.database}.autogen.m" in failure
+    found = copied(pair)
+    assert not {("m", "b", MONDAY), ("m", "a", NEWEST + HOUR)} & found
+    assert {(m, "a", NEWEST + HOUR) for m in measurements if m != "m"} <= found
+    assert pair.backup({"options": {"incremental": {"lookback": "52w"}}}).failures == ()
+    pair.assert_equal()
+
+
+def test_a_late_window_that_is_refused_for_good_does_not_keep_the_next_one_away(
+    pair: Pair, blocked: dict[str, Any], writing: Proxy
+) -> None:
+    """Both are older than the newest point at the destination, so neither hides the other."""
+    pair.write(daily("m", "a"))
+    assert pair.backup().failures == ()
+    first, second = MONDAY + DAY, MONDAY + 3 * WEEK
+    pair.write(f"m,host=refused v=1i {first}\nm,host=b v=1i {second}\nm,host=a v=1i {NEWEST + HOUR}")
+    fault = writing.inject(only(lambda text: "host=refused" in text, REFUSED), "write", count=None)
+    result = pair.backup({"destination": {"url": writing.url}, "options": blocked})
+    assert fault.injected > 0
+    (failure,) = result.failures
+    assert "no reason" in failure
+    found = copied(pair)
+    assert ("m", "b", second) in found
+    assert not {("m", "refused", first), ("m", "a", NEWEST + HOUR)} & found
+
+
+def test_nothing_later_is_written_after_a_range_that_was_refused_for_good(
+    pair: Pair, blocked: dict[str, Any], writing: Proxy
+) -> None:
+    """Two fields resume apart, so there are two ranges: the second would hide what is missing of the first."""
+    pair.write(f"m,host=a v=1i,w=1i {MONDAY}\nm,host=a w=2i {MONDAY + 3 * WEEK}")
+    assert pair.backup().failures == ()
+    pair.write(f"m,host=refused v=2i {MONDAY + WEEK}\nm,host=a v=3i,w=3i {MONDAY + 4 * WEEK}")
+    fault = writing.inject(only(lambda text: "host=refused" in text, REFUSED), "write", count=None)
+    result = pair.backup({"destination": {"url": writing.url}, "options": blocked})
+    assert fault.injected > 0
+    assert len(result.failures) == 1
+    assert {at[4] for at in pair.found().points} == {MONDAY, MONDAY + 3 * WEEK}
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=6)
