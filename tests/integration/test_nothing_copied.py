@@ -225,3 +225,16 @@ def test_what_only_the_destination_still_has_does_not_hide_that_the_source_is_ol
     pair.source.query(f"DELETE WHERE time = {now - HOUR}", db=pair.database)
     (age,) = pair.backup(sections).ages
     assert (age.newest, age.is_stale) == (now - DAY, True)
+
+
+def test_points_that_only_the_destination_has_are_a_warning_with_their_number_in_every_run(pair: Pair) -> None:
+    """As long as they are there: what was looked at once is not forgotten, nor looked at again."""
+    pair.write("\n".join(f"cpu,host={h} a={i},b={i} {MONDAY + i * HOUR}" for i in range(700) for h in "xy"))
+    assert pair.backup().cautions == ()
+    pair.source.query(f"DELETE FROM cpu WHERE host = 'y' AND time < {MONDAY + 10 * HOUR}", db=pair.database)
+    for _ in range(3):
+        result = pair.backup()
+        assert (result.outcome, result.extra) == ("ok", 20)
+        assert "the destination holds 20 values that the source lacks" in result.cautions[0]
+    pair.destination.query(f"DELETE FROM cpu WHERE host = 'y' AND time < {MONDAY + 10 * HOUR}", db=pair.database)
+    assert pair.backup().cautions == ()
