@@ -10,7 +10,7 @@ failure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
@@ -24,12 +24,14 @@ from influx.errors import (
     LostOnce,
     NotKept,
     Overloaded,
+    QueryRefused,
     QueryTooLarge,
     RequestTooLarge,
     WriteRefused,
 )
 from influx.fingerprints import Fingerprints, Look, Statement
 from influx.frames import Frame
+from influx.identity import Process, RequestNumber, request_number
 from influx.influxql import Location, Policy, Tags
 from influx.library import Library
 from influx.line_protocol import Body, Point
@@ -88,6 +90,7 @@ class InfluxClient(PageReader):
         super().__init__(transport)
         self._library = Library(transport)
         self.name = transport.name
+        self.url = transport.url
         self.version = self.ping()
 
     def close(self) -> None:
@@ -99,6 +102,22 @@ class InfluxClient(PageReader):
     def ping(self) -> str:
         """The server's version."""
         return str(self._server.attempts("ping", self._library.ping))
+
+    def get_process(self) -> Process:
+        """The server's process. Raises AccessDenied for a user who is not an administrator."""
+        # all of them at once cannot be read: the server breaks off at a value that msgpack does not know
+        both = self.query_data("SHOW DIAGNOSTICS FOR 'system'; SHOW DIAGNOSTICS FOR 'network'", statements=2)
+        found = {s.name: dict(zip(s.columns, s.rows[0], strict=True)) for answer in both for s in answer if s.rows}
+        try:
+            system, network = found["system"], found["network"]
+            return Process(*map(answers.as_text, (system["PID"], system["started"], network["hostname"])))
+        except KeyError as error:
+            raise QueryRefused(f"{self.name}: SHOW DIAGNOSTICS does not tell {error}") from None
+
+    def get_request_number(self) -> RequestNumber | None:
+        """The number of a request made now, if the server shows one."""
+        response = self._server.attempts("ping", self._server.ping)
+        return request_number(response.headers.get("Request-Id") or response.headers.get("X-Request-Id"))
 
     def get_databases(self) -> tuple[str, ...]:
         """The databases that the user may see, but for `_internal`."""
@@ -287,6 +306,25 @@ class InfluxClient(PageReader):
             counting.add(found, count, statement, answer)
         return found
 
+    def count_many(self, counts: Sequence[Count]) -> list[dict[str, int]]:
+        """The same for many questions, of which many go into one request."""
+        found: list[dict[str, int]] = []
+        for batch in _batches([(count, list(counting.statements(count))) for count in counts]):
+            try:
+                found += self._count_together(batch)
+            except QueryTooLarge:
+                found += [self.count_values(count.location, count.types, count.span) for count, _ in batch]
+        return found
+
+    def _count_together(self, batch: Sequence[tuple[Count, list[counting.Statement]]]) -> list[dict[str, int]]:
+        asked = [(i, statement) for i, (_, statements) in enumerate(batch) for statement in statements]
+        found = [dict.fromkeys(count.types, 0) for count, _ in batch]
+        query = "; ".join(statement.text for _, statement in asked)
+        answers = self.query_data(query, statements=len(asked), timed_out=QueryTooLarge) if asked else []
+        for (index, statement), answer in zip(asked, answers, strict=True):
+            counting.add(found[index], batch[index][0], statement, answer)
+        return found
+
     def get_fingerprints(self, looks: Sequence[Look]) -> list[Fingerprints | None]:
         """The fingerprint of each series, for each question; None where that is too much for one answer.
 
@@ -427,9 +465,18 @@ class InfluxClient(PageReader):
         return any(series.rows for number, series in answer if number == 0)
 
 
-def _batches(asked: Iterable[tuple[Look, list[Statement]]]) -> Iterator[list[tuple[Look, list[Statement]]]]:
-    """The questions in parts of bounded size."""
-    batch: list[tuple[Look, list[Statement]]] = []
+class _Text(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+_Question = TypeVar("_Question")
+_Asked = TypeVar("_Asked", bound=_Text)
+
+
+def _batches(asked: Iterable[tuple[_Question, list[_Asked]]]) -> Iterator[list[tuple[_Question, list[_Asked]]]]:
+    """The questions, each with its statements, in parts of bounded size."""
+    batch: list[tuple[_Question, list[_Asked]]] = []
     count = size = 0
     for look, found in asked:
         length = sum(len(statement.text) for statement in found)

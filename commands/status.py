@@ -9,7 +9,7 @@ from commands.options import ASK, IGNORED, JSON, UsageError
 
 
 def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """What the running daemon says: 0 all is fine, 1 something is failing, 2 there is no daemon."""
+    """What the running daemon says: 0 nothing is failing, 1 something is, 2 there is no daemon."""
     from watching.web.client import NoDaemon, ask, status_table  # noqa: PLC0415
     from watching.web.server import DEFAULT_ADDRESS, AddressError, parse_address  # noqa: PLC0415
 
@@ -21,7 +21,7 @@ def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         print_json(document)
     else:
         sys.stdout.write(status_table(document) + "\n")
-    return SUCCESS if document["status"] == "fine" else FAILURE
+    return FAILURE if document["status"] == "failing" else SUCCESS
 
 
 STATUS = Command(

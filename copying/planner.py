@@ -8,6 +8,7 @@ from basics.patterns import is_selected
 from basics.spans import Span
 from basics.text import printable
 from basics.times import DAY, END_OF_TIME, MIN_TIME
+from copying import rights
 from copying.resume import filter_obsolete_fields, hidden_since, resume_points
 from copying.retention import comparable_since, shorter
 from copying.selection import allowed_types, get_fields_to_backup
@@ -36,11 +37,15 @@ class Planner:
 
     # ------------------------------------------------------------ both sides of a database
 
-    def prepare(self, name: str, target: str) -> list[Target]:
-        """Create what is missing at the destination, and look at each retention policy on both sides."""
+    def prepare(self, name: str, target: str) -> tuple[list[Target], tuple[str, ...]]:
+        """Create what is missing at the destination, and look at each retention policy on both sides.
+
+        What may not be created is left out, and comes second, as a problem each. Raises AccessDenied where that
+        is the database.
+        """
         policies = self._policies(name)
-        self._create_missing(target, policies)
-        return self._targets(target, policies)
+        refused = self._create_missing(target, policies)
+        return self._targets(target, [p for p in policies if p.name not in refused]), tuple(refused.values())
 
     def foresee(self, name: str, target: str) -> list[Target]:
         """The same without creating anything: what is missing counts as if it had just been created."""
@@ -59,16 +64,32 @@ class Planner:
             return {}
         return {p.name: p for p in self._destination.get_retention_policies(target)}
 
-    def _create_missing(self, target: str, policies: Sequence[Policy]) -> None:
-        """Create the database and the policies that it lacks. Existing ones are never altered."""
-        if not self._there(target):
-            self._destination.create_database(target, next((p for p in policies if p.is_default), None))
-            logger.info("created database %s", target)
+    def _create_missing(self, target: str, policies: Sequence[Policy]) -> dict[str, str]:
+        """Create the database and the policies that it lacks. Existing ones are never altered.
+
+        Policies that this user may not create come back, each with what to do.
+        """
         there = self._there(target)
+        if not there:
+            self._create_database(target, next((p for p in policies if p.is_default), None))
+            there = self._there(target)
+        refused: dict[str, str] = {}
         for policy in policies:
-            if policy.name not in there:
+            if policy.name in there:
+                continue
+            try:
                 self._destination.create_retention_policy(target, policy)
                 logger.info("created retention policy %s.%s", target, policy.name)
+            except AccessDenied:
+                refused[policy.name] = rights.missing_policy(self._job, target, policy)
+        return refused
+
+    def _create_database(self, target: str, default: Policy | None) -> None:
+        try:
+            self._destination.create_database(target, default)
+        except AccessDenied as error:
+            raise error.reworded(rights.missing_database(self._job, target, default)) from error
+        logger.info("created database %s", target)
 
     def _targets(self, target: str, policies: Sequence[Policy]) -> list[Target]:
         there = self._there(target)
@@ -94,6 +115,17 @@ class Planner:
         except AccessDenied:
             logger.info("%s: no right to see shard groups; assuming the policy's shard duration", client.name)
             return None
+
+    def newest_at_source(self, database: str) -> int | None:
+        """The newest of all points of the measurements and fields that the job wants, at the source itself."""
+        asked = []
+        for policy in self._policies(database):
+            for name, types in self._source.get_field_keys(database, policy.name).items():
+                if self._is_wanted(name):
+                    place = Location(database, policy.name, name)
+                    asked += [(place, f, t) for f, t in get_fields_to_backup(types, self._rules(name)).items()]
+        found = self._source.get_edges("last", asked, end=self._now + 1)
+        return max((time for time in found if time is not None), default=None)
 
     # ------------------------------------------------------------ what to copy of a retention policy
 
@@ -171,11 +203,15 @@ class Planner:
         rules = self._job.measurements
         return is_selected(measurement, rules.include, rules.exclude)
 
+    def _rules(self, measurement: str) -> FieldRules:
+        rules = self._job.measurements
+        key = rules.rules_key(measurement)
+        return FieldRules() if key is None else rules.specific[key].fields
+
     def _select(
         self, source: Location, target: Target, types: Mapping[str, tuple[str, ...]], tags: tuple[str, ...]
     ) -> Copy:
-        specific = self._job.measurements.specific.get(source.measurement)
-        rules = specific.fields if specific else FieldRules()
+        rules = self._rules(source.measurement)
         return Copy(source, target, get_fields_to_backup(types, rules), tags, rules)
 
     def _without_unstorable(self, copy: Copy, span: Span) -> Copy:

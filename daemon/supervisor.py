@@ -21,7 +21,7 @@ from daemon.job_file import JobFile
 from daemon.worker import load_libraries, worker_process
 from logger_config import set_console
 from settings.keys import Job
-from settings.overlaps import find_overlaps
+from settings.overlaps import Rival, find_overlaps, find_rivals
 from watching.channel import Channel, Sender
 from watching.events import (
     Contact,
@@ -63,17 +63,25 @@ class Worker:
 
     @classmethod
     def start(
-        cls, file: JobFile, channel: Channel, listener: socket.socket | None, *, once: bool, logs: bool
+        cls,
+        file: JobFile,
+        channel: Channel,
+        listener: socket.socket | None,
+        *,
+        once: bool,
+        logs: bool,
+        rivals: Sequence[Rival] = (),
     ) -> "Worker":
         """Start the job's process: a fork, which shares the memory of the libraries with this one and its likes.
 
         That is safe while this process has no other thread: what it had locked would stay locked in the child.
         The child gets the content that was checked, not the file, which may have changed since. What goes on it
-        tells by the channel, not at the `listener`; with `logs` it logs its progress.
+        tells by the channel, not at the `listener`; with `logs` it logs its progress. It asks whether `rivals`
+        write to the same server.
         """
         context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (file.config.path, file.content, sender, _lifeline(), channel, listener, once, logs)
+        arguments = (file.config.path, file.content, sender, _lifeline(), channel, listener, once, logs, rivals)
         process = context.Process(target=worker_process, args=arguments, name=file.name)
         with signals_held():  # in the child until it has handlers of its own: those of here are not for it
             process.start()
@@ -114,6 +122,11 @@ class _State:
         self.restart_at, self.kill_at = None, time.monotonic() + within
         if self.worker:
             self.worker.process.terminate()
+
+    @property
+    def warning(self) -> str:
+        """What the last run of a job warned of that is not failing, the first of several."""
+        return self.result.cautions[0] if self.result and self.result.cautions and not self.problem else ""
 
     @property
     def problem(self) -> str:
@@ -186,6 +199,7 @@ class Supervisor:
     _channel: Channel = field(default_factory=Channel)
 
     def __post_init__(self) -> None:
+        self._known = self.files
         self._monitor = Keeper(self._channel, self.duties, _lifeline())
         self._sender = Sender(self._channel)
 
@@ -228,9 +242,9 @@ class Supervisor:
     def _start_worker(self, state: _State) -> None:
         state.restart_at = None
         listener = self.duties.listener
-        state.worker = Worker.start(
-            state.file, self._channel, listener, once=self.once, logs=not self.duties.draws
-        )
+        rivals = find_rivals(state.file.config.job, [file.config.job for file in self._known])
+        logs = not self.duties.draws
+        state.worker = Worker.start(state.file, self._channel, listener, once=self.once, logs=logs, rivals=rivals)
         self._sender.tell(WorkerStarted(state.file.name, time.time_ns(), state.worker.process.pid or 0))
 
     # ------------------------------------------------------------ the monitor
@@ -360,6 +374,7 @@ class Supervisor:
         for file in files:
             if file.name in overlaps:
                 logger.error("%s: %s", file.config.path, overlaps[file.name])
+        self._known = (*going_on, *files)
         self.invalid = {**invalid, **{f.name: overlaps[f.name] for f in files if f.name in overlaps}}
         return [file for file in files if file.name not in overlaps]
 
@@ -378,6 +393,7 @@ class Supervisor:
         failing = {name: state.problem for name, state in self._states.items() if state.problem}
         failing |= {name: f"invalid file: {problem}" for name, problem in self.invalid.items()}
         try:
-            write_health(self.health, failing, time.time())
+            warned = {name: state.warning for name, state in self._states.items() if state.warning}
+            write_health(self.health, failing, time.time(), warned)
         except OSError as error:
             logger.warning("the health file %s cannot be written: %s", self.health, os.strerror(error.errno or 0))

@@ -36,13 +36,20 @@ def statement_error(text: str) -> InfluxError:
     return QueryRefused(text)
 
 
-def http_error(status: int, text: str) -> InfluxError:
-    """The error that a status stands for, on reads and writes alike."""
+def lacking_right(text: str, role: str) -> str:
+    """What to do about a 403: reading takes READ, the destination takes more, some things only administrators."""
+    if "admin privilege" in text:
+        return "only an administrator may do that"
+    return f"grant {'READ' if role == 'source' else 'ALL'} on the database"
+
+
+def http_error(status: int, text: str, role: str = "") -> InfluxError:
+    """The error that a status stands for, on reads and writes alike; `role` is that of the server."""
     message = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     if status == 401:
         return AccessDenied(f"{message}; check user and password")
     if status == 403:
-        return AccessDenied(f"{message}; the user lacks a right, grant ALL on the database or make it admin")
+        return AccessDenied(f"{message}; the user lacks a right: {lacking_right(text, role)}")
     if "retention policy not found" in text or "database not found" in text:
         return NotFound(message)
     if status >= 500 or status == 429:
@@ -50,9 +57,9 @@ def http_error(status: int, text: str) -> InfluxError:
     return QueryRefused(message)
 
 
-def query_error(status: int, text: str, *, is_influxdb: bool = True) -> InfluxError:
+def query_error(status: int, text: str, *, is_influxdb: bool = True, role: str = "") -> InfluxError:
     """The error of a query's status other than 200. What a proxy says tells nothing about the query."""
-    error = http_error(status, text)
+    error = http_error(status, text, role)
     if isinstance(error, QueryRefused) and not is_influxdb:
         return IncompleteAnswer(f"{error}; that is not InfluxDB's answer, is a proxy in the way?")
     return statement_error(text) if isinstance(error, QueryRefused) and text else error
@@ -81,7 +88,7 @@ too old where no shard holds their time, and says "0 points outside write window
 """
 
 
-def expired(status: int, text: str, *, is_influxdb: bool) -> int:
+def expired(status: int, text: str, *, is_influxdb: bool, role: str = "") -> int:
     """How many points of a write were beyond retention, when all others were stored; 0 after a plain 204.
 
     The server gives this reason only after every shard has acknowledged its points. Raises the error for every
@@ -94,7 +101,7 @@ def expired(status: int, text: str, *, is_influxdb: bool) -> int:
         return 0
     if is_influxdb and status == 400:
         return _refused_write(text)
-    error = http_error(status, text)
+    error = http_error(status, text, role)
     if status == 413:
         raise WriteRefused(str(error))
     if isinstance(error, QueryRefused):

@@ -243,6 +243,15 @@ def create_database(database: str, policy: Policy | None = None) -> str:
     )
 
 
+def create_retention_policy(database: str, policy: Policy) -> str:
+    """Creates the policy, for an administrator to run."""
+    durations = f"DURATION {go_duration(policy.duration)} REPLICATION 1"
+    return (
+        f"CREATE RETENTION POLICY {quote(policy.name)} ON {quote(database)} {durations} "
+        f"SHARD DURATION {go_duration(policy.shard_duration)}{' DEFAULT' * policy.is_default}"
+    )
+
+
 _UNITS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000, "ms": 1_000_000, "µs": 1000, "ns": 1}
 
 

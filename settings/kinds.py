@@ -401,11 +401,19 @@ def as_secrets(value: object) -> object:
     return tuple(item for item, text in texts if text not in (None, ""))
 
 
-def as_named_sections(value: object) -> object:
+def as_named_sections(value: object) -> dict[str, object]:
     """Sections by a name of the user's; one without content is an empty section."""
     if not isinstance(value, dict):
         raise _expected("names with a section below each", value)
     return {name: {} if item is None or item == "" else item for name, item in value.items()}
+
+
+def as_measurement_sections(value: object) -> object:
+    """Sections by the name, glob or /regex/ of measurements."""
+    sections = as_named_sections(value)
+    for name in sections:
+        parse_pattern(name)
+    return sections
 
 
 def as_tags(value: object) -> object:
