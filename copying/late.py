@@ -10,6 +10,7 @@ from basics.spans import Span
 from basics.text import printable
 from basics.times import DAY, HOUR, MIN_TIME
 from copying.compare import Comparer, Question, Window
+from copying.resume import fallback_since
 from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy
@@ -43,6 +44,11 @@ class MeasurementLookBack:
     settled: bool = False
     ahead: int = 2
     lacking: list[Window] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[Span]:
+        """The hours, cut where a field begins to be wanted: an hour around that is compared in two windows."""
+        return _cut(self.hours, self.since)
 
     def next_groups(self) -> list[Span]:
         """The groups to compare next: all that have to be, and twice as many more as the time before."""
@@ -100,13 +106,18 @@ def plan_look_back(
     partial: set[Span] = set()
     for group in sorted(groups, reverse=True):
         part = group.clip(limits.earliest, until)
-        edges = sorted({part.start, part.end, *(t for t in (since or {}).values() if part.start < t < part.end)})
-        pieces = [Span(a, b) for a, b in pairwise(edges)] if part.length > 0 else []
+        pieces = _cut(part, since or {})
         kept += reversed(pieces)
         if len(pieces) > 1 or part.end < group.end:
             partial.update(pieces)
     floor = min(newest - limits.lookback, copy.hidden_since)
     return MeasurementLookBack(copy, hours, floor, kept, frozenset(partial), since or {})
+
+
+def _cut(part: Span, since: Mapping[str, int]) -> list[Span]:
+    """The stretch in pieces, oldest first, none of which goes across the beginning of a field."""
+    edges = sorted({part.start, part.end, *(t for t in since.values() if part.start < t < part.end)})
+    return [Span(a, b) for a, b in pairwise(edges)] if part.length > 0 else []
 
 
 def find_late(comparer: Comparer, look_backs: Sequence[MeasurementLookBack]) -> list[Window]:
@@ -115,9 +126,7 @@ def find_late(comparer: Comparer, look_backs: Sequence[MeasurementLookBack]) -> 
     Each look_back also looks at one older shard group, so that in the course of many runs everything is compared.
     """
     asked = [
-        (look_back, Question(look_back.copy, look_back.hours, HOUR))
-        for look_back in look_backs
-        if look_back.hours.length > 0
+        (look_back, Question(look_back.copy, part, HOUR)) for look_back in look_backs for part in look_back.parts
     ]
     answers = comparer.count([question for _, question in asked])
     for (look_back, _), windows in zip(asked, answers, strict=True):
@@ -225,8 +234,10 @@ class LookBack:
     def _lacking(self, copies: Sequence[Copy]) -> dict[Location, list[Window]]:
         kept_since = comparable_since(copies[0].target, self._now)
         first: list[dict[str, int]] = [{}] * len(copies)
-        if self._times.fallback_days is not None:
-            first = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
+        fallback = fallback_since(self._times, self._now)
+        if fallback is not None:
+            found_first = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
+            first = [{name: min(time, fallback) for name, time in times.items()} for times in found_first]
         look_backs = []
         for copy, groups, since in zip(copies, self._comparer.shard_groups(copies, self._now), first, strict=True):
             earliest = max(kept_since, min(since.values(), default=MIN_TIME))

@@ -7,8 +7,8 @@ from dataclasses import replace
 from basics.patterns import is_selected
 from basics.spans import Span
 from basics.text import printable
-from basics.times import DAY, END_OF_TIME, MIN_TIME
-from copying.resume import filter_obsolete_fields, hidden_since, resume_points
+from basics.times import END_OF_TIME, MIN_TIME
+from copying.resume import fallback_since, filter_obsolete_fields, hidden_since, resume_points
 from copying.retention import comparable_since, shorter
 from copying.selection import allowed_types, get_fields_to_backup
 from copying.task import Copy, Target
@@ -282,8 +282,7 @@ class Planner:
     @property
     def fallback(self) -> int | None:
         """From when on an empty measurement is copied, if the job says so."""
-        days = self._options.incremental.fallback_days
-        return None if days is None else self._now - int(days * DAY)
+        return fallback_since(self._options.incremental, self._now)
 
     def _newest_copied(self, copies: Sequence[Copy]) -> list[dict[str, int | None]]:
         """For each copy, the newest time of each field at the destination, not counting points after now.

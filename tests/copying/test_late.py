@@ -144,3 +144,11 @@ def test_neighbouring_windows_are_copied_in_one_range(unrelated: str) -> None:
     if unrelated == "v":
         expected = [Segment(("v",), Span(0, 20)), Segment(("v",), Span(30, 50))]
     assert segments(windows) == expected
+
+
+def test_an_hour_in_which_a_field_begins_is_compared_in_two_windows() -> None:
+    """What is newer than the field's beginning is wanted, though the hour began before."""
+    copy = Copy(COPY.source, COPY.target, COPY.types, (), resumed={"v": NOW, "w": NOW})
+    middle = NOW - HOUR - 5
+    planned = plan_look_back(copy, GROUPS, Limits(NOW, DAY, MIN_TIME), {"v": middle})
+    assert planned.parts == [Span(planned.hours.start, middle), Span(middle, planned.hours.end)]
