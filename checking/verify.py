@@ -162,7 +162,7 @@ class Verifier:
         return shard_groups.calculate_date_ranges(span.start, span.end, spans)
 
     def _starts(self, copies: Sequence[Copy], span: Span) -> list[int]:
-        """From when each copy is compared: with `fallback_days` from then, or from its first point at the destination."""
+        """From when each copy is compared: with `fallback_days` from then, or its first point there."""
         fallback = self._planner.fallback
         if self.scope.start is not None or fallback is None:
             return [span.start] * len(copies)

@@ -8,7 +8,8 @@ from basics.patterns import is_selected
 from basics.spans import Span
 from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME
-from copying.resume import fallback_since, filter_obsolete_fields, hidden_since, resume_points
+from copying.obsolete import Thresholds
+from copying.resume import fallback_since, hidden_since, resume_points
 from copying.retention import comparable_since, shorter
 from copying.selection import allowed_types, get_fields_to_backup
 from copying.task import Copy, Target
@@ -33,6 +34,7 @@ class Planner:
         self._now = now
         self._forecasts: set[tuple[Location, str]] = set()
         self._holds_unsigned: dict[str, bool] = {}
+        self._thresholds = Thresholds(job.options, source, destination, now)
 
     # ------------------------------------------------------------ both sides of a database
 
@@ -221,7 +223,7 @@ class Planner:
     def _resume(self, copies: Sequence[Copy], *, exact: bool) -> list[Copy]:
         """The copies with the place where each field resumes, as the destination tells it."""
         copied = self._newest_copied(copies)
-        copies, copied = self._without_obsolete(copies, copied)
+        copies, copied = self._thresholds.without_obsolete(copies, copied)
         unknown = [(c, f) for c, times in zip(copies, copied, strict=True) for f, t in times.items() if t is None]
         found = self._first_in_source(unknown, exact=exact)
         first: dict[Location, dict[str, int | None]] = {}
@@ -311,32 +313,6 @@ class Planner:
     def _last_at_destination(self, asked: Sequence[tuple[Copy, str]], end: int) -> list[int | None]:
         fields = [(c.destination, f, c.written_types[f]) for c, f in asked]
         return self._destination.get_edges("last", fields, end=end)
-
-    def _without_obsolete(
-        self, copies: Sequence[Copy], copied: Sequence[dict[str, int | None]]
-    ) -> tuple[list[Copy], list[dict[str, int | None]]]:
-        """Leave out measurements, then fields, that have had nothing new for longer than the thresholds."""
-        of_measurement = self._options.incremental.obsolete_threshold
-        of_field = self._options.field_obsolete_threshold
-        if of_measurement is None and of_field is None:
-            return list(copies), list(copied)
-        asked = [(c, f) for c in copies for f in c.types]
-        edges = self._source.get_edges(
-            "last", [(c.source, f, c.types[f]) for c, f in asked], unknowable=END_OF_TIME
-        )
-        newest = {(c.source, f): edge for (c, f), edge in zip(asked, edges, strict=True)}
-        kept = []
-        for copy, times in zip(copies, copied, strict=True):
-            there = {f: newest[copy.source, f] for f in times}
-            fields: tuple[str, ...] = tuple(times)
-            if of_field is not None:
-                fields = filter_obsolete_fields(times, there, of_field, self._now)
-            if of_measurement is not None and not filter_obsolete_fields(times, there, of_measurement, self._now):
-                fields = ()
-            if len(fields) < len(times):
-                logger.info("%s: %d obsolete fields skipped", copy.source, len(times) - len(fields))
-            kept.append((replace(copy, types={f: copy.types[f] for f in fields}), {f: times[f] for f in fields}))
-        return [copy for copy, _ in kept], [times for _, times in kept]
 
     # ------------------------------------------------------------ from when to when
 

@@ -31,12 +31,14 @@ class Count:
     by_series: bool = False
     without: tuple[str, ...] = ()
     """Tags whose values InfluxDB cannot always keep: series with such values are not counted."""
+    most: int = 0
+    """How many numbers the answer holds at most, if that is known."""
 
     @property
     def cells(self) -> int:
         """How many numbers the answer can hold."""
         if self.by_series:
-            return CELLS  # there may be any number of series
+            return self.most or CELLS  # there may be any number of series
         windows = self.span.length // self.step + 2 if self.step else 1
         return windows * len(self.types)
 
