@@ -10,7 +10,7 @@ from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME
 from copying.obsolete import Thresholds
 from copying.resume import fallback_since, hidden_since, resume_points
-from copying.retention import comparable_since, shorter
+from copying.retention import comparable_since, shorter, whole_since
 from copying.selection import allowed_types, get_fields_to_backup
 from copying.task import Copy, Target
 from influx import storable
@@ -117,7 +117,24 @@ class Planner:
             copies = [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
         else:
             copies = self._resume(copies, exact=exact or self._job.source.group_by is not None)
-        return copies
+        window = self._job.source.group_by
+        return copies if window is None else self._without_broken(copies, target, window)
+
+    def _without_broken(self, copies: Sequence[Copy], target: Target, window: int) -> list[Copy]:
+        """The copies without the windows that are there already, and of which the source may have given up a part.
+
+        A mean of what is left must not take the place of the right one.
+        """
+        since = whole_since(target, self._now)
+        asked = [(c, f) for c in copies for f in c.starts if f in c.written_types] if since > MIN_TIME else []
+        last = self._last_at_destination(asked, since)
+        after = {
+            (c.source, f): edge + window for (c, f), edge in zip(asked, last, strict=True) if edge is not None
+        }
+        return [
+            replace(c, starts={f: max(start, after.get((c.source, f), start)) for f, start in c.starts.items()})
+            for c in copies
+        ]
 
     def _selected(
         self,

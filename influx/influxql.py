@@ -111,8 +111,11 @@ def select_points(
 def select_windows(
     location: Location, averaged: Iterable[str], latest: Iterable[str], start: int, end: int, window: int
 ) -> str:
-    """One row per window and series: the mean of the `averaged` fields, the last of the `latest` ones."""
-    columns = [f"mean({_column(f, 'field')})" for f in averaged]
+    """One row per window and series: the mean of the `averaged` fields, the last of the `latest` ones.
+
+    The mean is that of floats: the sum of integers wraps around at 64 bits. No field's name may need a regex.
+    """
+    columns = [f"mean({_typed(f, 'float')})" for f in averaged]
     columns += [f"last({_column(f, 'field')})" for f in latest]
     return (
         f"SELECT {', '.join(columns)} FROM {_from(location)} WHERE {_where(start, end)} "

@@ -196,6 +196,14 @@ def test_means(db: Database) -> None:
     assert db.rows(query) == [[0, 1.5, "b", False]]
 
 
+def test_means_of_big_integers(db: Database) -> None:
+    """`mean` sums integers in 64 bits and wraps around; `mean("i"::float)` does not."""
+    db.put("m i=6000000000000000000i 0", "m i=6000000000000000000i 5")
+    bounds = "WHERE time >= 0 AND time < 10"
+    assert db.rows(f"SELECT mean(i) FROM m {bounds}") == [[0, float((12 * 10**18 - 2**64) // 2)]]
+    assert db.rows(f'SELECT mean("i"::float) FROM m {bounds}') == [[0, 6e18]]
+
+
 def test_tag_conditions(db: Database) -> None:
     """`"t"::tag !~ /regex/` leaves out whole series, and keeps those without the tag."""
     db.put("m,t=a v=1 1", "m,t=b v=1 2", "m v=1 3")

@@ -216,7 +216,7 @@ def test_a_measurement_that_looks_like_a_system_name_is_read_by_a_regex(name: st
 def test_windows_average_numbers_and_take_the_last_of_the_rest() -> None:
     """One row per window and series, windows without data left out."""
     assert influxql.select_windows(CPU, ['a"'], ["s"], 0, 600, 300) == (
-        r'SELECT mean("a\""::field), last("s"::field) FROM "telegraf"."autogen"."cpu" '
+        r'SELECT mean("a\""::float), last("s"::field) FROM "telegraf"."autogen"."cpu" '
         "WHERE time >= 0 AND time < 600 GROUP BY time(300ns), * fill(none)"
     )
 
