@@ -17,7 +17,7 @@ from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME, SECOND
 from influx import answers, counting, frames, influxql, line_protocol
-from influx.counting import STATEMENTS, Count, Counts
+from influx.counting import Count, Counts
 from influx.errors import (
     IncompleteAnswer,
     LostOnce,
@@ -33,6 +33,7 @@ from influx.library import Library
 from influx.line_protocol import Body, Point
 from influx.listener import RequestListener, SilentRequests
 from influx.pages import PageReader
+from influx.questions import STATEMENTS
 from influx.transport import Transport
 from influx.written import Written
 from settings.keys import Options, Server
@@ -201,7 +202,7 @@ class InfluxClient(PageReader):
             influxql.select_edge("last", location, field, t, MIN_TIME, end, by_series=True) for t in types
         ]
         found: dict[Tags, int] = {}
-        for answer in self.query_data("; ".join(statements), statements=len(types), timed_out=QueryTooLarge):
+        for answer in self.query_all(statements, timed_out=QueryTooLarge):
             for series in answer:
                 tags = counting.series_tags(series)
                 found[tags] = max(found.get(tags, MIN_TIME), *(row[0] for row in series.rows))
@@ -211,7 +212,7 @@ class InfluxClient(PageReader):
         """One edge for each (location, field, type); asks for less when it is too much for the server."""
         statements = [influxql.select_edge(edge, *what, span.start, span.end) for what in asked]
         try:
-            answers = self.query_data("; ".join(statements), statements=len(asked), timed_out=QueryTooLarge)
+            answers = self.query_all(statements, timed_out=QueryTooLarge)
         except QueryTooLarge:
             if len(asked) > 1:
                 middle = len(asked) // 2
@@ -268,7 +269,7 @@ class InfluxClient(PageReader):
         found: list[bool] = []
         for begin in range(0, len(asked), STATEMENTS):
             statements = [influxql.show_unstorable(*what) for what in asked[begin : begin + STATEMENTS]]
-            found += map(bool, self.query_data("; ".join(statements), statements=len(statements)))
+            found += map(bool, self.query_all(statements))
         return found
 
     def _count(self, counts: Sequence[Count]) -> list[Counts]:
@@ -276,9 +277,8 @@ class InfluxClient(PageReader):
         found: list[Counts] = [{} for _ in counts]
         if not statements:
             return found
-        query = "; ".join(statement.text for _, statement in statements)
         try:
-            answers = self.query_data(query, statements=len(statements), timed_out=QueryTooLarge)
+            answers = self.query_all([statement.text for _, statement in statements], timed_out=QueryTooLarge)
         except QueryTooLarge:
             if len(counts) > 1:
                 middle = len(counts) // 2
@@ -376,7 +376,7 @@ class InfluxClient(PageReader):
         for begin in range(0, len(sent), STATEMENTS):
             batch = sent[begin : begin + STATEMENTS]
             statements = [_one_point(point, database, policy) for _, point in batch]
-            answers = self.query_data("; ".join(statements), statements=len(statements))
+            answers = self.query_all(statements)
             missing = (not any(series.rows for series in answer) for answer in answers)
             lost.update(span for (span, _), is_missing in zip(batch, missing, strict=True) if is_missing)
         return sorted(lost)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from basics.spans import Span
 from basics.text import printable
 from basics.times import END_OF_TIME
-from influx import answers, csv_answers, frames, influxql
+from influx import answers, csv_answers, frames, influxql, questions
 from influx.answers import Series
 from influx.errors import IncompleteAnswer, InfluxError, QueryRefused, QueryTooLarge, TypesChanged, Unreachable
 from influx.frames import Frame
@@ -118,6 +118,16 @@ class PageReader:
 
         self._server.attempts(f"query {printable(query[:200])}", ask)
         return answers
+
+    def query_all(
+        self, statements: Sequence[str], *, timed_out: type[InfluxError] = Unreachable
+    ) -> list[list[Series]]:
+        """The answer to each statement, whole, in as many requests as their length takes."""
+        return [
+            answer
+            for part in questions.packed(statements, str)
+            for answer in self.query_data("; ".join(part), statements=len(part), timed_out=timed_out)
+        ]
 
     def get_field_type(self, location: Location, field: str, span: Span, types: Sequence[str] = ()) -> str | None:
         """The type of a field inside one shard group; None when it has no value there.
@@ -273,9 +283,17 @@ class PageReader:
         All measurements are of one database. Where a range goes across shard groups, the caller has to see to it
         that no field has got another type meanwhile. Raises QueryTooLarge when all of it is too much.
         """
-        statements = [
+        texts = [
             influxql.select_points(a.location, a.types, a.tags, a.span.start, a.span.end, rows) for a in asked
         ]
+        found: list[Frame | None] = []
+        pairs = list(zip(asked, texts, strict=True))
+        # each measurement is named twice: in its statement, and in the one about tags that is the proof
+        for part in questions.packed(pairs, lambda pair: pair[0].location.measurement + pair[1]):
+            found += self._read_together([ask for ask, _ in part], [text for _, text in part], rows)
+        return found
+
+    def _read_together(self, asked: Sequence[Ask], statements: Sequence[str], rows: int) -> list[Frame | None]:
         proof = influxql.show_tag_keys(*(a.location for a in asked))
         unsigned = [self._unsigned(a.location, a.types, a.span) for a in asked]
 
