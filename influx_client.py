@@ -17,6 +17,7 @@ from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME, SECOND
 from influx import answers, counting, frames, influxql, line_protocol
+from influx.answers import Series
 from influx.counting import Count, Counts
 from influx.errors import (
     IncompleteAnswer,
@@ -377,15 +378,14 @@ class InfluxClient(PageReader):
             batch = sent[begin : begin + STATEMENTS]
             statements = [_one_point(point, database, policy) for _, point in batch]
             answers = self.query_all(statements)
-            missing = (not any(series.rows for series in answer) for answer in answers)
-            lost.update(span for (span, _), is_missing in zip(batch, missing, strict=True) if is_missing)
+            lost.update(s for (s, point), found in zip(batch, answers, strict=True) if not _shows(point, found))
         return sorted(lost)
 
     def _is_there(self, point: Point, database: str, policy: str) -> bool:
         """Whether the server has a point that it has just acknowledged."""
         # to its end: an answer that is given up takes its connection with it
         answer = list(self._server.stream(_one_point(point, database, policy)))
-        return any(series.rows for number, series in answer if number == 0)
+        return _shows(point, [series for number, series in answer if number == 0])
 
 
 def _lost(losses: int) -> NotKept:
@@ -401,6 +401,12 @@ def _one_point(point: Point, database: str, policy: str) -> str:
     name = min(point.fields, key=lambda name: not influxql.is_quotable(name))
     location, type_ = Location(database, policy, point.measurement), line_protocol.type_of(point.fields[name])
     return influxql.select_point(location, point.tags, name, type_, point.time)
+
+
+def _shows(point: Point, answer: Sequence[Series]) -> bool:
+    """Whether the answer to that query has the point; each series has its tags where they had to be left out."""
+    tags = tuple(sorted((key, value) for key, value in point.tags.items() if value))
+    return any(series.rows and (not series.tags or counting.series_tags(series) == tags) for series in answer)
 
 
 def connect(

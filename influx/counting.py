@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from basics.spans import Span, halves
 from basics.text import printable
-from influx import influxql
+from influx import influxql, storable
 from influx.answers import Series
 from influx.errors import QueryRefused
 from influx.influxql import Location, Tags
@@ -33,9 +33,14 @@ class Count:
     """How many numbers the answer holds at most, if that is known."""
 
     @property
+    def unnamed(self) -> tuple[str, ...]:
+        """Those of them that no condition can name: each series is counted by itself, and left out here."""
+        return tuple(tag for tag in self.without if not influxql.is_comparable(tag))
+
+    @property
     def cells(self) -> int:
         """How many numbers the answer can hold."""
-        if self.by_series:
+        if self.by_series or self.unnamed:
             return self.most or CELLS  # there may be any number of series
         windows = self.span.length // self.step + 2 if self.step else 1
         return windows * len(self.types)
@@ -85,8 +90,8 @@ def statements(count: Count) -> Iterator[Statement]:
             count.span.start,
             count.span.end,
             count.step,
-            by_series=count.by_series,
-            without=count.without,
+            by_series=count.by_series or bool(count.unnamed),
+            without=[tag for tag in count.without if tag not in count.unnamed],
         )
         yield Statement(text, columns)
 
@@ -99,7 +104,9 @@ def series_tags(series: Series) -> Tags:
 def add(found: Counts, count: Count, statement: Statement, answer: Iterable[Series]) -> None:
     """Add the answer to a statement to what was found. Raises QueryRefused where columns cannot be told apart."""
     for series in answer:
-        tags = series_tags(series)
+        if any(storable.tag_value_problem(series.tags.get(tag, "")) for tag in count.unnamed):
+            continue
+        tags = series_tags(series) if count.by_series else ()
         for row in series.rows:
             if len(row) != 1 + len(statement.columns):
                 names = ", ".join(dict.fromkeys(printable(name) for name, _ in statement.columns))

@@ -59,6 +59,14 @@ def is_quotable(name: str) -> bool:
     return not any(c in "\r\0" or "\ud800" <= c <= "\udfff" for c in name)
 
 
+def is_comparable(tag: str) -> bool:
+    """Whether a condition of a SELECT can name this tag: `time` in any case is taken for the time.
+
+    Go knows one letter more than ASCII whose lower case is in that word.
+    """
+    return is_quotable(tag) and tag.replace("İ", "i").lower() != "time"
+
+
 def exact_regex(name: str) -> str:
     """A regex that matches this name alone, for the names that quotes cannot hold.
 
@@ -138,11 +146,13 @@ def select_edge(
 def select_point(location: Location, tags: Mapping[str, str], field: str, type_: str, time: int) -> str:
     """The number of values that a field has at one time, in the series with (at least) these tags.
 
-    Tags that quotes cannot hold are left out, so other series may be counted with it.
+    Where a condition cannot name one of the tags, it is left out, and the series are counted each by itself.
     """
-    known = {key: value for key, value in tags.items() if is_quotable(key) and is_quotable(value)}
+    known = {key: value for key, value in tags.items() if is_comparable(key) and is_quotable(value)}
     series = "".join(f" AND {quote(key)}::tag = {_literal(value)}" for key, value in sorted(known.items()))
-    return f"SELECT count({_typed(field, type_)}) FROM {_from(location)} WHERE {_where(time, time + 1)}{series}"
+    grouped = " GROUP BY *" if len(known) < len(tags) else ""
+    where = f"{_where(time, time + 1)}{series}{grouped}"
+    return f"SELECT count({_typed(field, type_)}) FROM {_from(location)} WHERE {where}"
 
 
 def select_type(location: Location, field: str, start: int, end: int) -> str:
@@ -167,7 +177,8 @@ def select_counts(
 ) -> str:
     """How many values each (field, type) has in the range, or in each window of `step` ns since 1970 in it.
 
-    `by_series`: for each series. `without`: not those series whose values of these tags cannot be kept.
+    `by_series`: for each series. `without`: not those series whose values of these tags cannot be kept; a
+    condition must be able to name them.
 
     Counting as any number type counts all numbers, counting as string or boolean counts those alone, whatever
     types the shards of the range have; without a value, a column is null and a window has no row.
@@ -184,7 +195,8 @@ def show_unstorable(location: Location, tag: str) -> str:
     """One value of the tag that InfluxDB cannot keep, if there is any."""
     return (
         f"SHOW TAG VALUES ON {quote(location.database)} FROM {_table(location.measurement)} "
-        f"WITH KEY = {quote(tag)} WHERE {quote(tag)}::tag =~ /{storable.TAG_VALUE_REGEX}/ LIMIT 1"
+        # in parentheses, or a tag named like the time is taken for it; in a SELECT they do not help
+        f"WITH KEY = {quote(tag)} WHERE ({quote(tag)}::tag) =~ /{storable.TAG_VALUE_REGEX}/ LIMIT 1"
     )
 
 

@@ -245,8 +245,19 @@ def test_one_point_is_asked_for_by_its_tags() -> None:
     tags = {"host": "it's \\ here", "line": "a\nb", "bad": "x\udcff", "cr\r": "v"}
     assert influxql.select_point(CPU, tags, "f", "float", 7) == (
         'SELECT count("f"::float) FROM "telegraf"."autogen"."cpu" WHERE time >= 7 AND time < 8 '
-        r"""AND "host"::tag = 'it\'s \\ here' AND "line"::tag = 'a\nb'"""
+        r"""AND "host"::tag = 'it\'s \\ here' AND "line"::tag = 'a\nb' GROUP BY *"""
     )
+    plain = influxql.select_point(CPU, {"host": "a"}, "f", "float", 7)
+    assert plain.endswith("""AND "host"::tag = 'a'""")
+
+
+def test_a_tag_that_is_named_like_the_time_is_in_no_condition() -> None:
+    """The server would take it for the time, whatever its case; so the series are told apart by their tags."""
+    for name in ("time", "Time", "TIME", "tImE", "TİME"):
+        query = influxql.select_point(CPU, {"host": "a", name: "x"}, "f", "float", 7)
+        assert query.endswith("""AND "host"::tag = 'a' GROUP BY *""")
+        assert not influxql.is_comparable(name)
+    assert all(map(influxql.is_comparable, ("times", "ti me", "select")))
 
 
 def test_one_value_is_enough_to_see_a_type() -> None:
