@@ -28,7 +28,7 @@ from copying.quarantine import Quarantine
 from copying.reading import Reader, read_ahead
 from copying.results import DatabaseResult, JobResult, MeasurementResult
 from copying.retention import kept
-from copying.segments import Segment, plan_segments
+from copying.segments import Segment, accompanied, plan_segments
 from copying.selection import allowed_types, fits
 from copying.small_measurements import MOST, GroupCopy, GroupProgress, may_be_grouped
 from copying.task import Copy
@@ -229,7 +229,7 @@ class BackupManager:
         is_whole = True
         for segment in segments:
             try:
-                for part in self.transfer_data(copy, segment):
+                for part in self.transfer_data(copy, accompanied(segment, copy.types)):
                     written += part
             except Stopped:
                 logger.debug("%s: stopped", copy.source)

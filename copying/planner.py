@@ -206,11 +206,14 @@ class Planner:
             )
         refusals = [self._field_refusal(copy, name, span) for name in copy.types]
         kept = {name: types for (name, types), no in zip(copy.types.items(), refusals, strict=True) if no is None}
+        if all(map(storable.needs_company, kept)):  # and there is none to keep them company
+            refusals += [self._refusal(copy, _field(n), {n: t}, storable.ALONE, span) for n, t in kept.items()]
+            kept = {}
         return replace(copy, types=kept, refusals=tuple(no for no in refusals if no is not None))
 
     def _field_refusal(self, copy: Copy, name: str, span: Span) -> Refusal | None:
         """Why the values of a field are not sent, and how many they are; None when they are."""
-        field, shown = {name: copy.types[name]}, f"field {printable(name)!r}"
+        field, shown = {name: copy.types[name]}, _field(name)
         reason = storable.field_problem(name)
         if reason:
             return self._refusal(copy, shown, field, reason, span)
@@ -351,6 +354,10 @@ def _united(
     """The keys of both, each with everything that one of them has."""
     names = one.keys() | other.keys()
     return {name: tuple(dict.fromkeys((*one.get(name, ()), *other.get(name, ())))) for name in names}
+
+
+def _field(name: str) -> str:
+    return f"field {printable(name)!r}"
 
 
 def _down(moment: int, window: int) -> int:

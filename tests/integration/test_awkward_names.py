@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,16 +14,18 @@ from influx.counting import Count
 from influx.influxql import Location
 from influx.line_protocol import Point
 from influx_client import InfluxClient, connect
-from tests.integration.harness import MONDAY, Pair, write_job
+from tests.integration.harness import DAY, HOUR, MONDAY, Pair, run_main, write_job
 
 WORDS = """
-all alter analyze and any as asc begin by cardinality continuous create database databases default delete desc
-destinations diagnostics distinct drop duration end every exact explain false field fill for from grant grants
-group groups id in inf insert into key keys kill limit measurement measurements name no now offset on or order password
-policies policy privileges queries query read replication resample retention revoke select series set shard shards
-show slimit soffset stats subscription subscriptions tag tags to true tz user users values where with write
+all alter analyze and any as asc begin by cardinality continuous create database databases default delete
+desc destinations diagnostics distinct drop duration end every exact explain false field fill for from grant
+grants group groups id in inf insert into key keys kill limit measurement measurements name no now offset on
+or order password policies policy privileges queries query read replication resample retention revoke select
+series set shard shards show slimit soffset stats subscription subscriptions tag tags to true tz user users
+values where with write
 """
 KEYWORDS = WORDS.split()
+MINUTE = HOUR // 60
 TIMES = sorted({"".join(cs) for cs in itertools.product(*zip("time", "TIME", strict=True))} - {"time"})
 NAMES = [*TIMES, "TİME", "tİme", "times", "time_", *(w for k in KEYWORDS for w in (k, k.upper(), k.title()))]
 """What InfluxDB takes as a name: of the cases of `time` all but the one in lower case."""
@@ -108,3 +111,49 @@ def test_edges_types_pages_and_windows_hold_for_such_fields(client: InfluxClient
         tagged = Location(pair.database, "autogen", f"t{number}")
         assert client.read_page(tagged, {"v": ("float",)}, ["o", name], span).rows == 3
         assert client.read_windows(tagged, ["v"], [], span, 10).rows == 3
+
+
+ODD = ("\ta", "\0b", "\t", "\0\t c")
+"""Names of fields that the server skips a part of where they stand in front in their line."""
+
+
+def test_fields_that_begin_with_a_tab_or_nul_stay_beside_others(pair: Pair) -> None:
+    """Nothing of them is lost or renamed: at first, when one is new, when others are late."""
+    values = ",".join(f"{name.replace(' ', chr(92) + ' ')}={i}" for i, name in enumerate(ODD))
+    begin = time.time_ns() - 3 * HOUR
+    pair.write(
+        "\n".join(f"m,h={h} v=1,{values} {begin + i}\nother w={i},\t=2i {i}" for i in range(50) for h in "ab")
+    )
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=50 * 2 * 5 + 2 * 50)
+    pair.write(
+        f'm,h=a v=1,\tnew="x" {begin - 40 * DAY}\nm,h=a v=1,{values} {begin + HOUR}'
+    )  # a field resumes apart
+    assert pair.backup().failures == ()
+    pair.assert_equal()
+    pair.write(f"m,h=late v=1,{values} {begin + 5 * MINUTE}\nm,h=b v=2,\ta=9 {begin + 6 * MINUTE}")
+    assert pair.backup().late == 7
+    pair.assert_equal()
+    assert run_main("verify", "--full", "--config", pair.directory / "job.yaml").returncode == 0
+
+
+def test_points_of_nothing_but_such_fields_are_named_and_never_sent(pair: Pair) -> None:
+    """The rules leave out the field beside them: they must not come under another name."""
+    pair.write(f"m v=1,\ta=2 {MONDAY}\nm w=1,\ta=3 {MONDAY + 1}\nn v=1,\0b=2 {MONDAY}")
+    rules = {"m": {"fields": {"exclude": ["v"]}}, "n": {"fields": {"exclude": ["v"]}}}
+    result = pair.backup({"measurements": {"specific": rules}})
+    assert len(result.failures) == 2
+    for failure, number in zip(sorted(result.failures), ("1", "1"), strict=True):
+        assert "starts with a character that the server skips" in failure
+        assert f": {number} not sent" in failure
+    assert {(at[1], at[3]) for at in pair.found().points} == {(b"m", b"w"), (b"m", b"\ta")}
+
+
+def test_a_type_conflict_beside_such_a_field_puts_whole_lines_aside(pair: Pair) -> None:
+    """They are not taken apart, since the field could not stand alone."""
+    pair.write(f"m v=1,\ta=2 {MONDAY}\nm w=1,\ta=2 {MONDAY + 1}")
+    pair.destination.create_database(pair.database)
+    pair.destination.write(f"m v=1i {MONDAY + 2}", pair.database)
+    assert not pair.backup().succeeded
+    assert {at[3] for at in pair.found().points} <= {b"v", b"w", b"\ta"}
+    assert (MONDAY + 1, b"w") in {(at[4], at[3]) for at in pair.found().points}
