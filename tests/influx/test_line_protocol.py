@@ -747,7 +747,7 @@ def test_a_field_can_be_taken_out_of_a_body(table: Table) -> None:
     for body in line_protocol.encode_frame(table.frame(), table.measurement).bodies:
         for name in (*body.fields, "not there"):
             parts = line_protocol.apart(body, name)
-            if len(body.fields) == 1 or name == "not there":
+            if len(body.fields) == 1 or name == "not there" or not line_protocol.can_be_taken_apart(body):
                 assert parts == ()
                 continue
             assert {name} in [part.fields for part in parts]
