@@ -31,7 +31,7 @@ from copying.reading import Reader, read_ahead
 from copying.results import DatabaseResult, JobResult, MeasurementResult, SourceAge
 from copying.retention import kept
 from copying.same_server import check_apart
-from copying.segments import Segment, plan_segments
+from copying.segments import Segment, accompanied, plan_segments
 from copying.selection import allowed_types, fits
 from copying.small_measurements import MOST, GroupCopy, GroupProgress, may_be_grouped
 from copying.source_age import source_age, staleness
@@ -294,7 +294,7 @@ class BackupManager:
         is_whole = True
         for segment in segments:
             try:
-                for part in self.transfer_data(copy, segment):
+                for part in self.transfer_data(copy, accompanied(segment, copy.types)):
                     written += part
             except Stopped:
                 logger.debug("%s: stopped", copy.source)

@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from types import FrameType
 
 from backup import BackupManager
 from basics.stopping import StopRequest
+from basics.streams import say
 from basics.times import MIN_TIME
 from checking.verdict import Difference, JobVerdict, Scope, table, unchecked
 from checking.verify import Tally, Verifier
@@ -188,4 +188,4 @@ def _verify_job(
 
 def _print(text: str, *, quiet: bool) -> None:
     if not quiet:
-        sys.stdout.write(text + "\n")
+        say(text + "\n")

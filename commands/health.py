@@ -1,10 +1,10 @@
 """`main.py health`: whether the daemon is alive and its last runs succeeded, for containers."""
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping
 
+from basics.streams import say
 from basics.text import printable
 from commands.interface import FAILURE, SUCCESS, Command
 from commands.options import IGNORED, UsageError
@@ -19,7 +19,7 @@ def _health(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     problem = printable(health_problem(file, time.time()))
     warnings = printable(health_warnings(file))
     healthy = f"healthy, with warnings: {warnings}" if warnings else "healthy"
-    sys.stdout.write(f"{problem or healthy}\n")
+    say(f"{problem or healthy}\n")
     return FAILURE if problem else SUCCESS
 
 

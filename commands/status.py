@@ -1,9 +1,9 @@
 """`main.py status`: what the running daemon is doing, and what is wrong."""
 
 import argparse
-import sys
 from collections.abc import Mapping
 
+from basics.streams import say
 from commands.interface import FAILURE, SUCCESS, USAGE, Command, print_json
 from commands.options import ASK, IGNORED, JSON, UsageError
 
@@ -20,7 +20,7 @@ def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.json:
         print_json(document)
     else:
-        sys.stdout.write(status_table(document) + "\n")
+        say(status_table(document) + "\n")
     return FAILURE if document["status"] == "failing" else SUCCESS
 
 

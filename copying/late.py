@@ -13,6 +13,7 @@ from basics.times import DAY, HOUR, MIN_TIME
 from copying import memory
 from copying.compare import Comparer, Mismatch, Question, Window
 from copying.memory import Memory
+from copying.resume import fallback_since
 from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy, Target
@@ -303,8 +304,10 @@ class LookBack:
     def _planned(self, copies: Sequence[Copy], due: Mapping[Span, str] | None) -> list[MeasurementLookBack]:
         kept_since = comparable_since(copies[0].target, self._now)
         first: list[dict[str, int]] = [{}] * len(copies)
-        if self._times.fallback_days is not None:
-            first = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
+        fallback = fallback_since(self._times, self._now)
+        if fallback is not None:
+            found = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
+            first = [{name: min(time, fallback) for name, time in times.items()} for times in found]
         return [
             plan_look_back(
                 copy,

@@ -27,6 +27,7 @@ from influx.frames import Frame
 from influx.influxql import Location
 from influx.line_protocol import Body, Point
 from influx.pages import Ask, changed_types
+from influx.storable import needs_company
 from influx.written import Written
 from influx_client import InfluxClient
 
@@ -93,6 +94,7 @@ def may_be_grouped(copy: Copy) -> bool:
         copy.target.groups is not None
         and not (copy.is_mixed or copy.refusals)
         and all(map(influxql.is_quotable, names))
+        and not any(map(needs_company, copy.types))
     )
 
 

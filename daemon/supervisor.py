@@ -18,6 +18,7 @@ from basics.processes import Delays, death, signals_held
 from basics.times import SECOND
 from copying.results import JobResult
 from daemon.job_file import JobFile
+from daemon.watch import longest_silence
 from daemon.worker import load_libraries, worker_process
 from logger_config import set_console
 from settings.keys import Job
@@ -81,7 +82,19 @@ class Worker:
         """
         context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (file.config.path, file.content, sender, _lifeline(), channel, listener, once, logs, rivals)
+        limit = longest_silence(file.config.job.options.timeout_client)
+        arguments = (
+            file.config.path,
+            file.content,
+            sender,
+            _lifeline(),
+            channel,
+            listener,
+            once,
+            logs,
+            rivals,
+            limit,
+        )
         process = context.Process(target=worker_process, args=arguments, name=file.name)
         with signals_held():  # in the child until it has handlers of its own: those of here are not for it
             process.start()

@@ -6,12 +6,11 @@ import logging
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +20,7 @@ from basics.stopping import StopRequest
 from config import Config, ConfigError, Server
 from copying.results import JobResult
 from daemon.rivals import Rivals
+from daemon.watch import Watch
 from logger_config import LogDirectoryError, setup_logging
 from scheduler import Scheduler, run_job_once
 from settings.overlaps import Rival
@@ -215,10 +215,12 @@ def worker_process(
     once: bool,  # noqa: FBT001 -- the target of a process
     logs: bool,  # noqa: FBT001
     rivals: Sequence[Rival],
+    limit: float,
 ) -> None:
     """The target of a worker process. The parent alone decides about signals from the terminal.
 
-    What goes on is told by the channel; with `logs` progress is logged.
+    What goes on is told by the channel; with `logs` progress is logged. After `limit` seconds without a sign of
+    life it ends itself.
 
     `lifeline` are the two ends of a pipe of which only the parent keeps the second: it ends when the parent does.
     (The parent's sentinel does not: workers that are forked later hold its other end open, too.)
@@ -241,16 +243,10 @@ def worker_process(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    threading.Thread(target=_stop_without_parent, args=(stopping, lifeline[0]), daemon=True).start()
+    Watch(stopping, lifeline[0], limit).start()
     reporter.start()
     try:
         run_worker(path, stopping, content=content, once=once, report=report, reporter=reporter, rivals=rivals)
     finally:
         reporter.close()
         logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki
-
-
-def _stop_without_parent(stopping: StopRequest, lifeline: Connection) -> None:
-    """A worker whose parent is gone finishes its batch and ends, so that no two daemons write at once."""
-    wait([lifeline])
-    stopping.requested = True

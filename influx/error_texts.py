@@ -1,6 +1,7 @@
 """What a status and the text of an error mean, as exceptions. Pure."""
 
 import ast
+import csv
 import json
 import re
 
@@ -28,11 +29,17 @@ _ERRORS: tuple[tuple[str, type[InfluxError]], ...] = (
 """What the text of an error means; anything else is refused for good."""
 
 
+_NO_QUESTION = 'missing required parameter "q"'
+"""What InfluxDB says of a form that is longer than it reads."""
+
+
 def statement_error(text: str) -> InfluxError:
     """The error of a statement, which comes inside an answer with status 200."""
     for pattern, error in _ERRORS:
         if re.search(pattern, text):
             return error(text)
+    if text == _NO_QUESTION:
+        return QueryRefused(f"{text}: its names are longer than the 10 MB that InfluxDB reads; exclude fields")
     return QueryRefused(text)
 
 
@@ -152,14 +159,20 @@ def error_text(content: bytes) -> str:
 
 def influxdb_message(content: bytes) -> str | None:
     """InfluxDB's own message in an error's body; None when the body holds none."""
-    for read in (_unpacked, json.loads):
+    for read in (_unpacked, json.loads, _from_csv):
         try:
             document = read(content)
-        except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
+        except (ValueError, TypeError, RecursionError, csv.Error, msgpack.UnpackException):
             continue
         if isinstance(document, dict) and "error" in document:
             return str(document["error"]).strip()
     return None
+
+
+def _from_csv(content: bytes) -> object:
+    """The message of an error in CSV: a table of one column and one row."""
+    rows = list(csv.reader(content.decode("utf-8", "backslashreplace").splitlines(keepends=True)))
+    return {"error": rows[1][0]} if len(rows) == 2 and rows[0] == ["error"] and rows[1] else None
 
 
 def _unpacked(content: bytes) -> object:

@@ -239,6 +239,7 @@ class Transport:
         timed_out: type[InfluxError] = Unreachable,
     ) -> requests.Response:
         """One request. Redirects are not followed: a backup must not end up elsewhere."""
+        self._stopping.is_set()  # a sign of life
         try:
             response = self.session.request(
                 method,

@@ -18,6 +18,7 @@ from settings.kinds import (
     CRON,
     DURATION,
     DURATION_OR_ZERO,
+    END_TIME,
     EXISTING_FILE,
     FLAG,
     NAME,
@@ -183,7 +184,7 @@ class RangeOptions(Section):
         examples=["2026-01-01"],
         description="First time to copy: RFC 3339 date or time, up to nine decimals; without an offset UTC",
     )
-    end: Annotated[int, TIME] = Field(
+    end: Annotated[int, END_TIME] = Field(
         alias="end_date", examples=["2026-02-01"], description="Where to stop: the first time not to copy"
     )
 

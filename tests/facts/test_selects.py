@@ -238,6 +238,19 @@ def test_tag_conditions(db: Database) -> None:
     assert [row[0] for row in db.rows("""SELECT v FROM m WHERE "t"::tag !~ /b$/""")] == [1, 3]
 
 
+def test_conditions_on_tags_that_are_named_like_the_time(db: Database) -> None:
+    """A condition on a tag named like `time` in another case is taken for one on the time, in a SELECT however
+    it is put, in SHOW TAG VALUES unless the tag stands in parentheses; GROUP BY * tells such tags apart.
+    """
+    db.put("m,TIME=a v=1 1", "m,TIME=b v=1 1")
+    for condition in ("\"TIME\"::tag = 'a'", "(\"TIME\"::tag) = 'a'", "'a' = \"TIME\"::tag", '"TIME"::tag =~ /a/'):
+        assert "time and *influxql." in db.ask(f"SELECT v FROM m WHERE {condition}", db=db.name).error
+    values = f'SHOW TAG VALUES ON "{db.name}" FROM m WITH KEY = "TIME" WHERE'
+    assert db.rows(f'{values} ("TIME"::tag) =~ /a/') == [["TIME", "a"]]
+    assert "time and *influxql." in db.ask(f'{values} "TIME"::tag =~ /a/').error
+    assert [s["tags"]["TIME"] for s in db.select("SELECT v FROM m GROUP BY *").series] == ["a", "b"]
+
+
 def test_overlapping_groups(db: Database) -> None:
     """After the shard duration was altered, rows of overlapping shard groups are all found, by SELECT and by
     count.

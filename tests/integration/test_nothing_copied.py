@@ -231,10 +231,10 @@ def test_points_that_only_the_destination_has_are_a_warning_with_their_number_in
     """As long as they are there: what was looked at once is not forgotten, nor looked at again."""
     pair.write("\n".join(f"cpu,host={h} a={i},b={i} {MONDAY + i * HOUR}" for i in range(700) for h in "xy"))
     assert pair.backup().cautions == ()
-    pair.source.query(f"DELETE FROM cpu WHERE host = 'y' AND time < {MONDAY + 10 * HOUR}", db=pair.database)
+    pair.source.query(f"DELETE FROM cpu WHERE host = 'y' AND time < {MONDAY + 10 * HOUR}", db=pair.database)  # noqa: S608
     for _ in range(3):
         result = pair.backup()
         assert (result.outcome, result.extra) == ("ok", 20)
         assert "the destination holds 20 values that the source lacks" in result.cautions[0]
-    pair.destination.query(f"DELETE FROM cpu WHERE host = 'y' AND time < {MONDAY + 10 * HOUR}", db=pair.database)
+    pair.destination.query(f"DELETE FROM cpu WHERE host = 'y' AND time < {MONDAY + 10 * HOUR}", db=pair.database)  # noqa: S608
     assert pair.backup().cautions == ()
