@@ -72,7 +72,7 @@ class Watch:
 
     @staticmethod
     def _arm(seconds: float) -> None:
-        """Let the system end the process after so many seconds, should a library keep all threads from going on."""
+        """Let the system end the process after so many seconds, should a library keep all threads waiting."""
         signal.alarm(math.ceil(seconds))
 
     def _end(self, why: str) -> None:
