@@ -127,11 +127,11 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 
 
-def tests_of(module: str) -> tuple[str, ...]:
+def files_of(module: str) -> tuple[str, ...]:
     """The test files (and folders) of a module, by its path; in the order in which they are run."""
     return MODULES.get(module) or PACKAGES[module.partition("/")[0]]
 
 
-def unit_tests_of(module: str) -> tuple[str, ...]:
+def quick_files_of(module: str) -> tuple[str, ...]:
     """Those that need no server."""
-    return tuple(path for path in tests_of(module) if not path.startswith(("tests/integration", "tests/security")))
+    return tuple(path for path in files_of(module) if not path.startswith(("tests/integration", "tests/security")))
