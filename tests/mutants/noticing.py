@@ -84,7 +84,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "influx/csv_answers.py": ("tests/influx/test_csv_answers.py", "tests/integration/test_reads.py"),
     "influx/error_texts.py": ("tests/influx/test_answers.py", "tests/integration/test_quarantine.py"),
     "influx/counting.py": (
-        "tests/influx",
+        "tests/influx/test_counting.py",
         "tests/integration/test_late_data.py",
         "tests/integration/test_verify.py",
     ),
