@@ -69,8 +69,9 @@ def document(content: bytes) -> dict[str, Any]:
         raise IncompleteAnswer("the answer is not msgpack") from error
     if not isinstance(found, dict):
         raise IncompleteAnswer("the answer is not a document of InfluxDB's")
-    results = found.get("results")
-    is_whole = isinstance(results, list) and results and all(isinstance(result, dict) for result in results)
+    given = found.get("results")
+    results = given if isinstance(given, list) else []
+    is_whole = bool(results) and all(isinstance(result, dict) for result in results)
     for part in (found, *(results if is_whole else ())):
         if "error" in part:
             raise statement_error(str(part["error"]))
