@@ -19,19 +19,23 @@ from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.times import format_time
 from config import Config
-from copying import late, memory, narrowing, quarantine
+from copying import inventory, late, memory, narrowing, quarantine
 from copying.compare import Comparer
+from copying.inventory import Inventory, take_inventory
 from copying.late import Lateness, LookBack
 from copying.listener import Planned, RunListener, SilentRun
+from copying.news import News
 from copying.planner import Planner
 from copying.quarantine import Quarantine
 from copying.reading import Reader, read_ahead
-from copying.results import DatabaseResult, JobResult, MeasurementResult
+from copying.results import DatabaseResult, JobResult, MeasurementResult, SourceAge
 from copying.retention import kept
-from copying.segments import Segment, plan_segments
+from copying.same_server import check_apart
+from copying.segments import Segment, accompanied, plan_segments
 from copying.selection import allowed_types, fits
 from copying.small_measurements import MOST, GroupCopy, GroupProgress, may_be_grouped
-from copying.task import Copy
+from copying.source_age import source_age, staleness
+from copying.task import Copy, Target
 from influx import line_protocol, shard_groups
 from influx.errors import InfluxError, NotKept
 from influx.frames import Frame
@@ -75,6 +79,10 @@ class BackupManager:
         self._look_back = LookBack(config.job, Comparer(source, destination), self._now, self._memory)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
         self._quarantines: dict[Location, Quarantine] = {}
+        self._news = News(destination, self._planner)
+        self._path = config.path
+        self._inventory = Inventory()
+        self._warnings: tuple[str, ...] = ()
 
     def run_backup(self) -> JobResult:
         """Copy every database of the job. Failures are collected: one does not keep the others from going on."""
@@ -83,9 +91,9 @@ class BackupManager:
         problems: tuple[str, ...] = ()
         stopped = False
         try:
-            names = self._databases()
-            self._listener.databases(len(names))
-            for number, name in enumerate(names, 1):
+            check_apart(self._job, self._source, self._destination)
+            problems = self._look_around()
+            for number, name in enumerate(self._databases() if not problems else (), 1):
                 self._listener.database(name, number)
                 databases.append(self._process_database(name))
         except InfluxError as error:
@@ -95,7 +103,23 @@ class BackupManager:
         memory.save(self._memory_file, self._memory)
         problems += self._still_quarantined()
         seconds = time.monotonic() - begun
-        return JobResult(self._job.name, tuple(databases), problems, seconds, stopped or self._stopping.is_set())
+        stopped = stopped or self._stopping.is_set()
+        return JobResult(self._job.name, tuple(databases), problems, seconds, stopped, self._warnings)
+
+    def _look_around(self) -> tuple[str, ...]:
+        """Warn of rules that match nothing, and of what only the destination has; why there is nothing to copy."""
+        self._inventory = take_inventory(self._job, self._source, self._destination)
+        unmatched = (f"{self._path}: {text}" for text in inventory.unmatched_rules(self._job, self._inventory))
+        self._warnings = self._warned(*unmatched, inventory.lost_databases(self._job, self._inventory))
+        problem = inventory.emptiness(self._job, self._inventory)
+        return tuple(self._unless_stopping(problem)) if problem else ()
+
+    def _warned(self, *texts: str) -> tuple[str, ...]:
+        """Those of them that say something, which are logged."""
+        warnings = tuple(filter(None, texts))
+        for warning in warnings:
+            logger.warning("%s", warning)
+        return warnings
 
     def _still_quarantined(self) -> tuple[str, ...]:
         """Lines that an earlier run put aside stay a failure until somebody has seen to them."""
@@ -112,7 +136,7 @@ class BackupManager:
 
     @property
     def _memory_file(self) -> Path:
-        return self._quarantine_directory / self._job.name / "compared.json"
+        return self._quarantine_directory / ".compared" / f"{self._job.name}.json"
 
     @property
     def _quarantine_directory(self) -> Path:
@@ -122,28 +146,62 @@ class BackupManager:
 
     def _databases(self) -> tuple[str, ...]:
         configured = tuple(d.name for d in self._job.source.databases)
-        return configured or self._source.get_databases()
+        names = configured or self._source.get_databases()
+        self._listener.databases(len(names))
+        return names
 
     def _process_database(self, name: str) -> DatabaseResult:
         self._stopping.check()
         results: list[MeasurementResult] = []
         problems: list[str] = []
         try:
-            policies = self._planner.prepare(name, self._job.source.destination_name(name))
+            policies, refused = self._planner.prepare(name, self._job.source.destination_name(name))
+            problems += (
+                text for problem in refused for text in self._unless_stopping(f"database {name}: {problem}")
+            )
             tags = self._source.get_tag_keys(name)
             for policy in policies:
-                self._listener.phase("planning")
-                copies = self._planner.plan(name, policy, tags)
-                self._listener.planned(map(self._planned, copies))
-                self._listener.phase("looking for late data")
-                lateness = {} if self._stopping.is_set() else self._look_back.find(copies)
-                self._listener.copying()
-                done = self._copy_small_measurements([copy for copy in copies if copy.source not in lateness])
-                results += self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies)
+                try:
+                    results += self._process_policy(name, policy, tags)
+                except InfluxError as error:
+                    if error.retryable:  # the server is gone; what one policy is refused does not stop the others
+                        raise
+                    problems += self._unless_stopping(f"database {name}, {policy.source.name}: {error}")
         except InfluxError as error:
             problems += self._unless_stopping(f"database {name}: {error}")
-            self._listener.failed(problems)
-        return DatabaseResult(name, tuple(results), tuple(problems))
+        self._listener.failed(problems)
+        age = self._age(name) if not problems and not self._stopping.is_set() else None
+        return DatabaseResult(name, tuple(results), tuple(problems), self._warnings_of(name, age), age)
+
+    def _process_policy(
+        self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]
+    ) -> list[MeasurementResult]:
+        self._listener.phase("planning")
+        copies = self._planner.plan(database, policy, tags)
+        self._listener.planned(map(self._planned, copies))
+        self._news.expect(copies)
+        self._listener.phase("looking for late data")
+        lateness = {} if self._stopping.is_set() else self._look_back.find(copies)
+        self._listener.copying()
+        done = self._copy_small_measurements([copy for copy in copies if copy.source not in lateness])
+        return list(self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies))
+
+    def _age(self, database: str) -> SourceAge | None:
+        """How old it is at the source; None where that cannot be asked now, which is no failure of the copy."""
+        try:
+            return source_age(self._job, self._planner, database, self._news.newest(database), self._now)
+        except InfluxError as error:
+            logger.warning("database %s: its newest point at the source is not known: %s", database, error)
+            return None
+
+    def _warnings_of(self, name: str, age: SourceAge | None) -> tuple[str, ...]:
+        found = next((database for database in self._inventory.databases if database.name == name), None)
+        texts = (
+            [inventory.empty_database(self._job, found), inventory.lost_measurements(self._job, found)]
+            if found
+            else []
+        )
+        return self._warned(*texts, staleness(age, self._options.max_lag) if age else "")
 
     def _in_parallel(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """The results in the order of the items."""
@@ -175,6 +233,7 @@ class BackupManager:
                 stopping=self._stopping,
                 quarantine=self._quarantine,
                 listener=self._listener,
+                news=self._news,
             )
             for first in range(0, len(able) - 1, MOST)  # one alone gains nothing
         ]
@@ -235,7 +294,7 @@ class BackupManager:
         is_whole = True
         for segment in segments:
             try:
-                for part in self.transfer_data(copy, segment):
+                for part in self.transfer_data(copy, accompanied(segment, copy.types)):
                     written += part
             except Stopped:
                 logger.debug("%s: stopped", copy.source)
@@ -275,7 +334,9 @@ class BackupManager:
             )
         if changed := sum(window.overwritten for window in windows):
             logger.info("%s: %s values differ in %s; copying them again", copy.source, f"{changed:,}", span)
+        self._news.expect_late(copy, windows)
         result = self.copy_segments(copy, late.segments(windows), independent=True)
+        self._news.expect([copy])
         if self._stopping.is_set() or result.problems:
             return result
         left = self._look_back.settle(windows)
@@ -314,6 +375,7 @@ class BackupManager:
                     yield item
                     continue
                 if isinstance(item, _Reached):
+                    self._news.read(copy.source, item.newest)
                     self._listener.reached(copy.source, item.position, item.newest)
                     continue
                 self._stopping.check()
@@ -323,8 +385,9 @@ class BackupManager:
                         self._destination, item, copy.destination, kept, self._stopping
                     ):
                         acknowledged += written.values
-                        self._listener.wrote(copy.source, written)
-                        yield written
+                        new = self._news.new(copy.source, written)
+                        self._listener.wrote(copy.source, new)
+                        yield new
                 except InfluxError as error:
                     raise error.during(describe(span)) from error
                 if acknowledged == item.values and item.last:  # nothing of it was refused

@@ -10,31 +10,35 @@ failure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME, SECOND
 from influx import answers, counting, fingerprints, frames, influxql, line_protocol, shards
-from influx.counting import STATEMENTS, Count
+from influx.answers import Series
+from influx.counting import Count
 from influx.errors import (
     AccessDenied,
     IncompleteAnswer,
     LostOnce,
     NotKept,
     Overloaded,
+    QueryRefused,
     QueryTooLarge,
     RequestTooLarge,
     WriteRefused,
 )
 from influx.fingerprints import Fingerprints, Look, Statement
 from influx.frames import Frame
+from influx.identity import Process, RequestNumber, request_number
 from influx.influxql import Location, Policy, Tags
 from influx.library import Library
 from influx.line_protocol import Body, Point
 from influx.listener import RequestListener, SilentRequests
 from influx.pages import PageReader
+from influx.questions import STATEMENTS, packed
 from influx.shards import ShardStates
 from influx.transport import Transport
 from influx.written import Written
@@ -49,9 +53,6 @@ FEW_POINTS = 1000
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """An answer with fingerprints of more bytes is asked for in parts."""
-
-QUERY_BYTES = 4 * 1024 * 1024
-"""So many bytes of statements go into one request; InfluxDB takes no form of more than ten million."""
 
 
 class InfluxClient(PageReader):
@@ -88,6 +89,7 @@ class InfluxClient(PageReader):
         super().__init__(transport)
         self._library = Library(transport)
         self.name = transport.name
+        self.url = transport.url
         self.version = self.ping()
 
     def close(self) -> None:
@@ -99,6 +101,22 @@ class InfluxClient(PageReader):
     def ping(self) -> str:
         """The server's version."""
         return str(self._server.attempts("ping", self._library.ping))
+
+    def get_process(self) -> Process:
+        """The server's process. Raises AccessDenied for a user who is not an administrator."""
+        # all of them at once cannot be read: the server breaks off at a value that msgpack does not know
+        both = self.query_data("SHOW DIAGNOSTICS FOR 'system'; SHOW DIAGNOSTICS FOR 'network'", statements=2)
+        found = {s.name: dict(zip(s.columns, s.rows[0], strict=True)) for answer in both for s in answer if s.rows}
+        try:
+            system, network = found["system"], found["network"]
+            return Process(*map(answers.as_text, (system["PID"], system["started"], network["hostname"])))
+        except KeyError as error:
+            raise QueryRefused(f"{self.name}: SHOW DIAGNOSTICS does not tell {error}") from None
+
+    def get_request_number(self) -> RequestNumber | None:
+        """The number of a request made now, if the server shows one."""
+        response = self._server.attempts("ping", self._server.ping)
+        return request_number(response.headers.get("Request-Id") or response.headers.get("X-Request-Id"))
 
     def get_databases(self) -> tuple[str, ...]:
         """The databases that the user may see, but for `_internal`."""
@@ -221,7 +239,7 @@ class InfluxClient(PageReader):
             influxql.select_edge("last", location, field, t, MIN_TIME, end, by_series=True) for t in types
         ]
         found: dict[Tags, int] = {}
-        for answer in self.query_data("; ".join(statements), statements=len(types), timed_out=QueryTooLarge):
+        for answer in self.query_all(statements, timed_out=QueryTooLarge):
             for series in answer:
                 tags = counting.series_tags(series)
                 found[tags] = max(found.get(tags, MIN_TIME), *(row[0] for row in series.rows))
@@ -231,7 +249,7 @@ class InfluxClient(PageReader):
         """One edge for each (location, field, type); asks for less when it is too much for the server."""
         statements = [influxql.select_edge(edge, *what, span.start, span.end) for what in asked]
         try:
-            answers = self.query_data("; ".join(statements), statements=len(asked), timed_out=QueryTooLarge)
+            answers = self.query_all(statements, timed_out=QueryTooLarge)
         except QueryTooLarge:
             if len(asked) > 1:
                 middle = len(asked) // 2
@@ -287,13 +305,34 @@ class InfluxClient(PageReader):
             counting.add(found, count, statement, answer)
         return found
 
+    def count_many(self, counts: Sequence[Count]) -> list[dict[str, int]]:
+        """The same for many questions, of which many go into one request."""
+        found: list[dict[str, int]] = []
+        pairs = [(count, list(counting.statements(count))) for count in counts]
+        for batch in packed(pairs, lambda pair: "; ".join(statement.text for statement in pair[1])):
+            try:
+                found += self._count_together(batch)
+            except QueryTooLarge:
+                found += [self.count_values(count.location, count.types, count.span) for count, _ in batch]
+        return found
+
+    def _count_together(self, batch: Sequence[tuple[Count, list[counting.Statement]]]) -> list[dict[str, int]]:
+        asked = [(i, statement) for i, (_, statements) in enumerate(batch) for statement in statements]
+        found = [dict.fromkeys(count.types, 0) for count, _ in batch]
+        query = "; ".join(statement.text for _, statement in asked)
+        answers = self.query_data(query, statements=len(asked), timed_out=QueryTooLarge) if asked else []
+        for (index, statement), answer in zip(asked, answers, strict=True):
+            counting.add(found[index], batch[index][0], statement, answer)
+        return found
+
     def get_fingerprints(self, looks: Sequence[Look]) -> list[Fingerprints | None]:
         """The fingerprint of each series, for each question; None where that is too much for one answer.
 
         Many questions go into one request.
         """
         found: list[Fingerprints | None] = []
-        for batch in _batches([(look, fingerprints.statements(look)) for look in looks]):
+        asked = [(look, fingerprints.statements(look)) for look in looks]
+        for batch in packed(asked, lambda pair: "; ".join(statement.text for statement in pair[1])):
             found += self._fingerprints(batch)
         return found
 
@@ -324,7 +363,7 @@ class InfluxClient(PageReader):
         found: list[bool] = []
         for begin in range(0, len(asked), STATEMENTS):
             statements = [influxql.show_unstorable(*what) for what in asked[begin : begin + STATEMENTS]]
-            found += map(bool, self.query_data("; ".join(statements), statements=len(statements)))
+            found += map(bool, self.query_all(statements))
         return found
 
     # ------------------------------------------------------------ reading
@@ -415,31 +454,24 @@ class InfluxClient(PageReader):
         for begin in range(0, len(sent), STATEMENTS):
             batch = sent[begin : begin + STATEMENTS]
             statements = [_one_point(point, database, policy) for _, point in batch]
-            answers = self.query_data("; ".join(statements), statements=len(statements))
-            missing = (not any(series.rows for series in answer) for answer in answers)
-            lost.update(span for (span, _), is_missing in zip(batch, missing, strict=True) if is_missing)
+            answers = self.query_all(statements)
+            lost.update(s for (s, point), found in zip(batch, answers, strict=True) if not _shows(point, found))
         return sorted(lost)
 
     def _is_there(self, point: Point, database: str, policy: str) -> bool:
         """Whether the server has a point that it has just acknowledged."""
         # to its end: an answer that is given up takes its connection with it
         answer = list(self._server.stream(_one_point(point, database, policy)))
-        return any(series.rows for number, series in answer if number == 0)
+        return _shows(point, [series for number, series in answer if number == 0])
 
 
-def _batches(asked: Iterable[tuple[Look, list[Statement]]]) -> Iterator[list[tuple[Look, list[Statement]]]]:
-    """The questions in parts of bounded size."""
-    batch: list[tuple[Look, list[Statement]]] = []
-    count = size = 0
-    for look, found in asked:
-        length = sum(len(statement.text) for statement in found)
-        if batch and (count + len(found) > STATEMENTS or size + length > QUERY_BYTES):
-            yield batch
-            batch, count, size = [], 0, 0
-        batch.append((look, found))
-        count, size = count + len(found), size + length
-    if batch:
-        yield batch
+class _Text(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+_Question = TypeVar("_Question")
+_Asked = TypeVar("_Asked", bound=_Text)
 
 
 def _lost(losses: int) -> NotKept:
@@ -455,6 +487,12 @@ def _one_point(point: Point, database: str, policy: str) -> str:
     name = min(point.fields, key=lambda name: not influxql.is_quotable(name))
     location, type_ = Location(database, policy, point.measurement), line_protocol.type_of(point.fields[name])
     return influxql.select_point(location, point.tags, name, type_, point.time)
+
+
+def _shows(point: Point, answer: Sequence[Series]) -> bool:
+    """Whether the answer to that query has the point; each series has its tags where they had to be left out."""
+    tags = tuple(sorted((key, value) for key, value in point.tags.items() if value))
+    return any(series.rows and (not series.tags or counting.series_tags(series) == tags) for series in answer)
 
 
 def connect(

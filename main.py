@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from basics.boundary import error_boundary
+from basics.streams import make_safe
 from commands.check import CHECK
 from commands.health import HEALTH
 from commands.interface import USAGE, Command, print_json
@@ -92,4 +93,5 @@ def _print_not_done(command: Command, arguments: argparse.Namespace, problem: st
 
 
 if __name__ == "__main__":
+    make_safe()
     raise SystemExit(main())

@@ -17,6 +17,11 @@ class Span:
         return Span(max(self.start, start), min(self.end, end))
 
     @property
+    def edges(self) -> tuple[int, int]:
+        """Both ends."""
+        return self.start, self.end
+
+    @property
     def length(self) -> int:
         """Nanoseconds."""
         return self.end - self.start

@@ -8,23 +8,28 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Has the two methods of `threading.Event` that a waiter needs; setting it is one assignment."""
+    """Has the two methods of `threading.Event` that a waiter needs; setting it is one assignment.
+
+    Whoever works asks again and again, which is a sign of life: `asked` says when, by the monotonic clock.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.asked = time.monotonic()
 
     def is_set(self) -> bool:
         """Whether to stop."""
+        self.asked = time.monotonic()
         return self.requested
 
     def wait(self, seconds: float) -> bool:
         """Sleep, but no longer than until a stop is requested; says whether it is."""
         until = time.monotonic() + seconds
-        while not self.requested and (left := until - time.monotonic()) > 0:
+        while not self.is_set() and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))
         return self.requested
 
     def check(self) -> None:
         """Raise Stopped when a stop is requested."""
-        if self.requested:
+        if self.is_set():
             raise Stopped

@@ -13,6 +13,10 @@ MAX_TIME = 9_223_372_036_854_775_806
 """The first and the last nanosecond at which InfluxDB can store a point."""
 
 
+END_OF_TIME = MAX_TIME + 1
+"""Where a half-open range ends that has the last point."""
+
+
 SECOND = 1_000_000_000
 
 
@@ -96,6 +100,15 @@ def parse_time(text: str) -> int:
 
     Raises ValueError for another form, a date or time that does not exist, and one InfluxDB cannot store.
     """
+    return _parsed(text, MAX_TIME)
+
+
+def parse_end(text: str) -> int:
+    """The same for the first time after a range: that may be END_OF_TIME, so that the range has the last point."""
+    return _parsed(text, END_OF_TIME)
+
+
+def _parsed(text: str, latest: int) -> int:
     match = _TIME.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a time; write it as 2026-01-31 or 2026-01-31T12:00:00Z")
@@ -112,9 +125,9 @@ def parse_time(text: str) -> int:
     offset = (clock[3] * HOUR + clock[4] * MINUTE) * (-1 if sign == "-" else 1)
     time_of_day = clock[0] * HOUR + clock[1] * MINUTE + clock[2] * SECOND
     ns = days * DAY + time_of_day + int(decimals.ljust(_DECIMALS, "0")) - offset
-    if not MIN_TIME <= ns <= MAX_TIME:
-        earliest, latest = format_time(MIN_TIME), format_time(MAX_TIME)
-        raise ValueError(f"{text!r} is outside of what InfluxDB can store ({earliest} to {latest})")
+    if not MIN_TIME <= ns <= latest:
+        known = f"{format_time(MIN_TIME)} to {format_time(latest)}"
+        raise ValueError(f"{text!r} is outside of what InfluxDB can store ({known})")
     return ns
 
 
@@ -127,6 +140,3 @@ def format_time(ns: int) -> str:
     date = dt.date.fromordinal(_EPOCH + days).isoformat()
     decimals = f".{fraction:09d}".rstrip("0") if fraction else ""
     return f"{date}T{hour:02d}:{minute:02d}:{second:02d}{decimals}Z"
-
-
-END_OF_TIME = 9223372036854775807

@@ -1,7 +1,7 @@
 """`main.py check`: what a run of a job would do now, and what would keep it from doing so. Changes nothing."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,26 +9,33 @@ from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import format_time
 from config import Config
+from copying import inventory, rights
+from copying.inventory import Inventory, take_inventory
 from copying.planner import Planner
 from copying.retention import kept, shorter
+from copying.same_server import check_apart
 from copying.segments import plan_segments
+from copying.source_age import source_age, staleness
 from copying.task import Copy, Target
 from influx.errors import AccessDenied, InfluxError
+from influx.influxql import Policy
 from influx_client import InfluxClient, connect
 from settings.next_run import next_run
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The lines to print, and the problems among them."""
+    """The lines to print, what a run would warn of, and the problems among them."""
 
     lines: tuple[str, ...]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def text(self) -> tuple[str, ...]:
         """Everything, problems last; names of the servers' cannot break a line."""
-        return tuple(map(printable, (*self.lines, *(f"  PROBLEM: {problem}" for problem in self.problems))))
+        warnings = (f"  WARNING: {warning}" for warning in self.warnings)
+        return tuple(map(printable, (*self.lines, *warnings, *(f"  PROBLEM: {text}" for text in self.problems))))
 
 
 class _Checker:
@@ -38,12 +45,17 @@ class _Checker:
         self._job = config.job
         self._source = source
         self._destination = destination
-        self._planner = Planner(config.job, source, destination, time.time_ns())
+        self._now = time.time_ns()
+        self._planner = Planner(config.job, source, destination, self._now)
+        self._inventory = Inventory()
         self.problems: list[str] = []
+        self.warnings: list[str] = []
 
     def lines(self) -> Iterator[str]:
         yield f"  source {self._job.source.url}: InfluxDB {self._source.version}, {_shards(self._source)}"
         yield f"  destination {self._job.destination.url}: InfluxDB {self._destination.version}"
+        check_apart(self._job, self._source, self._destination)
+        self._take_inventory()
         databases = self._destination.get_databases()
         names = [d.name for d in self._job.source.databases] or self._source.get_databases()
         for name in names:
@@ -52,11 +64,29 @@ class _Checker:
             except InfluxError as error:
                 self.problems.append(f"database {name}: {error}")
 
+    def _take_inventory(self) -> None:
+        """Name rules that match nothing, and what only the destination has."""
+        found = self._inventory = take_inventory(self._job, self._source, self._destination)
+        self.problems += inventory.unmatched_rules(self._job, found)
+        self.problems += filter(None, [inventory.emptiness(self._job, found)])
+        self.warnings += filter(None, [inventory.lost_databases(self._job, found)])
+        for database in found.databases:
+            texts = (
+                inventory.empty_database(self._job, database),
+                inventory.lost_measurements(self._job, database),
+            )
+            self.warnings += filter(None, texts)
+
+    def _check_age(self, name: str) -> None:
+        """Warn of a database that has had nothing new for too long."""
+        age = source_age(self._job, self._planner, name, None, self._now)
+        self.warnings += filter(None, [staleness(age, self._job.options.max_lag)])
+
     def _database(self, name: str, there: tuple[str, ...]) -> Iterator[str]:
         target = self._job.source.destination_name(name)
         yield f"  {name} -> {target} ({'exists' if target in there else 'will be created'})"
         targets = self._planner.foresee(name, target)
-        self._check_rights(target, exists=target in there, creates=any(t.is_new for t in targets))
+        self._check_rights(target, [t.source for t in targets if t.is_new], exists=target in there)
         tags = self._source.get_tag_keys(name)
         for policy in targets:
             copies = self._planner.plan(name, policy, tags, exact=True)
@@ -66,18 +96,24 @@ class _Checker:
             for copy in copies:
                 yield f"      {self._measurement(copy)}"
                 self.problems += [f"{copy.source}: {refusal.name} {refusal.reason}" for refusal in copy.refusals]
+        self._check_age(name)
 
-    def _check_rights(self, target: str, *, exists: bool, creates: bool) -> None:
+    def _check_rights(self, target: str, missing: Sequence[Policy], *, exists: bool) -> None:
+        """Name what may not be written, or not be created, as the run would."""
         try:
             if exists:
                 self._destination.check_write(target)
-            if creates:
-                self._destination.check_admin()
         except AccessDenied as error:
-            remedy = (
-                "create it and its retention policies yourself, or use an admin" if creates else "grant ALL on it"
-            )
-            self.problems.append(f"{target} cannot be written or created: {remedy} ({error})")
+            self.problems.append(f"{target} cannot be written: grant ALL on it ({error})")
+        try:
+            if missing:
+                self._destination.check_admin()
+        except AccessDenied:
+            if exists:
+                self.problems += [rights.missing_policy(self._job, target, policy) for policy in missing]
+            else:
+                default = next((policy for policy in missing if policy.is_default), None)
+                self.problems.append(rights.missing_database(self._job, target, default))
 
     def _measurement(self, copy: Copy) -> str:
         starts, end = self._planner.starts(copy), self._planner.end()
@@ -113,17 +149,18 @@ def check_job(config: Config) -> Findings:
     job = config.job
     lines = [f"job {job.name} ({config.path}), {job.options.backup_mode}"]
     problems: list[str] = []
+    warnings: list[str] = []
     try:
         stopping = StopRequest()
         source = connect(config.job.options, job.source, "source", stopping, retries=0)
         destination = connect(config.job.options, job.destination, "destination", stopping, retries=0)
         checker = _Checker(config, source, destination)
+        problems, warnings = checker.problems, checker.warnings
         lines.extend(checker.lines())
-        problems = checker.problems
     except InfluxError as error:
         problems.append(str(error))
     times = job.options.incremental
     if times.schedule is not None:
         at = next_run(times.schedule, str(times.timezone), datetime.now(UTC))
         lines.append(f"  next run: {at.isoformat(timespec='minutes')} ({times.timezone})")
-    return Findings(tuple(lines), tuple(problems))
+    return Findings(tuple(lines), tuple(problems), tuple(warnings))

@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from types import FrameType
 
 from backup import BackupManager
 from basics.stopping import StopRequest
+from basics.streams import say
 from basics.times import MIN_TIME
 from checking.verdict import Difference, JobVerdict, Scope, table, unchecked
 from checking.verify import Tally, Verifier
@@ -17,8 +17,9 @@ from config import Config
 from copying.compare import Comparer
 from copying.planner import Planner
 from copying.results import MeasurementResult
+from copying.same_server import check_apart
 from copying.segments import Segment
-from copying.task import Target
+from copying.task import Copy, Target
 from influx.errors import InfluxError
 from influx_client import InfluxClient, connect
 
@@ -96,16 +97,30 @@ class Repairer:
 
     def run(self, repairs: Sequence[Repair]) -> list[MeasurementResult]:
         """Copy. Failures are in the results; raises InfluxError when the databases cannot be prepared."""
-        prepared: dict[tuple[str, str], Target] = {}
+        prepared: dict[tuple[str, str], Target | str] = {}
+        able: list[Repair] = []
+        failed: list[MeasurementResult] = []
         for repair in repairs:
             copy = repair.tally.copy
             key = (copy.source.database, copy.source.policy)
             if key not in prepared:
-                self._planner.prepare(copy.source.database, copy.target.database)
-                prepared[key] = self._planner.refreshed(copy.source.database, copy.target)
-            repair.tally.copy = replace(copy, target=prepared[key])
+                prepared[key] = self._prepare(copy)
+            target = prepared[key]
+            if isinstance(target, str):
+                logger.error("%s", target)
+                failed.append(MeasurementResult(str(copy.source), problems=(target,), is_whole=False))
+                continue
+            repair.tally.copy = replace(copy, target=target)
+            able.append(repair)
         with ThreadPoolExecutor(self._job.options.parallel_workers) as pool:
-            return list(pool.map(self._copy, repairs))
+            return [*failed, *pool.map(self._copy, able)]
+
+    def _prepare(self, copy: Copy) -> Target | str:
+        """The policy of a copy on both sides, or why the destination cannot have it."""
+        targets, problems = self._planner.prepare(copy.source.database, copy.target.database)
+        if any(target.source.name == copy.source.policy for target in targets):
+            return self._planner.refreshed(copy.source.database, copy.target)
+        return "; ".join(problems)
 
     def _copy(self, repair: Repair) -> MeasurementResult:
         copy = replace(repair.tally.copy, refusals=())
@@ -150,6 +165,7 @@ def _verify_job(
 ) -> JobVerdict:
     source = connect(config.job.options, config.job.source, "source", stopping)
     destination = connect(config.job.options, config.job.destination, "destination", stopping)
+    check_apart(config.job, source, destination)
     verifier = Verifier(config, source, destination, scope, stopping)
     verdict = verifier.verify()
     _print(table(verdict), quiet=quiet)
@@ -172,4 +188,4 @@ def _verify_job(
 
 def _print(text: str, *, quiet: bool) -> None:
     if not quiet:
-        sys.stdout.write(text + "\n")
+        say(text + "\n")

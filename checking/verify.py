@@ -162,11 +162,12 @@ class Verifier:
         return shard_groups.calculate_date_ranges(span.start, span.end, spans)
 
     def _starts(self, copies: Sequence[Copy], span: Span) -> list[int]:
-        """From when each copy is compared: with `fallback_days`, from its first point at the destination."""
-        if self.scope.start is not None or self._planner.fallback is None:
+        """From when each copy is compared: with `fallback_days` from then, or its first point there."""
+        fallback = self._planner.fallback
+        if self.scope.start is not None or fallback is None:
             return [span.start] * len(copies)
         first = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
-        return [max(span.start, min(times.values(), default=self._planner.fallback)) for times in first]
+        return [max(span.start, min(fallback, *times.values())) for times in first]
 
     def _questions(self) -> list[tuple[Tally, Span]]:
         """The windows to look at: all, or a random share of them."""

@@ -1,9 +1,9 @@
 """`main.py check`: what each job would do now, and what would keep it from doing so."""
 
 import argparse
-import sys
 from collections.abc import Mapping
 
+from basics.streams import say
 from commands.interface import FAILURE, SUCCESS, Command
 from commands.jobs import default_paths, find_jobs, load_jobs, log_all
 from commands.options import CONFIG, IGNORED
@@ -17,7 +17,7 @@ def _check(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     log_all(invalid)
     findings = [check_job(job.config) for job in jobs]
     for found in findings:
-        sys.stdout.write("\n".join(found.text) + "\n")
+        say("\n".join(found.text) + "\n")
     return FAILURE if invalid or any(found.problems for found in findings) else SUCCESS
 
 

@@ -1,14 +1,14 @@
 """`main.py health`: whether the daemon is alive and its last runs succeeded, for containers."""
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping
 
+from basics.streams import say
 from basics.text import printable
 from commands.interface import FAILURE, SUCCESS, Command
 from commands.options import IGNORED, UsageError
-from watching.health import health_file, health_problem
+from watching.health import health_file, health_problem, health_warnings
 
 
 def _health(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -17,7 +17,9 @@ def _health(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if file is None:
         raise UsageError("no daemon keeps a health file: set BACKUP_HEALTH_FILE for it and for this command")
     problem = printable(health_problem(file, time.time()))
-    sys.stdout.write(f"{problem or 'healthy'}\n")
+    warnings = printable(health_warnings(file))
+    healthy = f"healthy, with warnings: {warnings}" if warnings else "healthy"
+    say(f"{problem or healthy}\n")
     return FAILURE if problem else SUCCESS
 
 

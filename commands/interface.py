@@ -2,10 +2,10 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from basics.streams import say
 from commands.options import Option
 
 SUCCESS, FAILURE, USAGE = 0, 1, 2
@@ -31,4 +31,4 @@ class Command:
 
 def print_json(document: object) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    say(json.dumps(document, indent=2) + "\n")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from basics.times import parse_duration, parse_time
+from basics.times import parse_duration, parse_end, parse_time
 
 
 class UsageError(Exception):
@@ -80,7 +80,7 @@ START = Option(
     {"type": _parsed(parse_time), "metavar": "TIME", "help": "from when (default: as far back as both keep)"},
 )
 END = Option(
-    "--end", {"type": _parsed(parse_time), "metavar": "TIME", "help": "until when (default: a minute ago)"}
+    "--end", {"type": _parsed(parse_end), "metavar": "TIME", "help": "until when (default: a minute ago)"}
 )
 FULL = Option("--full", {"action": "store_true", "help": "compare every value instead of fingerprints"})
 SAMPLE = Option("--sample", {"type": _share, "metavar": "5%", "help": "a random share of the windows"})

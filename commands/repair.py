@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 
+from basics.streams import say
 from commands.interface import USAGE, Command
 from commands.options import YES, UsageError
 from commands.verify import OPTIONS, compare
@@ -16,8 +17,7 @@ def _repair(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _confirmed() -> bool:
-    sys.stdout.write("Copy these again? [y/N] ")
-    sys.stdout.flush()
+    say("Copy these again? [y/N] ")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from basics.streams import say
 from commands.interface import FAILURE, SUCCESS, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs, log_all, reloaded
 from commands.options import CONFIG, JSON, LISTEN, ONCE, QUIET, UsageError
@@ -47,7 +48,7 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.json:
         print_json(as_json(results, supervisor.invalid))
     elif results and not is_quiet:
-        sys.stdout.write(summary(results) + "\n")
+        say(summary(results) + "\n")
     return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
 
 

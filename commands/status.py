@@ -1,15 +1,15 @@
 """`main.py status`: what the running daemon is doing, and what is wrong."""
 
 import argparse
-import sys
 from collections.abc import Mapping
 
+from basics.streams import say
 from commands.interface import FAILURE, SUCCESS, USAGE, Command, print_json
 from commands.options import ASK, IGNORED, JSON, UsageError
 
 
 def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """What the running daemon says: 0 all is fine, 1 something is failing, 2 there is no daemon."""
+    """What the running daemon says: 0 nothing is failing, 1 something is, 2 there is no daemon."""
     from watching.web.client import NoDaemon, ask, status_table  # noqa: PLC0415
     from watching.web.server import DEFAULT_ADDRESS, AddressError, parse_address  # noqa: PLC0415
 
@@ -20,8 +20,8 @@ def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.json:
         print_json(document)
     else:
-        sys.stdout.write(status_table(document) + "\n")
-    return SUCCESS if document["status"] == "fine" else FAILURE
+        say(status_table(document) + "\n")
+    return FAILURE if document["status"] == "failing" else SUCCESS
 
 
 STATUS = Command(

@@ -13,6 +13,7 @@ from basics.times import DAY, HOUR, MIN_TIME
 from copying import memory
 from copying.compare import Comparer, Mismatch, Question, Window
 from copying.memory import Memory
+from copying.resume import fallback_since
 from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy, Target
@@ -153,6 +154,8 @@ class LookBack:
         self._times = job.options.incremental
         self._is_off = job.options.range is not None or job.source.group_by is not None or not self._times.lookback
         self._has_told_sight = False
+        self._surplus: list[Span] = []
+        """Where only the destination has values: told in every run, so compared in every run, but not closely."""
 
     def find(self, copies: Sequence[Copy]) -> dict[Location, Lateness]:
         """What is late of the measurements of one retention policy; those of which nothing is are left out.
@@ -168,6 +171,7 @@ class LookBack:
         due = None if states is None else memory.unknown(self._memory, target, groups, states)
         if due is None:
             self._tell_sight()
+        self._surplus.clear()
         try:
             found = self._find(there, due)
         except InfluxError as error:
@@ -188,11 +192,12 @@ class LookBack:
             )
 
     def _remember(self, target: Target, due: Mapping[Span, str], found: Mapping[Location, Lateness]) -> None:
-        """Groups in which nothing was to be copied need no look until somebody writes to them."""
+        """Groups that are equal need no look until somebody writes to them."""
         if any(lateness.problem for lateness in found.values()):
             return
         late = [window.span for lateness in found.values() for window in lateness.windows]
-        equal = {g: s for g, s in due.items() if all(w.end <= g.start or w.start >= g.end for w in late)}
+        unequal = [*late, *self._surplus]
+        equal = {g: s for g, s in due.items() if all(w.end <= g.start or w.start >= g.end for w in unequal)}
         self._memory.remember(target, equal)
 
     def _find_of_one(self, copy: Copy, due: Mapping[Span, str] | None) -> Lateness:
@@ -245,6 +250,7 @@ class LookBack:
 
         def note(window: Window, extra: int) -> None:
             extras[window.copy.source] += extra
+            self._surplus += [window.span] * bool(extra)
             inside.update({(top.copy.source, top.span): extra for top in differing if _holds(top, window)})
 
         def is_open(window: Window) -> bool:
@@ -298,8 +304,10 @@ class LookBack:
     def _planned(self, copies: Sequence[Copy], due: Mapping[Span, str] | None) -> list[MeasurementLookBack]:
         kept_since = comparable_since(copies[0].target, self._now)
         first: list[dict[str, int]] = [{}] * len(copies)
-        if self._times.fallback_days is not None:
-            first = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
+        fallback = fallback_since(self._times, self._now)
+        if fallback is not None:
+            found = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
+            first = [{name: min(time, fallback) for name, time in times.items()} for times in found]
         return [
             plan_look_back(
                 copy,
@@ -335,6 +343,7 @@ class LookBack:
             for window in windows:
                 known = self._memory.known_extra(window)
                 extras[window.copy.source] += known or 0
+                self._surplus += [window.span] * bool(known)
                 look_back.see(window, is_open=window.differs and known is None)
 
 

@@ -67,7 +67,8 @@ def write_body(
 
 def _narrower(body: Body, refusal: WriteRefused) -> tuple[Body, ...]:
     """What to send instead of a refused body; nothing when all of it is what the server refuses."""
-    if isinstance(refusal, FieldTypeConflict) and refusal.field in body.fields:
+    known = isinstance(refusal, FieldTypeConflict) and refusal.field in body.fields
+    if isinstance(refusal, FieldTypeConflict) and known and line_protocol.can_be_taken_apart(body):
         return line_protocol.apart(body, refusal.field)  # all values of the field conflict, and nothing else
     return line_protocol.halves(body)
 

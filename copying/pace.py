@@ -66,7 +66,9 @@ class Pace:
 
     def eased(self, asked: Span) -> "Pace | None":
         """A smaller request after the server found one too large; None when it cannot get smaller."""
-        if asked.length <= max(SECOND, self.step) and self.rows <= FEWEST_ROWS:
+        # one window of a downsampling query cannot be divided, and the limit of rows does not concern it
+        least_rows = FEWEST_ROWS if self.step == 1 else self.rows
+        if asked.length <= max(SECOND, self.step) and self.rows <= least_rows:
             return None
         return replace(
             self,

@@ -7,9 +7,11 @@ from dataclasses import replace
 from basics.patterns import is_selected
 from basics.spans import Span
 from basics.text import printable
-from basics.times import DAY, END_OF_TIME, MIN_TIME
-from copying.resume import filter_obsolete_fields, hidden_since, resume_points
-from copying.retention import comparable_since, shorter
+from basics.times import END_OF_TIME, MIN_TIME
+from copying import rights
+from copying.obsolete import Thresholds
+from copying.resume import fallback_since, hidden_since, resume_points
+from copying.retention import comparable_since, shorter, whole_since
 from copying.selection import allowed_types, get_fields_to_backup
 from copying.task import Copy, Target
 from influx import storable
@@ -33,14 +35,19 @@ class Planner:
         self._now = now
         self._forecasts: set[tuple[Location, str]] = set()
         self._holds_unsigned: dict[str, bool] = {}
+        self._thresholds = Thresholds(job.options, source, destination, now)
 
     # ------------------------------------------------------------ both sides of a database
 
-    def prepare(self, name: str, target: str) -> list[Target]:
-        """Create what is missing at the destination, and look at each retention policy on both sides."""
+    def prepare(self, name: str, target: str) -> tuple[list[Target], tuple[str, ...]]:
+        """Create what is missing at the destination, and look at each retention policy on both sides.
+
+        What may not be created is left out, and comes second, as a problem each. Raises AccessDenied where that
+        is the database.
+        """
         policies = self._policies(name)
-        self._create_missing(target, policies)
-        return self._targets(target, policies)
+        refused = self._create_missing(target, policies)
+        return self._targets(target, [p for p in policies if p.name not in refused]), tuple(refused.values())
 
     def foresee(self, name: str, target: str) -> list[Target]:
         """The same without creating anything: what is missing counts as if it had just been created."""
@@ -59,16 +66,32 @@ class Planner:
             return {}
         return {p.name: p for p in self._destination.get_retention_policies(target)}
 
-    def _create_missing(self, target: str, policies: Sequence[Policy]) -> None:
-        """Create the database and the policies that it lacks. Existing ones are never altered."""
-        if not self._there(target):
-            self._destination.create_database(target, next((p for p in policies if p.is_default), None))
-            logger.info("created database %s", target)
+    def _create_missing(self, target: str, policies: Sequence[Policy]) -> dict[str, str]:
+        """Create the database and the policies that it lacks. Existing ones are never altered.
+
+        Policies that this user may not create come back, each with what to do.
+        """
         there = self._there(target)
+        if not there:
+            self._create_database(target, next((p for p in policies if p.is_default), None))
+            there = self._there(target)
+        refused: dict[str, str] = {}
         for policy in policies:
-            if policy.name not in there:
+            if policy.name in there:
+                continue
+            try:
                 self._destination.create_retention_policy(target, policy)
                 logger.info("created retention policy %s.%s", target, policy.name)
+            except AccessDenied:
+                refused[policy.name] = rights.missing_policy(self._job, target, policy)
+        return refused
+
+    def _create_database(self, target: str, default: Policy | None) -> None:
+        try:
+            self._destination.create_database(target, default)
+        except AccessDenied as error:
+            raise error.reworded(rights.missing_database(self._job, target, default)) from error
+        logger.info("created database %s", target)
 
     def _targets(self, target: str, policies: Sequence[Policy]) -> list[Target]:
         there = self._there(target)
@@ -95,6 +118,17 @@ class Planner:
             logger.info("%s: no right to see shard groups; assuming the policy's shard duration", client.name)
             return None
 
+    def newest_at_source(self, database: str) -> int | None:
+        """The newest of all points of the measurements and fields that the job wants, at the source itself."""
+        asked = []
+        for policy in self._policies(database):
+            for name, types in self._source.get_field_keys(database, policy.name).items():
+                if self._is_wanted(name):
+                    place = Location(database, policy.name, name)
+                    asked += [(place, f, t) for f, t in get_fields_to_backup(types, self._rules(name)).items()]
+        found = self._source.get_edges("last", asked, end=self._now + 1)
+        return max((time for time in found if time is not None), default=None)
+
     # ------------------------------------------------------------ what to copy of a retention policy
 
     def plan(
@@ -115,7 +149,24 @@ class Planner:
             copies = [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
         else:
             copies = self._resume(copies, exact=exact or self._job.source.group_by is not None)
-        return copies
+        window = self._job.source.group_by
+        return copies if window is None else self._without_broken(copies, target, window)
+
+    def _without_broken(self, copies: Sequence[Copy], target: Target, window: int) -> list[Copy]:
+        """The copies without the windows that are there already, and of which the source may have given up a part.
+
+        A mean of what is left must not take the place of the right one.
+        """
+        since = whole_since(target, self._now)
+        asked = [(c, f) for c in copies for f in c.starts if f in c.written_types] if since > MIN_TIME else []
+        last = self._last_at_destination(asked, since)
+        after = {
+            (c.source, f): edge + window for (c, f), edge in zip(asked, last, strict=True) if edge is not None
+        }
+        return [
+            replace(c, starts={f: max(start, after.get((c.source, f), start)) for f, start in c.starts.items()})
+            for c in copies
+        ]
 
     def _selected(
         self,
@@ -171,11 +222,15 @@ class Planner:
         rules = self._job.measurements
         return is_selected(measurement, rules.include, rules.exclude)
 
+    def _rules(self, measurement: str) -> FieldRules:
+        rules = self._job.measurements
+        key = rules.rules_key(measurement)
+        return FieldRules() if key is None else rules.specific[key].fields
+
     def _select(
         self, source: Location, target: Target, types: Mapping[str, tuple[str, ...]], tags: tuple[str, ...]
     ) -> Copy:
-        specific = self._job.measurements.specific.get(source.measurement)
-        rules = specific.fields if specific else FieldRules()
+        rules = self._rules(source.measurement)
         return Copy(source, target, get_fields_to_backup(types, rules), tags, rules)
 
     def _without_unstorable(self, copy: Copy, span: Span) -> Copy:
@@ -187,11 +242,14 @@ class Planner:
             )
         refusals = [self._field_refusal(copy, name, span) for name in copy.types]
         kept = {name: types for (name, types), no in zip(copy.types.items(), refusals, strict=True) if no is None}
+        if all(map(storable.needs_company, kept)):  # and there is none to keep them company
+            refusals += [self._refusal(copy, _field(n), {n: t}, storable.ALONE, span) for n, t in kept.items()]
+            kept = {}
         return replace(copy, types=kept, refusals=tuple(no for no in refusals if no is not None))
 
     def _field_refusal(self, copy: Copy, name: str, span: Span) -> Refusal | None:
         """Why the values of a field are not sent, and how many they are; None when they are."""
-        field, shown = {name: copy.types[name]}, f"field {printable(name)!r}"
+        field, shown = {name: copy.types[name]}, _field(name)
         reason = storable.field_problem(name)
         if reason:
             return self._refusal(copy, shown, field, reason, span)
@@ -221,7 +279,7 @@ class Planner:
     def _resume(self, copies: Sequence[Copy], *, exact: bool) -> list[Copy]:
         """The copies with the place where each field resumes, as the destination tells it."""
         copied = self._newest_copied(copies)
-        copies, copied = self._without_obsolete(copies, copied)
+        copies, copied = self._thresholds.without_obsolete(copies, copied)
         unknown = [(c, f) for c, times in zip(copies, copied, strict=True) for f, t in times.items() if t is None]
         found = self._first_in_source(unknown, exact=exact)
         first: dict[Location, dict[str, int | None]] = {}
@@ -282,8 +340,7 @@ class Planner:
     @property
     def fallback(self) -> int | None:
         """From when on an empty measurement is copied, if the job says so."""
-        days = self._options.incremental.fallback_days
-        return None if days is None else self._now - int(days * DAY)
+        return fallback_since(self._options.incremental, self._now)
 
     def _newest_copied(self, copies: Sequence[Copy]) -> list[dict[str, int | None]]:
         """For each copy, the newest time of each field at the destination, not counting points after now.
@@ -313,32 +370,6 @@ class Planner:
         fields = [(c.destination, f, c.written_types[f]) for c, f in asked]
         return self._destination.get_edges("last", fields, end=end)
 
-    def _without_obsolete(
-        self, copies: Sequence[Copy], copied: Sequence[dict[str, int | None]]
-    ) -> tuple[list[Copy], list[dict[str, int | None]]]:
-        """Leave out measurements, then fields, that have had nothing new for longer than the thresholds."""
-        of_measurement = self._options.incremental.obsolete_threshold
-        of_field = self._options.field_obsolete_threshold
-        if of_measurement is None and of_field is None:
-            return list(copies), list(copied)
-        asked = [(c, f) for c in copies for f in c.types]
-        edges = self._source.get_edges(
-            "last", [(c.source, f, c.types[f]) for c, f in asked], unknowable=END_OF_TIME
-        )
-        newest = {(c.source, f): edge for (c, f), edge in zip(asked, edges, strict=True)}
-        kept = []
-        for copy, times in zip(copies, copied, strict=True):
-            there = {f: newest[copy.source, f] for f in times}
-            fields: tuple[str, ...] = tuple(times)
-            if of_field is not None:
-                fields = filter_obsolete_fields(times, there, of_field, self._now)
-            if of_measurement is not None and not filter_obsolete_fields(times, there, of_measurement, self._now):
-                fields = ()
-            if len(fields) < len(times):
-                logger.info("%s: %d obsolete fields skipped", copy.source, len(times) - len(fields))
-            kept.append((replace(copy, types={f: copy.types[f] for f in fields}), {f: times[f] for f in fields}))
-        return [copy for copy, _ in kept], [times for _, times in kept]
-
     # ------------------------------------------------------------ from when to when
 
     def starts(self, copy: Copy) -> dict[str, int]:
@@ -359,6 +390,10 @@ def _united(
     """The keys of both, each with everything that one of them has."""
     names = one.keys() | other.keys()
     return {name: tuple(dict.fromkeys((*one.get(name, ()), *other.get(name, ())))) for name in names}
+
+
+def _field(name: str) -> str:
+    return f"field {printable(name)!r}"
 
 
 def _down(moment: int, window: int) -> int:

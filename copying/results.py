@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from basics.humanize import format_bytes
+from basics.humanize import counted, format_bytes
 from influx.written import Written
 
 
@@ -19,6 +19,13 @@ class MeasurementResult:
     """Values that the look-back found missing, and brought."""
     extra: int = 0
     """Values that only the destination has, in the range that was compared; they stay there."""
+    warnings: tuple[str, ...] = ()
+    """What is not a failure, and not as it should be either."""
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Every warning."""
+        return (*self.warnings, *((_extra(self.name, self.extra),) if self.extra else ()))
 
     def __add__(self, other: "MeasurementResult") -> "MeasurementResult":
         return MeasurementResult(
@@ -28,31 +35,53 @@ class MeasurementResult:
             is_whole=self.is_whole and other.is_whole,
             late=self.late + other.late,
             extra=max(self.extra, other.extra),
+            warnings=tuple(dict.fromkeys((*self.warnings, *other.warnings))),
         )
+
+
+def _extra(name: str, count: int) -> str:
+    return (
+        f"{name}: the destination holds {count:,} value{'s' if count > 1 else ''} that the source lacks: deleted "
+        "there, or of another origin; they stay"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAge:
+    """How old a database is at the source itself."""
+
+    name: str
+    newest: int | None = None
+    """Its newest point, not counting those after now; None: not known, or none."""
+    is_stale: bool | None = None
+    """Whether that is older than `options.max_lag`; None: the job has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseResult:
-    """What became of one database; `problems` are those that concern it as a whole."""
+    """What became of one database; `problems` and `warnings` are those that concern it as a whole."""
 
     name: str
     measurements: tuple[MeasurementResult, ...] = ()
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    age: SourceAge | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What became of a run of one job; `problems` are those that concern it as a whole."""
+    """What became of a run of one job; `problems` and `warnings` are those that concern it as a whole."""
 
     job: str
     databases: tuple[DatabaseResult, ...] = ()
     problems: tuple[str, ...] = ()
     seconds: float = 0.0
     stopped: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def written(self) -> Written:
-        """All that was written."""
+        """All that was written and is new; what the destination had already is not counted."""
         return sum((m.written for d in self.databases for m in d.measurements), Written())
 
     @property
@@ -68,6 +97,23 @@ class JobResult:
         return (*self.problems, *per_database, *per_measurement)
 
     @property
+    def extra(self) -> int:
+        """Values that only the destination has, in the ranges that were compared."""
+        return sum(m.extra for d in self.databases for m in d.measurements)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Every warning, the widest first. They make a run neither fail nor green."""
+        per_database = (w for d in self.databases for w in d.warnings)
+        per_measurement = (w for d in self.databases for m in d.measurements for w in m.cautions)
+        return (*self.warnings, *per_database, *per_measurement)
+
+    @property
+    def ages(self) -> tuple[SourceAge, ...]:
+        """How old the databases are at the source, as far as it is known."""
+        return tuple(d.age for d in self.databases if d.age)
+
+    @property
     def succeeded(self) -> bool:
         """Whether everything that the job names is at the destination."""
         return not self.failures
@@ -80,12 +126,23 @@ class JobResult:
         return "stopped" if self.stopped else "ok"
 
     @property
+    def verdict(self) -> str:
+        """The outcome, and how many warnings there are."""
+        return ", ".join([self.outcome, *_warnings(self.cautions)])
+
+    @property
     def sentence(self) -> str:
         """The run in one line, for the log."""
-        written, count = self.written, len(self.failures)
-        ended = f"{count} failure{'s' if count > 1 else ''}" if count else self.outcome
+        written = self.written
+        nothing = "nothing new" if self.outcome == "ok" else "nothing copied"
+        ended = ", ".join([counted(len(self.failures), "failure"), *_warnings(self.cautions)])
         late = f", {self.late:,} of them late" if self.late else ""
+        amounts = f"{written.points:,} points, {written.values:,} values{late}, {format_bytes(written.bytes)}"
         return (
-            f"run ended: {written.points:,} points, {written.values:,} values{late}, "
-            f"{format_bytes(written.bytes)} in {self.seconds:.1f} s: {ended}"
+            f"run ended: {amounts if written.values else nothing} in {self.seconds:.1f} s: "
+            f"{ended if self.failures else self.verdict}"
         )
+
+
+def _warnings(cautions: tuple[str, ...]) -> list[str]:
+    return [counted(len(cautions), "warning")] * bool(cautions)

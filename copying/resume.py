@@ -2,8 +2,18 @@
 
 from collections.abc import Mapping
 
-from basics.times import END_OF_TIME, MIN_TIME
+from basics.times import DAY, END_OF_TIME, MIN_TIME
 from influx.influxql import Tags
+from settings.keys import IncrementalOptions
+
+
+def fallback_since(times: IncrementalOptions, now: int) -> int | None:
+    """From when on a run at `now` copies a measurement that is empty at the destination, if the job says so.
+
+    What is newer than that every run wants, since those before it began further back; of what is older, only what
+    is newer than the first point at the destination.
+    """
+    return None if times.fallback_days is None else now - int(times.fallback_days * DAY)
 
 
 def is_obsolete(copied: int | None, newest: int | None, threshold: int, now: int) -> bool:

@@ -2,6 +2,7 @@
 
 from basics.times import HOUR, MIN_TIME, format_duration
 from copying.task import Target
+from influx import shard_groups
 from influx.influxql import Policy
 
 
@@ -11,10 +12,20 @@ def comparable_since(target: Target, now: int) -> int:
     A margin keeps points out that either side gives up while the run goes on.
     """
     durations = [policy.duration for policy in (target.source, target.destination) if policy.duration]
-    if not durations:
+    return _kept_since(min(durations), now) if durations else MIN_TIME
+
+
+def whole_since(target: Target, now: int) -> int:
+    """From when on the source surely holds all that it ever held: policies give up whole shard groups."""
+    policy = target.source
+    if not policy.duration:
         return MIN_TIME
-    shortest = min(durations)
-    return now - shortest + min(HOUR, shortest // 10)
+    kept = _kept_since(policy.duration, now)
+    return shard_groups.group_around(kept, policy.shard_duration, target.groups or ()).start
+
+
+def _kept_since(duration: int, now: int) -> int:
+    return now - duration + min(HOUR, duration // 10)
 
 
 def shorter(database: str, there: Policy, policy: Policy) -> str:

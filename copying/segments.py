@@ -1,10 +1,11 @@
 """Which fields are read together in which range, when each resumes at a time of its own. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from basics.spans import Span
 from basics.times import HOUR
+from influx.storable import needs_company
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,16 @@ class Segment:
 
     fields: tuple[str, ...]
     span: Span
+
+
+def accompanied(segment: Segment, fields: Iterable[str]) -> Segment:
+    """The segment with all `fields` of its measurement, where one of its own cannot be written without another.
+
+    Values of others are written again then, harmlessly.
+    """
+    if not any(map(needs_company, segment.fields)):
+        return segment
+    return Segment(tuple(sorted({*segment.fields, *fields})), segment.span)
 
 
 SAME_PLACE = HOUR

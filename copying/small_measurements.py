@@ -15,6 +15,7 @@ from basics.stopping import Stopped, StopRequest
 from basics.times import DAY, END_OF_TIME, MIN_TIME
 from copying import narrowing
 from copying.listener import RunListener
+from copying.news import News
 from copying.quarantine import Quarantine
 from copying.reading import read_ahead
 from copying.segments import Segment
@@ -26,6 +27,7 @@ from influx.frames import Frame
 from influx.influxql import Location
 from influx.line_protocol import Body, Point
 from influx.pages import Ask, changed_types
+from influx.storable import needs_company
 from influx.written import Written
 from influx_client import InfluxClient
 
@@ -92,6 +94,7 @@ def may_be_grouped(copy: Copy) -> bool:
         copy.target.groups is not None
         and not (copy.is_mixed or copy.refusals)
         and all(map(influxql.is_quotable, names))
+        and not any(map(needs_company, copy.types))
     )
 
 
@@ -112,6 +115,7 @@ class GroupCopy:
         stopping: StopRequest,
         quarantine: Callable[[Location], Quarantine],
         listener: RunListener,
+        news: News,
     ) -> None:
         self._source = source
         self._destination = destination
@@ -127,6 +131,7 @@ class GroupCopy:
         """Whether a window went across shard groups of the source."""
         self._sent: list[tuple[Span, Point]] = []
         self._listener = listener
+        self._news = news
 
     def copy(self) -> dict[Location, GroupProgress]:
         """How far each of them has come. Errors end it: the ordinary way meets them again."""
@@ -255,12 +260,12 @@ class GroupCopy:
         for batch in batches:
             bodies = [body for _, body in batch.parts]
             points, size = sum(body.points for body in bodies), sum(len(body.text) for body in bodies)
-            written = Written(points, batch.frame.values, size)
+            source, newest = batch.member.copy.source, batch.frame.newest(self._now)
+            written = self._news.new(source, Written(points, batch.frame.values, size))
             batch.member.written += written
-            self._listener.wrote(batch.member.copy.source, written)
-            self._listener.reached(
-                batch.member.copy.source, int(batch.frame.times[-1]), batch.frame.newest(self._now)
-            )
+            self._listener.wrote(source, written)
+            self._news.read(source, newest)
+            self._listener.reached(source, int(batch.frame.times[-1]), newest)
 
     def _report(self, position: int) -> None:
         """How far those have come that are still copied together."""

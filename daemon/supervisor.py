@@ -14,14 +14,16 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 
-from basics.processes import Delays, death, signals_held
+from basics.processes import Delays, death, start
+from basics.shortages import shortage
 from basics.times import SECOND
 from copying.results import JobResult
 from daemon.job_file import JobFile
+from daemon.watch import longest_silence
 from daemon.worker import load_libraries, worker_process
 from logger_config import set_console
 from settings.keys import Job
-from settings.overlaps import find_overlaps
+from settings.overlaps import Rival, find_overlaps, find_rivals
 from watching.channel import Channel, Sender
 from watching.events import (
     Contact,
@@ -51,6 +53,9 @@ TELL_WITHIN, LEAST_TO_TELL = 10.0, 0.5
 
 HEARTBEAT = 5.0
 
+STARTS = 4
+"""How often a job that runs once is started in vain before it has failed, when no other job runs any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
@@ -63,21 +68,49 @@ class Worker:
 
     @classmethod
     def start(
-        cls, file: JobFile, channel: Channel, listener: socket.socket | None, *, once: bool, logs: bool
+        cls,
+        file: JobFile,
+        channel: Channel,
+        listener: socket.socket | None,
+        others: Sequence["Worker"] = (),
+        *,
+        once: bool,
+        logs: bool,
+        rivals: Sequence[Rival] = (),
     ) -> "Worker":
         """Start the job's process: a fork, which shares the memory of the libraries with this one and its likes.
 
         That is safe while this process has no other thread: what it had locked would stay locked in the child.
         The child gets the content that was checked, not the file, which may have changed since. What goes on it
-        tells by the channel, not at the `listener`; with `logs` it logs its progress.
+        tells by the channel, not at the `listener`; with `logs` it logs its progress. It asks whether `rivals`
+        write to the same server. What is open here of the `others` it closes. Raises OSError where it cannot be
+        started.
         """
         context = multiprocessing.get_context("fork")
+        lifeline, inherited = _lifeline(), [worker.answer for worker in others]
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (file.config.path, file.content, sender, _lifeline(), channel, listener, once, logs)
+        limit = longest_silence(file.config.job.options.timeout_client)
+        arguments = (
+            file.config.path,
+            file.content,
+            sender,
+            lifeline,
+            channel,
+            listener,
+            inherited,
+            once,
+            logs,
+            rivals,
+            limit,
+        )
         process = context.Process(target=worker_process, args=arguments, name=file.name)
-        with signals_held():  # in the child until it has handlers of its own: those of here are not for it
-            process.start()
-        sender.close()
+        try:
+            start(process)
+        except OSError:
+            receiver.close()
+            raise
+        finally:
+            sender.close()
         return cls(process, receiver, time.monotonic())
 
 
@@ -97,6 +130,8 @@ class _State:
     result: JobResult | None = None
     restart_at: float | None = None
     delays: Delays = field(default_factory=Delays)
+    starts: int = 0
+    """How often in a row its process could not be started."""
     successor: JobFile | None = None
     leaving: bool = False
     kill_at: float | None = None
@@ -116,10 +151,15 @@ class _State:
             self.worker.process.terminate()
 
     @property
+    def warning(self) -> str:
+        """What the last run of a job warned of that is not failing, the first of several."""
+        return self.result.cautions[0] if self.result and self.result.cautions and not self.problem else ""
+
+    @property
     def problem(self) -> str:
         """Why the job counts as failing; empty when it does not."""
         if self.restart_at is not None:
-            return "its worker died and is about to be started again"
+            return "its worker has died, or could not be started, and is about to be started again"
         return self.result.failures[0] if self.result and self.result.failures else ""
 
 
@@ -186,6 +226,7 @@ class Supervisor:
     _channel: Channel = field(default_factory=Channel)
 
     def __post_init__(self) -> None:
+        self._known = self.files
         self._monitor = Keeper(self._channel, self.duties, _lifeline())
         self._sender = Sender(self._channel)
 
@@ -227,11 +268,33 @@ class Supervisor:
 
     def _start_worker(self, state: _State) -> None:
         state.restart_at = None
-        listener = self.duties.listener
-        state.worker = Worker.start(
-            state.file, self._channel, listener, once=self.once, logs=not self.duties.draws
-        )
+        listener, others = self.duties.listener, [worker for _, worker in self._running()]
+        rivals = find_rivals(state.file.config.job, [file.config.job for file in self._known])
+        logs = not self.duties.draws
+        try:
+            state.worker = Worker.start(
+                state.file, self._channel, listener, others, once=self.once, logs=logs, rivals=rivals
+            )
+        except OSError as error:
+            self._not_started(state, shortage(error) or str(error))
+            return
+        state.starts = 0
         self._sender.tell(WorkerStarted(state.file.name, time.time_ns(), state.worker.process.pid or 0))
+
+    def _not_started(self, state: _State, why: str) -> None:
+        """It is tried again: a scheduled job for ever, another one as long as the end of others may help."""
+        state.starts += 1
+        problem = f"its process could not be started: {why}"
+        others = any(True for _ in self._running())
+        if not state.is_scheduled and not others and state.starts >= STARTS:
+            state.result = JobResult(state.file.name, problems=(problem,))
+            logger.error("job %s: %s", state.file.name, problem)
+            self._tell_death(state, problem, 0)
+            return
+        delay = state.delays.after(0)
+        logger.warning("job %s: %s; trying again in %g s", state.file.name, problem, delay)
+        state.restart_at = time.monotonic() + delay
+        self._tell_death(state, problem, time.time_ns() + int(delay * SECOND))
 
     # ------------------------------------------------------------ the monitor
 
@@ -360,6 +423,7 @@ class Supervisor:
         for file in files:
             if file.name in overlaps:
                 logger.error("%s: %s", file.config.path, overlaps[file.name])
+        self._known = (*going_on, *files)
         self.invalid = {**invalid, **{f.name: overlaps[f.name] for f in files if f.name in overlaps}}
         return [file for file in files if file.name not in overlaps]
 
@@ -378,6 +442,7 @@ class Supervisor:
         failing = {name: state.problem for name, state in self._states.items() if state.problem}
         failing |= {name: f"invalid file: {problem}" for name, problem in self.invalid.items()}
         try:
-            write_health(self.health, failing, time.time())
+            warned = {name: state.warning for name, state in self._states.items() if state.warning}
+            write_health(self.health, failing, time.time(), warned)
         except OSError as error:
             logger.warning("the health file %s cannot be written: %s", self.health, os.strerror(error.errno or 0))

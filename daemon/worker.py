@@ -6,11 +6,11 @@ import logging
 import os
 import signal
 import socket
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 
@@ -19,8 +19,11 @@ from basics.processes import SIGNALS
 from basics.stopping import StopRequest
 from config import Config, ConfigError, Server
 from copying.results import JobResult
+from daemon.rivals import Rivals
+from daemon.watch import Watch
 from logger_config import LogDirectoryError, setup_logging
 from scheduler import Scheduler, run_job_once
+from settings.overlaps import Rival
 from watching.channel import Channel, Sender
 from watching.reporter import Reporter
 
@@ -38,13 +41,15 @@ def run_worker(
     once: bool = True,
     report: Report = lambda _: None,
     reporter: Reporter | None = None,
+    rivals: Iterable[Rival] = (),
 ) -> JobResult:
     """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
 
     `content` is what the file held when it was checked; without it the file is read.
 
     With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
-    every run, and `reporter` of all that goes on. A run that fails is tried again at its next time.
+    every run, and `reporter` of all that goes on. A run that fails is tried again at its next time. It is refused
+    while one of the `rivals` writes to the same server.
     """
     setup_logging(path.stem)
     with error_boundary() as outcome:
@@ -54,7 +59,8 @@ def run_worker(
         except (ConfigError, LogDirectoryError) as error:
             logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
             return _reported(JobResult(path.stem, problems=(str(error),)), report)
-        return _work(config, stopping or StopRequest(), once=once, report=report, reporter=reporter or Reporter())
+        run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals))
+        return _work(run, once=once, report=report)
     return _reported(JobResult(path.stem, problems=(outcome.problem,)), report)
 
 
@@ -75,13 +81,24 @@ def _set_up_logging(config: Config) -> None:
     )
 
 
-def _work(config: Config, stopping: StopRequest, *, once: bool, report: Report, reporter: Reporter) -> JobResult:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What each run of the job is made with."""
+
+    config: Config
+    stopping: StopRequest
+    reporter: Reporter
+    rivals: Rivals
+
+
+def _work(run: _Run, *, once: bool, report: Report) -> JobResult:
+    config, stopping, reporter = run.config, run.stopping, run.reporter
     last = JobResult(config.job.name, stopped=True)
 
     def job() -> JobResult:
         nonlocal last
         reporter.run_started()
-        last = _reported(_guarded_run(config, stopping, reporter), report)
+        last = _reported(_guarded_run(run), report)
         reporter.run_finished(last)
         return last
 
@@ -112,21 +129,22 @@ def _release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _guarded_run(config: Config, stopping: StopRequest, reporter: Reporter) -> JobResult:
+def _guarded_run(run: _Run) -> JobResult:
     """One run that cannot harm the next one."""
     with error_boundary() as outcome:
-        result = _run(config, stopping, reporter)
+        result = _run(run)
         logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
         return result
-    return JobResult(config.job.name, problems=(outcome.problem,))
+    return JobResult(run.config.job.name, problems=(outcome.problem,))
 
 
-def _run(config: Config, stopping: StopRequest, reporter: Reporter) -> JobResult:
+def _run(run: _Run) -> JobResult:
     # polars is heavy: only a run pays for it
     from backup import BackupManager  # noqa: PLC0415
     from influx.errors import InfluxError  # noqa: PLC0415
     from influx_client import connect  # noqa: PLC0415
 
+    config, stopping, reporter = run.config, run.stopping, run.reporter
     job = config.job
     try:
         source = connect(config.job.options, job.source, "source", stopping, listener=reporter)
@@ -136,6 +154,9 @@ def _run(config: Config, stopping: StopRequest, reporter: Reporter) -> JobResult
             return JobResult(job.name, stopped=True)
         logger.error("%s", error)  # noqa: TRY400 -- a server's trouble needs no traceback
         return JobResult(job.name, problems=(str(error),))
+    if problem := run.rivals.problem(job, stopping):
+        logger.error("%s", problem)
+        return JobResult(job.name, problems=(problem,))
     logger.info("from %s to %s, %s", job.source.url, job.destination.url, job.options.backup_mode)
     with closing(source), closing(destination):
         return BackupManager(config, source, destination, stopping=stopping, listener=reporter).run_backup()
@@ -191,12 +212,16 @@ def worker_process(
     lifeline: tuple[Connection, Connection],
     channel: Channel,
     listener: socket.socket | None,
+    inherited: Sequence[Connection],
     once: bool,  # noqa: FBT001 -- the target of a process
     logs: bool,  # noqa: FBT001
+    rivals: Sequence[Rival],
+    limit: float,
 ) -> None:
     """The target of a worker process. The parent alone decides about signals from the terminal.
 
-    What goes on is told by the channel; with `logs` progress is logged.
+    What goes on is told by the channel; with `logs` progress is logged. After `limit` seconds without a sign of
+    life it ends itself.
 
     `lifeline` are the two ends of a pipe of which only the parent keeps the second: it ends when the parent does.
     (The parent's sentinel does not: workers that are forked later hold its other end open, too.)
@@ -204,6 +229,8 @@ def worker_process(
     stopping = StopRequest()
     lifeline[1].close()
     channel.receiver.close()
+    for connection in inherited:  # each would be one file less that this process may open
+        connection.close()
     if listener:
         listener.close()  # else its port would be taken as long as this process lives
     reporter = Reporter(path.stem, Sender(channel), worker=time.time_ns(), logs=logs)
@@ -219,16 +246,10 @@ def worker_process(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    threading.Thread(target=_stop_without_parent, args=(stopping, lifeline[0]), daemon=True).start()
+    Watch(stopping, lifeline[0], limit).start()
     reporter.start()
     try:
-        run_worker(path, stopping, content=content, once=once, report=report, reporter=reporter)
+        run_worker(path, stopping, content=content, once=once, report=report, reporter=reporter, rivals=rivals)
     finally:
         reporter.close()
         logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki
-
-
-def _stop_without_parent(stopping: StopRequest, lifeline: Connection) -> None:
-    """A worker whose parent is gone finishes its batch and ends, so that no two daemons write at once."""
-    wait([lifeline])
-    stopping.requested = True

@@ -9,7 +9,7 @@ import msgpack
 
 from basics.times import END_OF_TIME, MIN_TIME, SECOND
 from influx.error_texts import statement_error
-from influx.errors import IncompleteAnswer
+from influx.errors import IncompleteAnswer, QueryRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,17 @@ def document(content: bytes) -> dict[str, Any]:
         found = msgpack.unpackb(content, raw=False, unicode_errors="surrogateescape", strict_map_key=False)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise IncompleteAnswer("the answer is not msgpack") from error
-    results = found.get("results") if isinstance(found, dict) else None
-    if not isinstance(results, list) or not results or not all(isinstance(r, dict) for r in results):
+    if not isinstance(found, dict):
         raise IncompleteAnswer("the answer is not a document of InfluxDB's")
-    for part in (found, *results):
+    results = found.get("results")
+    is_whole = isinstance(results, list) and results and all(isinstance(result, dict) for result in results)
+    for part in (found, *(results if is_whole else ())):
         if "error" in part:
             raise statement_error(str(part["error"]))
+    if not is_whole:
+        raise IncompleteAnswer("the answer is not a document of InfluxDB's")
+    if any(series.get("partial") for result in results for series in result.get("series", ())):
+        raise QueryRefused("the server has cut the list (max-row-limit); raise that limit, or set it to 0")
     return dict(found)
 
 

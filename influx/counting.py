@@ -9,9 +9,7 @@ from influx import influxql
 from influx.answers import Series
 from influx.errors import QueryRefused
 from influx.influxql import Location, Tags
-
-STATEMENTS = 1000
-"""How many statements go into one request."""
+from influx.questions import packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +30,13 @@ class Statement:
 
 
 def statements(count: Count) -> Iterator[Statement]:
-    """What to ask for a question. A regex may find no column, or several, so it has a statement of its own."""
+    """What to ask for a question. A regex may find no column, or several, so it has a statement of its own.
+
+    No statement is longer than a request.
+    """
     quotable = [name for name in count.types if influxql.is_quotable(name)]
     alone = [[name] for name in count.types if not influxql.is_quotable(name)]
-    for fields in ([quotable] if quotable else []) + alone:
+    for fields in (*packed(quotable, lambda name: f"count({influxql.quote(name)}::boolean), "), *alone):
         columns = tuple((name, type_) for name in fields for type_ in influxql.kinds(count.types[name]))
         text = influxql.select_counts(count.location, columns, count.span.start, count.span.end)
         yield Statement(text, columns)

@@ -1,6 +1,7 @@
 """What a status and the text of an error mean, as exceptions. Pure."""
 
 import ast
+import csv
 import json
 import re
 
@@ -28,21 +29,34 @@ _ERRORS: tuple[tuple[str, type[InfluxError]], ...] = (
 """What the text of an error means; anything else is refused for good."""
 
 
+_NO_QUESTION = 'missing required parameter "q"'
+"""What InfluxDB says of a form that is longer than it reads."""
+
+
 def statement_error(text: str) -> InfluxError:
     """The error of a statement, which comes inside an answer with status 200."""
     for pattern, error in _ERRORS:
         if re.search(pattern, text):
             return error(text)
+    if text == _NO_QUESTION:
+        return QueryRefused(f"{text}: its names are longer than the 10 MB that InfluxDB reads; exclude fields")
     return QueryRefused(text)
 
 
-def http_error(status: int, text: str) -> InfluxError:
-    """The error that a status stands for, on reads and writes alike."""
+def lacking_right(text: str, role: str) -> str:
+    """What to do about a 403: reading takes READ, the destination takes more, some things only administrators."""
+    if "admin privilege" in text:
+        return "only an administrator may do that"
+    return f"grant {'READ' if role == 'source' else 'ALL'} on the database"
+
+
+def http_error(status: int, text: str, role: str = "") -> InfluxError:
+    """The error that a status stands for, on reads and writes alike; `role` is that of the server."""
     message = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     if status == 401:
         return AccessDenied(f"{message}; check user and password")
     if status == 403:
-        return AccessDenied(f"{message}; the user lacks a right, grant ALL on the database or make it admin")
+        return AccessDenied(f"{message}; the user lacks a right: {lacking_right(text, role)}")
     if "retention policy not found" in text or "database not found" in text:
         return NotFound(message)
     if status >= 500 or status == 429:
@@ -50,9 +64,9 @@ def http_error(status: int, text: str) -> InfluxError:
     return QueryRefused(message)
 
 
-def query_error(status: int, text: str, *, is_influxdb: bool = True) -> InfluxError:
+def query_error(status: int, text: str, *, is_influxdb: bool = True, role: str = "") -> InfluxError:
     """The error of a query's status other than 200. What a proxy says tells nothing about the query."""
-    error = http_error(status, text)
+    error = http_error(status, text, role)
     if isinstance(error, QueryRefused) and not is_influxdb:
         return IncompleteAnswer(f"{error}; that is not InfluxDB's answer, is a proxy in the way?")
     return statement_error(text) if isinstance(error, QueryRefused) and text else error
@@ -81,7 +95,7 @@ too old where no shard holds their time, and says "0 points outside write window
 """
 
 
-def expired(status: int, text: str, *, is_influxdb: bool) -> int:
+def expired(status: int, text: str, *, is_influxdb: bool, role: str = "") -> int:
     """How many points of a write were beyond retention, when all others were stored; 0 after a plain 204.
 
     The server gives this reason only after every shard has acknowledged its points. Raises the error for every
@@ -94,7 +108,7 @@ def expired(status: int, text: str, *, is_influxdb: bool) -> int:
         return 0
     if is_influxdb and status == 400:
         return _refused_write(text)
-    error = http_error(status, text)
+    error = http_error(status, text, role)
     if status == 413:
         raise WriteRefused(str(error))
     if isinstance(error, QueryRefused):
@@ -145,14 +159,20 @@ def error_text(content: bytes) -> str:
 
 def influxdb_message(content: bytes) -> str | None:
     """InfluxDB's own message in an error's body; None when the body holds none."""
-    for read in (_unpacked, json.loads):
+    for read in (_unpacked, json.loads, _from_csv):
         try:
             document = read(content)
-        except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
+        except (ValueError, TypeError, RecursionError, csv.Error, msgpack.UnpackException):
             continue
         if isinstance(document, dict) and "error" in document:
             return str(document["error"]).strip()
     return None
+
+
+def _from_csv(content: bytes) -> object:
+    """The message of an error in CSV: a table of one column and one row."""
+    rows = list(csv.reader(content.decode("utf-8", "backslashreplace").splitlines(keepends=True)))
+    return {"error": rows[1][0]} if len(rows) == 2 and rows[0] == ["error"] and rows[1] else None
 
 
 def _unpacked(content: bytes) -> object:

@@ -12,6 +12,7 @@ InfluxError
 +- RequestTooLarge    the destination's cache cannot take so many points at once: write fewer
 +- AccessDenied       401, 403, a certificate that cannot be trusted
 +- NotFound           no such database or retention policy
++- SameServer         both addresses lead to one server, which would be copied onto itself
 +- QueryRefused       any other error of a statement
 +- WriteRefused       400 of InfluxDB's own, 413: fewer points may be stored
    +- FieldTypeConflict  the server holds the field with another type
@@ -102,6 +103,10 @@ class AccessDenied(InfluxError):
 
 class NotFound(InfluxError):
     """The database or the retention policy does not exist."""
+
+
+class SameServer(InfluxError):
+    """What would be copied is what would be written."""
 
 
 class QueryRefused(InfluxError):

@@ -17,11 +17,12 @@ from typing import Any
 
 from basics.spans import Span
 from basics.text import printable
-from influx import influxql
+from influx import influxql, storable
 from influx.answers import Series
 from influx.counting import series_tags
 from influx.errors import QueryRefused
 from influx.influxql import Location, Tags
+from influx.questions import packed
 
 SUMMED = ("float", "integer", "unsigned")
 """The types that InfluxQL adds up."""
@@ -43,6 +44,16 @@ class Look:
     """Tags whose values InfluxDB cannot always keep: series with such values are left out."""
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """Those of them that a condition can name."""
+        return tuple(tag for tag in self.without if influxql.is_comparable(tag))
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """Those of them that no condition can name: such series are left out when the answer comes."""
+        return tuple(tag for tag in self.without if not influxql.is_comparable(tag))
+
+    @property
     def columns(self) -> tuple[tuple[str, str], ...]:
         """The (field, type) of each count, those first that quotes can hold."""
         names = sorted(self.types, key=lambda name: not influxql.is_quotable(name))
@@ -59,25 +70,31 @@ class Statement:
 
 
 def statements(look: Look) -> list[Statement]:
-    """What to ask. A regex may find no column, or several, so it has a statement of its own."""
+    """What to ask. A regex may find no column, or several, so it has a statement of its own.
+
+    None is longer than a request.
+    """
     quotable = [column for column in look.columns if influxql.is_quotable(column[0])]
-    others = [column for column in look.columns if not influxql.is_quotable(column[0])]
-    found = [_totals(look, quotable)] if quotable else []
-    found += [_totals(look, [column]) for column in others]
+    others = [[column] for column in look.columns if not influxql.is_quotable(column[0])]
+    parts = list(packed(quotable, lambda column: 2 * f"count({influxql.quote(column[0])}::boolean), "))
+    found = [_totals(look, part) for part in (*parts, *others)]
     if quotable:
         clock = min(quotable, key=lambda column: (column[1] not in SUMMED, column[0]))
-        names = list(dict.fromkeys(name for name, _ in quotable))
-        start, end, without = look.span.start, look.span.end, look.without
-        rows = influxql.select_first_rows(look.location, names, start, end, without)
-        moments = influxql.select_moments(look.location, clock[0], clock[1], start, end, without)
-        found += [Statement(rows, len(names)), Statement(moments, 1)]
+        found += [_first_rows(look, part) for part in parts]
+        text = influxql.select_moments(look.location, clock[0], clock[1], *look.span.edges, look.named)
+        found.append(Statement(text, 1))
     return found
 
 
 def _totals(look: Look, columns: Sequence[tuple[str, str]]) -> Statement:
     summed = [column for column in columns if column[1] in SUMMED and influxql.is_quotable(column[0])]
-    text = influxql.select_totals(look.location, columns, summed, look.span.start, look.span.end, look.without)
+    text = influxql.select_totals(look.location, columns, summed, *look.span.edges, look.named)
     return Statement(text, len(columns) + len(summed), tuple(columns))
+
+
+def _first_rows(look: Look, columns: Sequence[tuple[str, str]]) -> Statement:
+    names = list(dict.fromkeys(name for name, _ in columns))
+    return Statement(influxql.select_first_rows(look.location, names, *look.span.edges, look.named), len(names))
 
 
 def add(found: Fingerprints, look: Look, asked: Sequence[Statement], number: int, answer: Series) -> None:
@@ -85,6 +102,8 @@ def add(found: Fingerprints, look: Look, asked: Sequence[Statement], number: int
 
     Raises QueryRefused where columns cannot be told apart.
     """
+    if any(storable.tag_value_problem(answer.tags.get(tag, "")) for tag in look.unnamed):
+        return
     for row in answer.rows:
         if len(row) != 1 + asked[number].width:
             names = ", ".join(dict.fromkeys(printable(name) for name, _ in asked[number].counted))

@@ -59,6 +59,15 @@ def is_quotable(name: str) -> bool:
     return not any(c in "\r\0" or "\ud800" <= c <= "\udfff" for c in name)
 
 
+def is_comparable(tag: str) -> bool:
+    """Whether a condition of a SELECT can name this tag: `time` in any case is taken for the time, `_name` for the
+    name of the measurement.
+
+    Go knows one letter more than ASCII whose lower case is in that word.
+    """
+    return is_quotable(tag) and tag.replace("İ", "i").lower() not in ("time", "_name")
+
+
 def exact_regex(name: str) -> str:
     """A regex that matches this name alone, for the names that quotes cannot hold.
 
@@ -111,8 +120,11 @@ def select_points(
 def select_windows(
     location: Location, averaged: Iterable[str], latest: Iterable[str], start: int, end: int, window: int
 ) -> str:
-    """One row per window and series: the mean of the `averaged` fields, the last of the `latest` ones."""
-    columns = [f"mean({_column(f, 'field')})" for f in averaged]
+    """One row per window and series: the mean of the `averaged` fields, the last of the `latest` ones.
+
+    The mean is that of floats: the sum of integers wraps around at 64 bits. No field's name may need a regex.
+    """
+    columns = [f"mean({_typed(f, 'float')})" for f in averaged]
     columns += [f"last({_column(f, 'field')})" for f in latest]
     return (
         f"SELECT {', '.join(columns)} FROM {_from(location)} WHERE {_where(start, end)} "
@@ -135,11 +147,13 @@ def select_edge(
 def select_point(location: Location, tags: Mapping[str, str], field: str, type_: str, time: int) -> str:
     """The number of values that a field has at one time, in the series with (at least) these tags.
 
-    Tags that quotes cannot hold are left out, so other series may be counted with it.
+    Where a condition cannot name one of the tags, it is left out, and the series are counted each by itself.
     """
-    known = {key: value for key, value in tags.items() if is_quotable(key) and is_quotable(value)}
+    known = {key: value for key, value in tags.items() if is_comparable(key) and is_quotable(value)}
     series = "".join(f" AND {quote(key)}::tag = {_literal(value)}" for key, value in sorted(known.items()))
-    return f"SELECT count({_typed(field, type_)}) FROM {_from(location)} WHERE {_where(time, time + 1)}{series}"
+    grouped = " GROUP BY *" if len(known) < len(tags) else ""
+    where = f"{_where(time, time + 1)}{series}{grouped}"
+    return f"SELECT count({_typed(field, type_)}) FROM {_from(location)} WHERE {where}"
 
 
 def select_type(location: Location, field: str, start: int, end: int) -> str:
@@ -204,7 +218,8 @@ def show_unstorable(location: Location, tag: str) -> str:
     """One value of the tag that InfluxDB cannot keep, if there is any."""
     return (
         f"SHOW TAG VALUES ON {quote(location.database)} FROM {_table(location.measurement)} "
-        f"WITH KEY = {quote(tag)} WHERE {quote(tag)}::tag =~ /{storable.TAG_VALUE_REGEX}/ LIMIT 1"
+        # in parentheses, or a tag named like the time is taken for it; in a SELECT they do not help
+        f"WITH KEY = {quote(tag)} WHERE ({quote(tag)}::tag) =~ /{storable.TAG_VALUE_REGEX}/ LIMIT 1"
     )
 
 
@@ -240,6 +255,15 @@ def create_database(database: str, policy: Policy | None = None) -> str:
     return (
         f"{statement} WITH DURATION {go_duration(policy.duration)} REPLICATION 1 "
         f"SHARD DURATION {go_duration(policy.shard_duration)} NAME {quote(policy.name)}"
+    )
+
+
+def create_retention_policy(database: str, policy: Policy) -> str:
+    """Creates the policy, for an administrator to run."""
+    durations = f"DURATION {go_duration(policy.duration)} REPLICATION 1"
+    return (
+        f"CREATE RETENTION POLICY {quote(policy.name)} ON {quote(database)} {durations} "
+        f"SHARD DURATION {go_duration(policy.shard_duration)}{' DEFAULT' * policy.is_default}"
     )
 
 

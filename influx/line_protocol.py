@@ -3,7 +3,7 @@ r"""Line protocol, exact: points as the bytes that InfluxDB 1.x turns back into 
     line        = measurement *("," tag-key "=" tag-value) " " field-key "=" value *("," ...) " " nanoseconds
     measurement : "," -> "\,"  and " " -> "\ "; nothing else
     tag         : the same, and "=" -> "\="; backslashes are never doubled
-    field key   : the same as tags, and '"' -> '\"'
+    field key   : the same as tags, and '"' -> '\"'; one that begins with a tab or NUL never stands in front
     string      : in quotes; "\" -> "\\" and '"' -> '\"'; every other byte raw, newlines too
     float       : shortest text that reads back as the same bits;   integer : digits and "i", unsigned: and "u"
 
@@ -22,7 +22,15 @@ import numpy.typing as npt
 import polars as pl
 
 from influx.frames import Frame
-from influx.storable import field_problem, is_utf8, measurement_problem, tag_problem, tag_value_problem
+from influx.storable import (
+    ALONE,
+    field_problem,
+    is_utf8,
+    measurement_problem,
+    needs_company,
+    tag_problem,
+    tag_value_problem,
+)
 from influx.written import Refusal
 
 
@@ -92,7 +100,8 @@ def encode_point(point: Point) -> bytes:
         raise ValueError(f"a point of {point.measurement!r} has no fields")
     series = [point.measurement.translate(_MEASUREMENT)]
     series += [f"{k.translate(_TAG)}={v.translate(_TAG)}" for k, v in sorted(point.tags.items()) if v]
-    fields = [_bytes(k.translate(_FIELD_KEY)) + b"=" + encode_value(v) for k, v in point.fields.items()]
+    ordered = sorted(point.fields.items(), key=lambda field: needs_company(field[0]))
+    fields = [_bytes(k.translate(_FIELD_KEY)) + b"=" + encode_value(v) for k, v in ordered]
     return b" ".join((_bytes(",".join(series)), b",".join(fields), b"%d" % point.time))
 
 
@@ -129,6 +138,7 @@ def _check_point(point: Point) -> None:
     problems = [(point.measurement, measurement_problem(point.measurement))]
     problems += [(key, tag_problem(key) or tag_value_problem(value)) for key, value in point.tags.items()]
     problems += [(key, field_problem(key)) for key in point.fields]
+    problems += [(key, ALONE) for key in point.fields if all(map(needs_company, point.fields))]
     for name, problem in problems:
         if problem:
             raise ValueError(f"{name!r} {problem}")
@@ -230,10 +240,14 @@ def _together(bodies: Sequence[Body]) -> Body:
 
 
 def _tidy(frame: Frame) -> Frame:
-    """Without columns that have no value, the tags in the order in which the server keeps them."""
+    """Without columns that have no value, the tags in the order in which the server keeps them.
+
+    Fields that cannot stand in front stand last.
+    """
+    fields = [(name, column) for name, column in frame.fields if column.dtype != pl.Null]
     return Frame(
         frame.time,
-        tuple((name, column) for name, column in frame.fields if column.dtype != pl.Null),
+        tuple(sorted(fields, key=lambda field: needs_company(field[0]))),
         tuple(sorted((t for t in map(_without_empty, frame.tags) if t[1].dtype != pl.Null), key=lambda t: t[0])),
     )
 
@@ -273,7 +287,22 @@ def _special_rows(frame: Frame, measurement: str) -> tuple[dict[int, Refusal], s
                 refused[index] = Refusal(f"tag {key!r} with the value {value!r}", problem, 1)
             elif _RISKY.search(value):
                 alone.add(index)
-    return refused, alone
+    return _without_company(frame) | refused, alone
+
+
+def _without_company(frame: Frame) -> dict[int, Refusal]:
+    """The rows that have no field that could stand in front, by index."""
+    odd = [(name, column) for name, column in frame.fields if needs_company(name)]
+    if not odd:
+        return {}
+    others = [column.is_not_null() for name, column in frame.fields if not needs_company(name)]
+    accompanied = functools.reduce(pl.Series.__or__, others, pl.repeat(value=False, n=len(frame), eager=True))
+    remedy = "copy another field of these points with it"
+    return {
+        row: Refusal(f"field {name!r}", ALONE, 1, remedy)
+        for name, column in odd
+        for row in (~accompanied & column.is_not_null()).arg_true()
+    }
 
 
 def _suspects(column: pl.Series) -> Iterator[tuple[int, str]]:
@@ -329,10 +358,18 @@ def halves(body: Body) -> tuple[Body, ...]:
     return tuple(_bodies(body.frame, body.measurement, [(0, middle), (middle, body.points)]))
 
 
+def can_be_taken_apart(body: Body) -> bool:
+    """Whether each of its fields can stand alone in a line."""
+    return not any(map(needs_company, body.fields))
+
+
 def apart(body: Body, name: str) -> tuple[Body, ...]:
-    """The lines without this field, then lines of nothing but it; none where it is not one of several fields."""
+    """The lines without this field, then lines of nothing but it; none where it is not one of several fields.
+
+    None either for a body that cannot be taken apart.
+    """
     others = body.fields - {name}
-    if body.frame is None or not others or len(others) == len(body.fields):
+    if body.frame is None or len(others) in (0, len(body.fields)) or not can_be_taken_apart(body):
         return ()
     parts = (body.frame.with_fields(names) for names in (others, {name}))
     return tuple(b for part in parts for b in _bodies(part, body.measurement, [(0, len(part))]))

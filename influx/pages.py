@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from basics.spans import Span
 from basics.text import printable
 from basics.times import END_OF_TIME
-from influx import answers, csv_answers, frames, influxql
+from influx import answers, csv_answers, frames, influxql, questions
 from influx.answers import Series
 from influx.errors import IncompleteAnswer, InfluxError, QueryRefused, QueryTooLarge, TypesChanged, Unreachable
 from influx.frames import Frame
@@ -118,6 +118,16 @@ class PageReader:
 
         self._server.attempts(f"query {printable(query[:200])}", ask)
         return answers
+
+    def query_all(
+        self, statements: Sequence[str], *, timed_out: type[InfluxError] = Unreachable
+    ) -> list[list[Series]]:
+        """The answer to each statement, whole, in as many requests as their length takes."""
+        return [
+            answer
+            for part in questions.packed(statements, str)
+            for answer in self.query_data("; ".join(part), statements=len(part), timed_out=timed_out)
+        ]
 
     def get_field_type(self, location: Location, field: str, span: Span, types: Sequence[str] = ()) -> str | None:
         """The type of a field inside one shard group; None when it has no value there.
@@ -273,10 +283,18 @@ class PageReader:
         All measurements are of one database. Where a range goes across shard groups, the caller has to see to it
         that no field has got another type meanwhile. Raises QueryTooLarge when all of it is too much.
         """
-        statements = [
+        texts = [
             influxql.select_points(a.location, a.types, a.tags, a.span.start, a.span.end, rows) for a in asked
         ]
-        statements.append(influxql.show_tag_keys(*(a.location for a in asked)))
+        found: list[Frame | None] = []
+        pairs = list(zip(asked, texts, strict=True))
+        # each measurement is named twice: in its statement, and in the one about tags that is the proof
+        for part in questions.packed(pairs, lambda pair: pair[0].location.measurement + pair[1]):
+            found += self._read_together([ask for ask, _ in part], [text for _, text in part], rows)
+        return found
+
+    def _read_together(self, asked: Sequence[Ask], statements: Sequence[str], rows: int) -> list[Frame | None]:
+        statements = [*statements, influxql.show_tag_keys(*(a.location for a in asked))]
         unsigned = [self._unsigned(a.location, a.types, a.span) for a in asked]
 
         def read() -> list[Frame | None]:
@@ -302,12 +320,16 @@ class PageReader:
     def read_windows(
         self, location: Location, averaged: Sequence[str], latest: Sequence[str], span: Span, window: int
     ) -> Page:
-        """One point per window of `window` ns, series and field: the mean or the last value; oldest first."""
+        """One point per window of `window` ns, series and field: the mean or the last value; oldest first.
+
+        Raises QueryTooLarge for an answer that is too large, unless it is about one window: that has no parts.
+        """
+        most_bytes = PAGE_BYTES if span.length > window else None
         query = influxql.select_windows(location, averaged, latest, span.start, span.end, window)
         fields = [*averaged, *latest]
 
         def read() -> list[Series]:
-            answer = self._server.stream(query, most_bytes=PAGE_BYTES, timed_out=QueryTooLarge)
+            answer = self._server.stream(query, most_bytes=most_bytes, timed_out=QueryTooLarge)
             return [series for statement, series in answer if statement == 0]
 
         answer = self._server.attempts(f"read {location}", read)

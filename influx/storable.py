@@ -31,13 +31,22 @@ def field_problem(name: str) -> str | None:
     """Why InfluxDB cannot keep a field of this name, or None."""
     if name == "time" or name in SYSTEM_FIELDS:
         return "is a system name that queries cannot read"
-    if name.startswith(("\t", "\0")):
-        return "starts with a character that the server skips at the start of a line's fields"
     if re.search(r"\\[, =]", name):
         return 'has a backslash before a comma, space or "="'
     if not is_utf8(name):
         return "is not UTF-8, and its shard would not open after a restart"
     return _common_problem(name, separator=False)
+
+
+ALONE = (
+    "starts with a character that the server skips where it stands in front, and no other field stands beside it"
+)
+"""Why InfluxDB cannot keep a point all of whose fields `needs_company`."""
+
+
+def needs_company(field: str) -> bool:
+    """Whether another field has to stand before this one in its line."""
+    return field.startswith(("\t", "\0"))
 
 
 def tag_problem(name: str) -> str | None:

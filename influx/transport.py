@@ -97,6 +97,7 @@ class Transport:
         listener: RequestListener,
     ) -> None:
         self.name = f"{role} {server.url}"
+        self._role = role
         self.url = server.url
         self._timeout = timeout
         self._retries = Retries(retries, retry_delay, stopping, listener)
@@ -123,7 +124,7 @@ class Transport:
         """The answer to a ping, which names the server's version, in one attempt."""
         response = self._send("ping", {}, method="GET")
         if response.status_code in (401, 403):
-            raise error_texts.http_error(response.status_code, self._body(response))
+            raise error_texts.http_error(response.status_code, self._body(response), self._role)
         version = response.headers.get("X-Influxdb-Version")
         if response.status_code not in (200, 204) or not version:
             if response.status_code >= 500:
@@ -192,7 +193,7 @@ class Transport:
         if response.status_code != 200:
             text = self._body(response)
             is_own = error_texts.influxdb_message(response.content) is not None
-            raise error_texts.query_error(response.status_code, text, is_influxdb=is_own)
+            raise error_texts.query_error(response.status_code, text, is_influxdb=is_own, role=self._role)
         found = response.headers.get("Content-Type")
         if found != kind:
             raise IncompleteAnswer(f"the answer is {found}, not InfluxDB's; is a proxy in the way?")
@@ -223,7 +224,8 @@ class Transport:
         text = self._body(response)
         has_version = "X-Influxdb-Version" in response.headers
         has_message = response.status_code == 204 or error_texts.influxdb_message(response.content) is not None
-        return error_texts.expired(response.status_code, text, is_influxdb=has_version and has_message)
+        is_own = has_version and has_message
+        return error_texts.expired(response.status_code, text, is_influxdb=is_own, role=self._role)
 
     def _send(
         self,
@@ -237,6 +239,7 @@ class Transport:
         timed_out: type[InfluxError] = Unreachable,
     ) -> requests.Response:
         """One request. Redirects are not followed: a backup must not end up elsewhere."""
+        self._stopping.is_set()  # a sign of life
         try:
             response = self.session.request(
                 method,

@@ -70,14 +70,20 @@ def _copies_onto_itself(source: Source, destination: Destination) -> Iterator[Co
         return
     servers = ("source.url", "source.ssl", "destination.url", "destination.ssl")
     depends = (*servers, "source.databases", "source.prefix", "source.suffix")
+    for path, message in onto_itself(source):
+        yield Conflict(path, message, depends)
+
+
+def onto_itself(source: Source) -> Iterator[tuple[str, str]]:
+    """What would be copied onto itself if the destination were the same server: the key, and what is wrong."""
     remedy = "choose another destination, prefix or suffix, or correct a URL"
     if not source.databases:
         message = "the same server as the source: each run would copy all databases, and then the copies too"
-        yield Conflict("destination.url", f"{message}; name the databases, or correct a URL", depends)
+        yield "destination.url", f"{message}; name the databases, or correct a URL"
     for index, mapping in enumerate(source.databases):
         if source.destination_name(mapping.name) == mapping.name:
             message = f"{shown(mapping.name)} would be copied onto itself, on the same server; {remedy}"
-            yield Conflict(f"source.databases[{index}].destination", message, depends)
+            yield f"source.databases[{index}].destination", message
 
 
 def _loki_conflicts(loki: Loki) -> Iterator[Conflict]:

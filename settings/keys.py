@@ -18,6 +18,7 @@ from settings.kinds import (
     CRON,
     DURATION,
     DURATION_OR_ZERO,
+    END_TIME,
     EXISTING_FILE,
     FLAG,
     NAME,
@@ -33,7 +34,7 @@ from settings.kinds import (
     USER,
     Section,
     as_list,
-    as_named_sections,
+    as_measurement_sections,
     as_secrets,
     as_tags,
     choice,
@@ -50,7 +51,7 @@ _MANY_DAYS: Final = 100_000
 
 Patterns = Annotated[tuple[Annotated[NamePattern, PATTERN], ...], BeforeValidator(as_list)]
 FieldType = Literal["numeric", "float", "integer", "unsigned", "string", "boolean"]
-Occasion = Literal["failure", "recovery", "success"]
+Occasion = Literal["failure", "warning", "recovery", "success"]
 LogFormat = Literal["text", "json"]
 
 
@@ -150,7 +151,7 @@ class FieldRules(Section):
 
 
 class SpecificMeasurement(Section):
-    """Rules of one measurement."""
+    """Rules of one measurement, or of several."""
 
     fields: FieldRules = Field(description="Which of its fields to copy")
 
@@ -162,9 +163,17 @@ class MeasurementRules(Section):
     exclude: Patterns = Field((), description="Names, globs or /regexes/ to leave out of those")
     specific: Annotated[
         Mapping[str, SpecificMeasurement],
-        BeforeValidator(as_named_sections),
+        BeforeValidator(as_measurement_sections),
         AfterValidator(MappingProxyType),
-    ] = Field(default_factory=dict, validate_default=True, description="Rules by the exact name of a measurement")
+    ] = Field(
+        default_factory=dict, validate_default=True, description="Rules by measurement: name, glob or /regex/"
+    )
+
+    def rules_key(self, measurement: str) -> str | None:
+        """The key of `specific` that holds for a measurement: its exact name, else the first pattern of it."""
+        if measurement in self.specific:
+            return measurement
+        return next((key for key in self.specific if NamePattern(key).matches(measurement)), None)
 
 
 class RangeOptions(Section):
@@ -175,7 +184,7 @@ class RangeOptions(Section):
         examples=["2026-01-01"],
         description="First time to copy: RFC 3339 date or time, up to nine decimals; without an offset UTC",
     )
-    end: Annotated[int, TIME] = Field(
+    end: Annotated[int, END_TIME] = Field(
         alias="end_date", examples=["2026-02-01"], description="Where to stop: the first time not to copy"
     )
 
@@ -243,8 +252,9 @@ class Notify(Section):
         description="Apprise URLs such as slack://, mailtos://, jsons://; better references: ${SLACK_URL}",
     )
     on: Annotated[tuple[Annotated[Occasion, choice(*get_args(Occasion))], ...], BeforeValidator(as_list)] = Field(
-        ("failure", "recovery"),
-        description="failure: it begins to fail; recovery: it is fine again; success: each run that succeeds",
+        ("failure", "warning", "recovery"),
+        description="failure: it begins to fail; warning: a run succeeds, but warns; recovery: it is fine again; "
+        "success: each run that succeeds",
     )
 
 
@@ -274,6 +284,13 @@ class Options(Section):
     )
     days_of_pagination: Annotated[float | None, number(0, _MANY_DAYS, above=True)] = Field(
         None, description="Longest range of time of one query, in days; empty: chosen, and adapted"
+    )
+    max_lag: Annotated[int | None, DURATION] = Field(
+        None,
+        description="Warn when the newest point of a database at the source itself is older; empty: never",
+    )
+    allow_empty: Annotated[bool, FLAG] = Field(
+        default=False, description="Let a run succeed that finds no database, or no measurement at all"
     )
     parallel_workers: Annotated[int, whole(1, 64)] = Field(
         4, description="Measurements copied at the same time inside this job"

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from basics.patterns import parse_pattern
-from basics.times import format_duration, format_time, parse_duration, parse_time
+from basics.times import format_duration, format_time, parse_duration, parse_end, parse_time
 from basics.urls import without_credentials
 from settings.cron import parse_cron
 from settings.yaml_reader import Replaced
@@ -180,11 +180,9 @@ PATH = Kind(_path, {"type": "string", "minLength": 1})
 EXISTING_FILE = Kind(_existing_file, {"type": "string", "minLength": 1})
 PATTERN = Kind(_parsed(parse_pattern, "a name, a glob or a /regex/"), {"type": "string", "minLength": 1})
 CRON = Kind(_parsed(parse_cron, "a cron expression"), {"type": "string", "pattern": r"^\s*(\S+\s+){4}\S+\s*$"})
-TIME = Kind(
-    _parsed(parse_time, "a date or time"),
-    {"type": "string", "pattern": "^ *[0-9]{4}-[0-9]{2}-[0-9]{2}"},
-    format_time,
-)
+_TIME_SCHEMA = {"type": "string", "pattern": "^ *[0-9]{4}-[0-9]{2}-[0-9]{2}"}
+TIME = Kind(_parsed(parse_time, "a date or time"), _TIME_SCHEMA, format_time)
+END_TIME = Kind(_parsed(parse_end, "a date or time"), _TIME_SCHEMA, format_time)
 TIMEZONE = Kind(_timezone, {"type": "string", "minLength": 1}, str)
 DURATION = Kind(
     lambda value: _duration(value, zero=False),
@@ -401,11 +399,19 @@ def as_secrets(value: object) -> object:
     return tuple(item for item, text in texts if text not in (None, ""))
 
 
-def as_named_sections(value: object) -> object:
+def as_named_sections(value: object) -> dict[str, object]:
     """Sections by a name of the user's; one without content is an empty section."""
     if not isinstance(value, dict):
         raise _expected("names with a section below each", value)
     return {name: {} if item is None or item == "" else item for name, item in value.items()}
+
+
+def as_measurement_sections(value: object) -> object:
+    """Sections by the name, glob or /regex/ of measurements."""
+    sections = as_named_sections(value)
+    for name in sections:
+        parse_pattern(name)
+    return sections
 
 
 def as_tags(value: object) -> object:

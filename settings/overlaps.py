@@ -5,12 +5,34 @@ next run would take the gap for copied.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from basics.patterns import NamePattern, is_selected
 from basics.urls import same_host
-from settings.keys import Job, MeasurementRules
+from settings.keys import Destination, Job, MeasurementRules
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A job that would write the same if its destination, which has another name, were the same server."""
+
+    job: str
+    destination: Destination
+    database: str
+    """What both would write, in words."""
+
+
+def find_rivals(job: Job, jobs: Iterable[Job]) -> tuple[Rival, ...]:
+    """Those of a job among all jobs. Only the servers can tell whether two names are one server."""
+    others = (other for other in jobs if other.name != job.name and _address(other) != _address(job))
+    found = ((other, _shared_names(job, other)) for other in others)
+    return tuple(
+        Rival(other.name, other.destination, database)
+        for other, database in found
+        if database and not _are_disjoint(job.measurements, other.measurements)
+    )
 
 
 def find_overlaps(jobs: Sequence[Job]) -> dict[str, str]:
@@ -33,8 +55,11 @@ def _message(other: Job, database: str) -> str:
 
 def _shared_database(one: Job, other: Job) -> str:
     """A database that both write, in words; empty when there is none."""
-    if _address(one) != _address(other):
-        return ""
+    return _shared_names(one, other) if _address(one) == _address(other) else ""
+
+
+def _shared_names(one: Job, other: Job) -> str:
+    """The same, whatever their destinations are."""
     names = [{job.source.destination_name(d.name) for d in job.source.databases} for job in (one, other)]
     if all(names):
         shared = names[0] & names[1]

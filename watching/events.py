@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
 from copying.listener import Phase
+from copying.results import SourceAge
 
 """What a run does now."""
 
@@ -101,6 +102,12 @@ class RunRecord:
     amounts: Totals = field(default_factory=Totals)
     failures: tuple[str, ...] = ()
     """The first FAILURES_SHOWN of them, in full; `amounts` counts all."""
+    warnings: tuple[str, ...] = ()
+    """The first FAILURES_SHOWN of what is no failure, and not as it should be either;"""
+    warned: int = 0
+    """and how many there are."""
+    ages: tuple[SourceAge, ...] = ()
+    """How old databases are at the source, at most AGES_SHOWN, those that are too old first."""
 
     @property
     def ended(self) -> int:
@@ -181,8 +188,15 @@ HISTORY = 30
 FAILURES_SHOWN = 20
 """How many failures a value holds in full."""
 
+AGES_SHOWN = 50
+"""How many databases of the source a value tells of."""
+
 LONGEST_TEXTS = 24_000
 """Characters of all texts of an event together: what is larger than a datagram cannot be told."""
+
+
+LONGEST_WARNINGS = 4000
+"""Characters of all warnings of an event together."""
 
 
 def shortened(text: str) -> str:
@@ -190,15 +204,20 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST_TEXTS else text[:LONGEST_TEXTS] + " …"
 
 
-def bounded(texts: Sequence[str]) -> tuple[str, ...]:
+def bounded(texts: Sequence[str], room: int = LONGEST_TEXTS) -> tuple[str, ...]:
     """As many of these texts as an event may hold; the last of them may be cut."""
-    kept, room = list[str](), LONGEST_TEXTS
+    kept = list[str]()
     for text in texts[:FAILURES_SHOWN]:
         kept.append(text if len(text) <= room else text[:room] + " …")
         room -= len(text)
         if room <= 0:
             break
     return tuple(kept)
+
+
+def bounded_ages(ages: Sequence[SourceAge]) -> tuple[SourceAge, ...]:
+    """As many of these as an event may hold, those that are too old first."""
+    return tuple(sorted(ages, key=lambda age: not age.is_stale)[:AGES_SHOWN])
 
 
 # ---------------------------------------------------------------- events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,6 +49,8 @@ class Told:
 
     failing_since: int = 0
     needs_run: bool = False
+    warned: frozenset[str] = frozenset()
+    """What they were warned of, by its kind."""
 
 
 def message(
@@ -56,18 +59,31 @@ def message(
     """What people know after this change, and the message about it if it is one of state that they asked for.
 
     A worker that is started again, or a run that begins, is not yet a recovery: that takes a run that succeeds.
-    Only servers that answer again and files that are corrected are mended without.
+    Only servers that answer again and files that are corrected are mended without. A warning is told once, until a
+    run no longer has it.
     """
     succeeded = after.last_success is not None and after.last_success != before.last_success
     if after.is_failing:
         needs_run = told.needs_run or bool(after.troubles.keys() & {"run", "worker"})
         since = told.failing_since or after.failing_since or now
         is_new = not told.failing_since and "failure" in on
-        return Told(since, needs_run), _failure(after, since, now) if is_new else None
+        return Told(since, needs_run, told.warned), _failure(after, since, now) if is_new else None
     recovered = told.failing_since and (succeeded or not told.needs_run)
+    if told.failing_since and not recovered:
+        return told, None
+    now_told = Told(warned=frozenset(map(kind, after.warnings)))
+    if now_told.warned - told.warned and "warning" in on:
+        return now_told, _warning(after)
     if recovered and "recovery" in on:
-        return Told(), _recovery(told, after, now, succeeded=succeeded)
-    return Told() if recovered else told, _success(after) if succeeded and "success" in on else None
+        return now_told, _recovery(told, after, now, succeeded=succeeded)
+    if told.warned and not now_told.warned and "recovery" in on:
+        return now_told, _all_clear(after)
+    return now_told, _success(after) if succeeded and "success" in on else None
+
+
+def kind(warning: str) -> str:
+    """The warning without its numbers and times, which differ from run to run."""
+    return re.sub(r"\d[\d,.:TZ-]*", "#", warning)
 
 
 def signals(before: JobState, after: JobState) -> Iterator[Signal]:
@@ -96,6 +112,18 @@ def _failure(job: JobState, since: int, now: int) -> Message:
         f"Next try: {_at(next_try, job) if next_try else 'none: it was to run once'}",
     ]
     return _message("failure", since, f"{job.name}: backup is failing", lines)
+
+
+def _warning(job: JobState) -> Message:
+    lines = [f"Job {job.name} does not fail, but look at this:", "", *_first_lines("\n".join(job.warnings))]
+    lines += ["", f"Last run: {_summary(job.history[-1]).splitlines()[0]}"]
+    return _message("warning", job.history[-1].ended, f"{job.name}: backup has warnings", lines)
+
+
+def _all_clear(job: JobState) -> Message:
+    lines = [f"Job {job.name} is fine again: its last run has no warnings.", ""]
+    lines += [f"Last run: {_summary(job.history[-1])}"] if job.history else []
+    return _message("recovery", job.last_success or job.since, f"{job.name}: backup is fine again", lines)
 
 
 def _recovery(told: Told, job: JobState, now: int, *, succeeded: bool) -> Message:
@@ -130,13 +158,14 @@ def _first_lines(text: str) -> list[str]:
 
 
 def _summary(record: RunRecord) -> str:
-    """A run in one line, and its failures in one each."""
+    """A run in one line, and its failures and warnings in one each."""
     done = record.amounts
     late = f", {done.late:,} of them late" if done.late else ""
     lost = f", {done.quarantined:,} lines quarantined" if done.quarantined else ""
     numbers = f"{done.points:,} points, {done.values:,} values{late}, {format_bytes(done.bytes)}{lost}"
-    first = f"{record.outcome}: {numbers} in {record.seconds:.1f} s"
-    return "\n".join([first, *map(printable, record.failures)])
+    is_new = done.values or done.quarantined or record.outcome != "ok"
+    first = f"{record.outcome}: {numbers if is_new else 'nothing new'} in {record.seconds:.1f} s"
+    return "\n".join([first, *map(printable, (*record.failures, *record.warnings))])
 
 
 def _next_try(job: JobState, now: int) -> int | None:

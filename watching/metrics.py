@@ -15,6 +15,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from copying.results import SourceAge
 from watching.events import Totals, Verified, VerifyResult
 from watching.state import BUCKETS, JobState, State
 
@@ -26,7 +27,10 @@ JOB: Final = "backup_job"
 CAUSES: Final = ("run", "server", "worker", "file")
 
 COUNTERS: Final[Mapping[str, tuple[str, Callable[[Totals], int]]]] = {
-    "written_points": ("Points that the destination has acknowledged.", lambda t: t.points),
+    "written_points": (
+        "Points that the destination has acknowledged, and that it did not have.",
+        lambda t: t.points,
+    ),
     "written_values": ("Field values in those points.", lambda t: t.values),
     "written_bytes": ("Line protocol in those points, before compression.", lambda t: t.bytes),
     "written_batches": ("Write requests that the destination has acknowledged.", lambda t: t.batches),
@@ -44,6 +48,10 @@ COUNTERS: Final[Mapping[str, tuple[str, Callable[[Totals], int]]]] = {
 """What only grows, since the daemon was started: its help and its value; `_total` is added to the name."""
 
 GAUGES: Final[Mapping[str, tuple[str, Callable[[JobState], float | None]]]] = {
+    "warnings": (
+        "What the last run warned of: a job that has any is neither failing nor fine.",
+        lambda job: job.judged.warned if job.judged else None,
+    ),
     "running": ("Whether a run goes on: 1 or 0.", lambda job: job.run is not None),
     "run_progress_ratio": (
         "Part of the present database's time range that is copied; while a run goes on.",
@@ -99,6 +107,8 @@ class _Snapshot(Collector):
         yield from _gauges(jobs)
         yield _failing(jobs)
         yield _lag(jobs, self._now)
+        yield _source_newest(jobs)
+        yield _source_stale(jobs)
         yield from _counters(jobs)
         yield _durations(jobs)
         yield _verify_result(jobs)
@@ -143,6 +153,28 @@ def _lag(jobs: _Jobs, now: int) -> Metric:
             if (lag := database.lag(now)) is not None:
                 family.add_metric([job.name, name], lag)
     return family
+
+
+def _source_newest(jobs: _Jobs) -> Metric:
+    text = "Newest point of the database at the source itself, when the last run looked."
+    family = GaugeMetricFamily(f"{PREFIX}source_newest_timestamp_seconds", text, labels=[JOB, "database"])
+    for name, age in _ages(jobs):
+        if age.newest is not None:
+            family.add_metric([name, age.name], age.newest / 1e9)
+    return family
+
+
+def _source_stale(jobs: _Jobs) -> Metric:
+    text = "Whether that was older than options.max_lag then; of jobs that have it."
+    family = GaugeMetricFamily(f"{PREFIX}source_stale", text, labels=[JOB, "database"])
+    for name, age in _ages(jobs):
+        if age.is_stale is not None:
+            family.add_metric([name, age.name], age.is_stale)
+    return family
+
+
+def _ages(jobs: _Jobs) -> Iterator[tuple[str, SourceAge]]:
+    return ((job.name, age) for job in jobs if job.judged for age in job.judged.ages)
 
 
 def _counters(jobs: _Jobs) -> Iterator[Metric]:

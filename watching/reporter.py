@@ -16,6 +16,7 @@ from influx.influxql import Location
 from influx.written import Written
 from watching.channel import Sender
 from watching.events import (
+    LONGEST_WARNINGS,
     Extent,
     MeasurementPhase,
     MeasurementsChanged,
@@ -29,6 +30,7 @@ from watching.events import (
     Totals,
     WaitingForServer,
     bounded,
+    bounded_ages,
     shortened,
 )
 from watching.progress import progress_line
@@ -177,6 +179,9 @@ class Reporter:
             result.outcome,
             totals - run.before,
             bounded(result.failures),
+            bounded(result.cautions, LONGEST_WARNINGS),
+            len(result.cautions),
+            bounded_ages(result.ages),
         )
         self._tell_measurements()
         self._sender.tell(RunFinished(self._job, time.time_ns(), record, self._worker, totals))

@@ -155,6 +155,21 @@ class JobState:
         return "; ".join(trouble.text for trouble in latest)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the last run warned of. A job that has any protects less than its file says."""
+        return self.judged.warnings if self.judged else ()
+
+    @property
+    def judged(self) -> RunRecord | None:
+        """The last run that was not stopped before its end."""
+        return next((record for record in reversed(self.history) if record.outcome != "stopped"), None)
+
+    @property
+    def is_warned(self) -> bool:
+        """Whether it is not failing, and not all is well either."""
+        return bool(self.warnings) and not self.is_failing
+
+    @property
     def condition(self) -> Condition:
         """What it is doing."""
         cases: tuple[tuple[bool, Condition], ...] = (
@@ -183,8 +198,13 @@ class State:
 
     @property
     def failing(self) -> tuple[JobState, ...]:
-        """The jobs that are not fine."""
+        """The jobs that are failing."""
         return tuple(job for job in self.jobs.values() if job.is_failing)
+
+    @property
+    def warned(self) -> tuple[JobState, ...]:
+        """Those that are neither failing nor fine."""
+        return tuple(job for job in self.jobs.values() if job.is_warned)
 
 
 # ---------------------------------------------------------------- events

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from basics.humanize import format_bytes
 from basics.tables import aligned, ruled
 from basics.text import printable
+from basics.times import format_time
 from copying.results import JobResult
 from influx.written import Written
 
 
 def summary(results: Sequence[JobResult]) -> str:
-    """The table of all jobs, then one line for each failure.
+    """The table of all jobs, then one line for each failure and each warning.
 
-    Points are lines written, values are field values, bytes are line protocol before compression. What was
-    quarantined or had expired has columns only where there is any.
+    Points, values and bytes (line protocol before compression) are what is new: what the destination had already
+    is not counted. What was quarantined or had expired has columns only where there is any.
     """
     lost = any(r.written.quarantined or r.written.expired for r in results)
     losses = ("quarantined", "expired") if lost else ()
@@ -21,13 +22,15 @@ def summary(results: Sequence[JobResult]) -> str:
     rows = [headings, *(_row(r, losses=lost) for r in results)]
     lines = aligned(ruled(rows))
     lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
+    lines += [printable(f"WARNING {r.job}: {caution}") for r in results for caution in r.cautions]
     return "\n".join(lines)
 
 
 def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[str, object]:
     """The same as one document, with every measurement. Keys are only ever added.
 
-    `result` is `ok`, `FAILED` or `stopped`; `invalid` tells what is wrong with files that did not run.
+    `result` is `ok`, `FAILED` or `stopped`, and warnings change none of these; `invalid` tells what is wrong with
+    files that did not run.
     """
     outcomes = {result.outcome for result in results} | ({"FAILED"} if invalid else set())
     return {
@@ -39,17 +42,23 @@ def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[st
                 "seconds": round(result.seconds, 3),
                 **_amounts(result.written),
                 "late": result.late,
+                "extra": result.extra,
                 "problems": list(result.problems),
+                "warnings": list(result.warnings),
                 "databases": [
                     {
                         "name": database.name,
+                        "newest": _time(database.age.newest) if database.age else None,
                         "problems": list(database.problems),
+                        "warnings": list(database.warnings),
                         "measurements": [
                             {
                                 "name": m.name,
                                 **_amounts(m.written),
                                 "late": m.late,
+                                "extra": m.extra,
                                 "problems": list(m.problems),
+                                "warnings": list(m.cautions),
                             }
                             for m in database.measurements
                         ],
@@ -61,6 +70,10 @@ def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[st
         ],
         "invalid": dict(invalid),
     }
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else format_time(at)
 
 
 def _amounts(written: Written) -> dict[str, int]:
@@ -83,5 +96,5 @@ def _row(result: JobResult, *, losses: bool) -> tuple[str, ...]:
         *(f"{n:,}" for n in numbers),
         format_bytes(written.bytes),
         f"{result.seconds:.1f}",
-        result.outcome,
+        result.verdict,
     )

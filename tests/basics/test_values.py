@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from basics.patterns import NamePattern, is_selected, matches_any, parse_pattern
-from basics.times import DAY, HOUR, MAX_TIME, MIN_TIME, format_duration, format_time, parse_duration, parse_time
+from basics.times import (
+    DAY,
+    HOUR,
+    MAX_TIME,
+    MIN_TIME,
+    format_duration,
+    format_time,
+    parse_duration,
+    parse_end,
+    parse_time,
+)
 from settings.cron import parse_cron
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -149,6 +159,13 @@ def test_what_is_not_a_time_is_an_error(text: str) -> None:
     """Days that do not exist, a tenth decimal and times InfluxDB cannot store are refused, not rounded."""
     with pytest.raises(ValueError, match=r"time|date|decimals|InfluxDB"):
         parse_time(text)
+
+
+def test_a_range_may_end_after_the_last_nanosecond() -> None:
+    """The end is exclusive: one more than the last time of a point, and no more."""
+    assert parse_end("2262-04-11T23:47:16.854775807Z") == MAX_TIME + 1
+    with pytest.raises(ValueError, match=r"outside of what InfluxDB can store .*854775807Z"):
+        parse_end("2262-04-11T23:47:16.854775808Z")
 
 
 @given(st.integers(MIN_TIME, MAX_TIME))

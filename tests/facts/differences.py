@@ -65,6 +65,14 @@ DIFFERENCES: Mapping[str, Difference] = {
         {**_since(("1.6", "refused")), "1.8-uint64": "the sum wraps at 64 bits, the others are exact"},
         "compares them like integers",
     ),
+    "test_value_counter": Difference(
+        _since(("1.6", "no"), ("1.8", "yes")),
+        "looks at the points",
+    ),
+    "test_guarded_debug_vars": Difference(
+        _since(("1.6", "200, 200"), ("1.7", "403, 401")),
+        "asks with its credentials",
+    ),
     "test_stopped_server": Difference(
         _since(("1.6", "breaks off"), ("1.8", "goes on to its end")),
         "believes an answer only when the statement after it was answered too",

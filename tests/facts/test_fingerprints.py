@@ -354,7 +354,7 @@ def test_aggregates_of_all_fields(db: Database) -> None:
     assert db.rows("SELECT sum(*) FROM n") == []
 
 
-def test_fields_of_several_types(db: Database) -> None:
+def test_aggregates_of_several_types(db: Database) -> None:
     """Of a field with several types in its shards `count(*)`, `count(f)` and `sum(f)` see numbers alone where
     there are any; read as one of its types (`"f"::float`, `::string`) it has all numbers, all strings or all
     booleans.

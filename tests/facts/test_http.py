@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
+from itertools import pairwise
+
 from tests.facts import differences
-from tests.facts.harness import Database
+from tests.facts.harness import Client, Database
+from tests.support.servers import InfluxServer
 
 
 def test_ping(db: Database, version: str) -> None:
@@ -41,3 +45,28 @@ def test_compressed_answers(db: Database) -> None:
         answer = db.request("POST", "/query", {"chunked": "true"}, {"q": "SHOW DATABASES"}, headers)
         assert answer.headers.get("Content-Encoding") == expected
         assert [db.name] in answer.rows
+
+
+def test_request_ids(db: Database) -> None:
+    """Every answer has a `Request-Id`, a UUID of version 1: its node is the same in all of a process, and its
+    clock sequence grows by one with each request, whoever makes it, modulo 16,384.
+    """
+    ids = [uuid.UUID(db.request("GET", "/ping").headers["Request-Id"]) for _ in range(3)]
+    ids.append(uuid.UUID(Client(db.server).ask("SHOW DATABASES").headers["Request-Id"]))
+    assert {(found.version, found.node) for found in ids} == {(1, ids[0].node)}
+    assert all(b.clock_seq == (a.clock_seq + 1) % (1 << 14) for a, b in pairwise(ids))
+
+
+def test_request_ids_of_others(db: Database) -> None:
+    """A request that comes with an `X-Request-Id` is answered with that one, and not with one of the server's."""
+    answer = db.request("GET", "/ping", headers={"X-Request-Id": "mine"})
+    assert answer.headers["X-Request-Id"] == answer.headers["Request-Id"] == "mine"
+
+
+def test_request_ids_of_two_servers(db: Database) -> None:
+    """Two processes count apart: numbers of requests that are made in turn are not in order."""
+    with InfluxServer.start("other") as other:
+        clients = (db, Client(other))
+        ids = [uuid.UUID(c.request("GET", "/ping").headers["Request-Id"]) for _ in range(4) for c in clients]
+        counts = [found.clock_seq for found in ids]
+        assert not all(0 < (b - a) % (1 << 14) < 1 << 13 for a, b in pairwise(counts))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.facts.harness import BIG, Answer, Database, packed
+from tests.facts.harness import BIG, DAY, Answer, Database, packed
 from tests.support.servers import InfluxServer, Settings
 
 MEGABYTE = 1_000_000
@@ -91,6 +91,20 @@ def test_select_series(small: Database) -> None:
     assert small.select("SELECT v FROM m; SHOW DATABASES", "csv").body == b""
 
 
+def test_what_counts_for_select_series(small: Database) -> None:
+    """`max-select-series` counts the series of a shard that the tags in the condition leave, whatever the time,
+    LIMIT or SLIMIT; parts by a tag's values can be read, and SHOW TAG VALUES lists these.
+    """
+    whole = "SELECT count(v) FROM m"
+    for rest in ("WHERE time >= 0 AND time < 2", "LIMIT 1", "GROUP BY * SLIMIT 1"):
+        assert small.select(f"{whole} {rest}").error.startswith("max-select-series limit exceeded: (")
+    assert [row[1] for row in small.rows('SHOW TAG VALUES FROM m WITH KEY = "t"')] == [str(i) for i in range(10)]
+    parts = [small.rows(f'{whole} WHERE "t"::tag =~ /^({part})$/')[0][1] for part in ("0|1|2|3|4", "5|6|7|8|9")]
+    assert parts == [25, 25]
+    small.put(*(f"few,t={i} v=1 {day * DAY}" for i in range(5) for day in range(0, 40, 8)))
+    assert small.rows("SELECT count(v) FROM few") == [[0, 25]]
+
+
 def test_select_buckets(small: Database) -> None:
     """`max-select-buckets`: status 200, and the error `max-select-buckets limit exceeded: (N/M)`."""
     query = "SELECT count(v) FROM one WHERE time >= 0 AND time < 1000 GROUP BY time(1ns)"
@@ -123,6 +137,20 @@ def test_concurrent_queries(limited: InfluxServer) -> None:
         assert all(map(next, reading))
         assert database.select("SHOW DATABASES").error == "max-concurrent-queries limit exceeded(2, 2)"
         assert all(b"".join(pieces) for pieces in reading)  # to their ends, so that other queries find room
+
+
+@pytest.mark.parametrize(
+    ("size", "is_read"), [(10 * 2**20 - 1, True), (10 * 2**20, True), (10 * 2**20 + 1, False)]
+)
+def test_query_size(size: int, is_read: bool, limited: InfluxServer) -> None:
+    """A POST to `/query` may have a form of 10 MB (10485760 bytes); a larger one is answered 400 `missing required
+    parameter "q"`.
+    """
+    form = b"q=SHOW+DATABASES" + b"+" * (size - 16)
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/x-msgpack"}
+    answer = Database(limited, "big").request("POST", "/query", {"db": "big"}, form, headers)
+    expected = (200, "", 1) if is_read else (400, 'missing required parameter "q"', 0)
+    assert (answer.status, answer.error, len([row for row in answer.rows if row == ["big"]])) == expected
 
 
 def test_body_size(small: Database, outcome: str) -> None:

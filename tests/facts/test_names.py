@@ -471,6 +471,7 @@ def restarted() -> Iterator[Restarted]:
             names.write(f"value {case}", f"m,t={_tag(NAMES[case])} v=1 1")
         names.write("tag time", "m,time=x v=1 1")
         names.write(f"measurement {STRAY}", f"{NAMES[STRAY]},t=x v=1 1")
+        names.write("fields behind others", "m,t=x ok=1,\ta=5,\0b=6 1")
         for case in (*FIELDS, STRAY):
             names.write(f"field {case}", f"m,t=x {_field(NAMES[case])}=1 1")
         server.restart()
@@ -480,6 +481,11 @@ def restarted() -> Iterator[Restarted]:
 def test_good_names(restarted: Restarted) -> None:
     """After a restart, points with ordinary names are there as before."""
     assert restarted.found("good") == [("m", {"t": "x"}, {"v": 1.0})]
+
+
+def test_fields_behind_others_after_a_restart(restarted: Restarted) -> None:
+    """After a restart fields that start with a tab or NUL, behind another field, are there as before."""
+    assert restarted.found("fields behind others") == [("m", {"t": "x"}, {"ok": 1.0, "\ta": 5.0, "\0b": 6.0})]
 
 
 @pytest.mark.parametrize("case", MEASUREMENTS)
@@ -512,6 +518,18 @@ def test_lost_fields(case: str, restarted: Restarted) -> None:
     backslash before `,` space or `=`, or `time`.
     """
     assert ("m", {"t": "x"}, {NAMES[case]: 1.0}) not in restarted.found(f"field {case}")
+
+
+def test_fields_behind_others(db: Database) -> None:
+    """A field that starts with a tab or NUL is kept when another field stands before it in the line; as the first
+    one it loses that character.
+    """
+    db.put("m,t=x ok=1,\ta=5,\0b=6 1", "n,t=x \ta=5 1", "o,t=x \0b=6 1")
+    answer = db.select("SELECT *::field FROM m")
+    assert (answer.columns, answer.rows) == (["time", "\0b", "\ta", "ok"], [[1, 6.0, 5.0, 1.0]])
+    assert db.rows('SELECT "\ta"::field FROM m') == [[1, 5.0]]
+    assert db.rows(r"SELECT count(/^(?s:\x{0}b)$/) FROM m") == [[0, 1]]
+    assert [db.names(f"SHOW FIELD KEYS FROM {name}") for name in ("n", "o")] == [["a"], ["b"]]
 
 
 def test_field_that_ends_in_a_backslash(db: Database) -> None:

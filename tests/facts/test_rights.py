@@ -71,15 +71,18 @@ def test_write_of_nothing(admin: Client) -> None:
 
 
 def test_administrators(admin: Client) -> None:
-    """CREATE DATABASE, CREATE RETENTION POLICY and SHOW SHARD GROUPS are for administrators alone, whatever was
-    granted.
+    """CREATE DATABASE, CREATE RETENTION POLICY, SHOW SHARD GROUPS and SHOW DIAGNOSTICS are for administrators
+    alone, whatever was granted; the refusal says `admin privilege`.
     """
     for query in (
         "CREATE DATABASE new",
         "CREATE RETENTION POLICY p ON db DURATION 1d REPLICATION 1",
         "SHOW SHARD GROUPS",
+        "SHOW DIAGNOSTICS FOR 'system'",
     ):
-        assert _is_denied(_as(admin, "owner").ask(query, db="db")), query
+        answer = _as(admin, "owner").ask(query, db="db")
+        assert _is_denied(answer), query
+        assert "admin privilege" in answer.error, query
 
 
 def test_databases_of_a_user(admin: Client) -> None:

@@ -196,10 +196,59 @@ def test_means(db: Database) -> None:
     assert db.rows(query) == [[0, 1.5, "b", False]]
 
 
+def test_means_of_large_integers(db: Database) -> None:
+    """`mean(f)` of integers adds them in 64 bits and wraps; `mean("f"::float)` of the same is right."""
+    base = 1_795_000_000_000_000_000
+    db.put(*(f"m i={base + i}i {i}" for i in range(30)))
+    window = "WHERE time >= 0 AND time < 30 GROUP BY time(30ns), * fill(none)"
+    assert db.rows(f"SELECT mean(i) FROM m {window}") == [[0, (30 * base + 435 - 3 * 2**64) / 30]]
+    assert db.rows(f'SELECT mean("i"::float) FROM m {window}') == [[0, float(base)]]
+
+
+def test_last_bounds(db: Database) -> None:
+    """`time < 9223372036854775807` has the last nanosecond that can be stored, `time < 9223372036854775806` has
+    not; one more is an error, `time and *influxql.UnsignedLiteral are not compatible`.
+    """
+    db.put(f"m v=1 {LAST_TIME - 1}", f"m v=2 {LAST_TIME}", f"m v=3 {FIRST_TIME}")
+    query = f"SELECT v FROM m WHERE time >= {LAST_TIME - 9} AND time < {{}}"
+    assert db.rows(query.format(LAST_TIME)) == [[LAST_TIME - 1, 1.0]]
+    assert db.rows(query.format(LAST_TIME + 1)) == [[LAST_TIME - 1, 1.0], [LAST_TIME, 2.0]]
+    assert "UnsignedLiteral are not compatible" in db.select(query.format(LAST_TIME + 2)).error
+    for bound in (FIRST_TIME, FIRST_TIME - 1, FIRST_TIME - 2):
+        assert db.rows(f"SELECT v FROM m WHERE time >= {bound} AND time < 0") == [[FIRST_TIME, 3.0]]
+
+
+def test_last_window(db: Database) -> None:
+    """The last nanosecond lies in no window of GROUP BY time(): a count by hour lacks its points, a count without
+    windows has them; the first nanosecond lies in one.
+    """
+    db.put(f"m v=1 {LAST_TIME - 1}", f"m v=2 {LAST_TIME}", f"m v=3 {FIRST_TIME}", f"m v=4 {FIRST_TIME + 1}")
+    for bounds, total, grouped in (
+        (f"time >= {LAST_TIME - 9} AND time < {LAST_TIME + 1}", 2, 1),
+        (f"time >= {FIRST_TIME} AND time < {FIRST_TIME + 9}", 2, 2),
+    ):
+        query = f"SELECT count(v) FROM m WHERE {bounds}"
+        assert [row[1] for row in db.rows(query)] == [total]
+        assert [row[1] for row in db.rows(f"{query} GROUP BY time({HOUR}ns), * fill(none)")] == [grouped]
+
+
 def test_tag_conditions(db: Database) -> None:
     """`"t"::tag !~ /regex/` leaves out whole series, and keeps those without the tag."""
     db.put("m,t=a v=1 1", "m,t=b v=1 2", "m v=1 3")
     assert [row[0] for row in db.rows("""SELECT v FROM m WHERE "t"::tag !~ /b$/""")] == [1, 3]
+
+
+def test_conditions_on_tags_that_are_named_like_the_time(db: Database) -> None:
+    """A condition on a tag named like `time` in another case is taken for one on the time, in a SELECT however
+    it is put, in SHOW TAG VALUES unless the tag stands in parentheses; GROUP BY * tells such tags apart.
+    """
+    db.put("m,TIME=a v=1 1", "m,TIME=b v=1 1")
+    for condition in ("\"TIME\"::tag = 'a'", "(\"TIME\"::tag) = 'a'", "'a' = \"TIME\"::tag", '"TIME"::tag =~ /a/'):
+        assert "time and *influxql." in db.ask(f"SELECT v FROM m WHERE {condition}", db=db.name).error
+    values = f'SHOW TAG VALUES ON "{db.name}" FROM m WITH KEY = "TIME" WHERE'
+    assert db.rows(f'{values} ("TIME"::tag) =~ /a/') == [["TIME", "a"]]
+    assert "time and *influxql." in db.ask(f'{values} "TIME"::tag =~ /a/').error
+    assert [s["tags"]["TIME"] for s in db.select("SELECT v FROM m GROUP BY *").series] == ["a", "b"]
 
 
 def test_overlapping_groups(db: Database) -> None:

@@ -132,7 +132,7 @@ class World:
 
     def forget(self) -> None:
         """What earlier runs have compared is lost."""
-        for file in (self.pair.directory / "quarantine").glob("*/compared.json"):
+        for file in (self.pair.directory / "quarantine" / ".compared").glob("*.json"):
             file.unlink()
 
     def kill(self) -> None:

@@ -626,3 +626,29 @@ def test_stray_bytes_in_an_answer_do_not_hide_whose_it_is() -> None:
     message = error_texts.influxdb_message(b'\x81\xa5error\xa8value="\xff')
     assert message == 'value="\\xff'
     assert error_texts.influxdb_message(b"<html></html>") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", IncompleteAnswer),
+        (b"<html>", IncompleteAnswer),
+        (msgpack.packb({}), IncompleteAnswer),
+        (msgpack.packb({"results": []}), IncompleteAnswer),
+        (msgpack.packb({"results": [{"statement_id": 0}]})[:-1], IncompleteAnswer),
+        (msgpack.packb({"error": "not authorized"}), AccessDenied),
+        (msgpack.packb({"results": [{"error": "database not found: x"}]}), NotFound),
+        (msgpack.packb({"results": [{"series": [{"values": [["a"]], "partial": True}]}]}), QueryRefused),
+    ],
+)
+def test_a_document_counts_only_when_it_is_whole_and_says_no_error(content: bytes, error: type[Exception]) -> None:
+    """What the library `influxdb` is given: never a page of a proxy, half an answer, or a list that was cut."""
+    with pytest.raises(error):
+        answers.document(content)
+
+
+def test_a_document_keeps_names_that_are_not_utf8() -> None:
+    """As surrogates, like all names."""
+    whole = {"results": [{"series": [{"columns": ["name"], "values": [[b"caf\xe9"]]}]}]}
+    packed = msgpack.packb(whole, use_bin_type=False)
+    assert answers.document(packed)["results"][0]["series"][0]["values"] == [["caf\udce9"]]

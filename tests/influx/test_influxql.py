@@ -216,7 +216,7 @@ def test_a_measurement_that_looks_like_a_system_name_is_read_by_a_regex(name: st
 def test_windows_average_numbers_and_take_the_last_of_the_rest() -> None:
     """One row per window and series, windows without data left out."""
     assert influxql.select_windows(CPU, ['a"'], ["s"], 0, 600, 300) == (
-        r'SELECT mean("a\""::field), last("s"::field) FROM "telegraf"."autogen"."cpu" '
+        r'SELECT mean("a\""::float), last("s"::field) FROM "telegraf"."autogen"."cpu" '
         "WHERE time >= 0 AND time < 600 GROUP BY time(300ns), * fill(none)"
     )
 
@@ -245,8 +245,19 @@ def test_one_point_is_asked_for_by_its_tags() -> None:
     tags = {"host": "it's \\ here", "line": "a\nb", "bad": "x\udcff", "cr\r": "v"}
     assert influxql.select_point(CPU, tags, "f", "float", 7) == (
         'SELECT count("f"::float) FROM "telegraf"."autogen"."cpu" WHERE time >= 7 AND time < 8 '
-        r"""AND "host"::tag = 'it\'s \\ here' AND "line"::tag = 'a\nb'"""
+        r"""AND "host"::tag = 'it\'s \\ here' AND "line"::tag = 'a\nb' GROUP BY *"""
     )
+    plain = influxql.select_point(CPU, {"host": "a"}, "f", "float", 7)
+    assert plain.endswith("""AND "host"::tag = 'a'""")
+
+
+def test_a_tag_that_is_named_like_the_time_is_in_no_condition() -> None:
+    """The server would take it for the time, whatever its case; so the series are told apart by their tags."""
+    for name in ("time", "Time", "TIME", "tImE", "TİME"):
+        query = influxql.select_point(CPU, {"host": "a", name: "x"}, "f", "float", 7)
+        assert query.endswith("""AND "host"::tag = 'a' GROUP BY *""")
+        assert not influxql.is_comparable(name)
+    assert all(map(influxql.is_comparable, ("times", "ti me", "select")))
 
 
 def test_one_value_is_enough_to_see_a_type() -> None:

@@ -442,7 +442,7 @@ def test_easing_gets_smaller_and_comes_to_an_end(length: int, rows: int, step: i
     assert all(later[0] <= earlier[0] and later[1] <= earlier[1]
                for earlier, later in itertools.pairwise(asked))  # fmt: skip
     assert len(asked) <= 50
-    assert asked[-1][1] == pages.FEWEST_ROWS
+    assert step > 1 or asked[-1][1] == pages.FEWEST_ROWS  # windows are not divided by rows
 
 
 # ---------------------------------------------------------------- where writes are cut

@@ -1,10 +1,12 @@
 """`source.group_by`: one point per complete window, series and field."""
 
+import random
 import time
 
 import pytest
 
-from tests.integration.harness import MONDAY, WEEK, Pair
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
+from tests.integration.test_late_data import run_at
 from tests.support.reader import exact
 
 MINUTE = 60_000_000_000
@@ -104,3 +106,58 @@ def test_tags_of_any_name_survive_grouping(name: str, pair: Pair) -> None:
     pair.write(f"m,{escaped}=x v=1 {MONDAY}\nm,other=y v=3 {MONDAY}")
     assert pair.backup(WINDOW).failures == ()
     assert {at[2] for at in pair.found().points} == {((name.encode(), b"x"),), ((b"other", b"y"),)}
+
+
+def test_the_mean_of_big_integers_is_right(pair: Pair) -> None:
+    """InfluxDB sums integers in 64 bits: their mean is taken as that of floats."""
+    numbers = [1_795_000_000_000_000_000 + i for i in range(30)]
+    pair.write("\n".join(f"m n={n}i {MONDAY + i * MINUTE}" for i, n in enumerate(numbers)))
+    assert pair.backup({"source": {"group_by": "1h"}}).failures == ()
+    (mean,) = (value for at, value in pair.found().points.items())
+    assert mean == exact(sum(map(float, numbers)) / 30)
+
+
+@pytest.mark.parametrize("lookback", ["1d", 0])
+@pytest.mark.parametrize("mode", ["incremental", "range"])
+def test_a_right_mean_is_not_replaced_by_that_of_a_part(mode: str, lookback: str | int, pair: Pair) -> None:
+    """Windows that are there stay as they are once the source may have given up a part of their points."""
+    now = time.time_ns()
+    begin = now - now % (6 * HOUR) - 12 * HOUR
+    policy = 'WITH DURATION 48h SHARD DURATION 1h NAME "autogen"'
+    pair.source.query(f'CREATE DATABASE "{pair.database}" {policy}')
+    pair.destination.query(f'CREATE DATABASE "{pair.database}" WITH NAME "autogen"')
+    pair.write("\n".join(f"m,h={h} v={i} {begin + i * HOUR}" for i in range(6) for h in "ab"))
+    options = {"backup_mode": mode, "incremental": {"lookback": lookback}}
+    if mode == "range":
+        options["range"] = {"start_date": _rfc(begin - DAY), "end_date": _rfc(begin + DAY)}
+    sections = {"source": {"group_by": "6h"}, "options": options}
+    assert run_at(pair, now, sections).failures == ()
+    assert values_of(pair) == {begin: exact(2.5)}
+    groups = pair.source.records("SHOW SHARD GROUPS")
+    for group in sorted(g["start_time"] for g in groups if g["database"] == pair.database)[:3]:
+        shards = pair.source.records("SHOW SHARDS")
+        (shard,) = (s["id"] for s in shards if s["database"] == pair.database and s["start_time"] == group)
+        pair.source.query(f"DROP SHARD {shard}")  # as the policy does when its time has come
+    later = begin + 3 * HOUR + 48 * HOUR + MINUTE
+    pair.write(f"m,h=a v=7 {begin + 6 * HOUR}")
+    assert run_at(pair, later, sections).failures == ()
+    assert values_of(pair) == {begin: exact(2.5), begin + 6 * HOUR: exact(7.0)}
+
+
+def values_of(pair: Pair) -> dict[int, object]:
+    """Time -> value of series a."""
+    return {at[4]: value for at, value in pair.found().points.items() if (b"h", b"a") in at[2]}
+
+
+def _rfc(moment: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment // 10**9))
+
+
+def test_a_window_whose_answer_is_very_large_is_copied(pair: Pair) -> None:
+    """A window cannot be divided: whatever its size, it is asked for once more, and as a whole."""
+    text = random.Random(5).randbytes
+    tags = [",".join(f"t{t}={text(30).hex()}" for t in range(10)) for _ in range(45_000)]
+    for first in range(0, len(tags), 5000):
+        pair.write("\n".join(f"m,{tag} v=1 {MONDAY}" for tag in tags[first : first + 5000]))
+    assert pair.backup({"source": {"group_by": "1h"}}).failures == ()
+    assert pair.destination.rows("SELECT count(v) FROM m", db=pair.database) == [[0, 45_000]]

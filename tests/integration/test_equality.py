@@ -35,7 +35,7 @@ def only_there(pair: Pair) -> int:
 
 def compared(pair: Pair) -> dict[str, object]:
     """What the memory of earlier runs holds."""
-    (file,) = Path(pair.directory / "quarantine").glob("*/compared.json")
+    (file,) = Path(pair.directory / "quarantine" / ".compared").glob("*.json")
     found = json.loads(file.read_text())
     assert isinstance(found, dict)
     return found
@@ -166,7 +166,7 @@ def test_what_nobody_wrote_to_is_not_compared_again(pair: Pair) -> None:
     known = compared(pair)["groups"]
     assert isinstance(known, dict)
     assert len(known) >= 300 // 7
-    (file,) = Path(pair.directory / "quarantine").glob("*/compared.json")
+    (file,) = Path(pair.directory / "quarantine" / ".compared").glob("*.json")
     for content in ("", "{}", "[1]", '{"about": 1, "groups": 2}'):
         file.write_text(content)
         assert run_at(pair, NOW).failures == ()

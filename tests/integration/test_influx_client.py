@@ -8,9 +8,12 @@ import pytest
 from basics.spans import Span
 from basics.stopping import StopRequest
 from config import Config
+from influx.counting import Count
 from influx.errors import NotFound, QueryRefused, WriteRefused
+from influx.fingerprints import Look
 from influx.influxql import Location, Policy
 from influx.line_protocol import Point
+from influx.pages import Ask
 from influx_client import InfluxClient, connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
 from tests.support.reader import exact, key, read_database
@@ -156,3 +159,35 @@ def test_a_job_needs_no_more_than_a_path(pair: Pair, tmp_path: Path) -> None:
     config = Config(write_job(tmp_path, pair.config({"options": {"retries": 7}})))
     assert config.get("options.retries") == 7
     assert config.get("options.nothing", "default") == "default"
+
+
+def test_questions_longer_than_a_form_are_asked_in_parts(client: InfluxClient, pair: Pair) -> None:
+    """Go reads no more than 10 MB of a form: edges, counts and single points of fields with very long names."""
+    names = [f"{'n' * 12_000}{i}" for i in range(900)]
+    pair.write(f"wide {','.join(f'{n}=1' for n in names)} {MONDAY}")
+    wide = Location(pair.database, "autogen", "wide")
+    assert client.get_edges("last", [(wide, name, ["float"]) for name in names]) == [MONDAY] * len(names)
+    counts = [Count(wide, dict.fromkeys(names, ("float",)), Span(MONDAY, MONDAY + n)) for n in (1, 2)]
+    assert [sum(found.values()) for found in client.count_many(counts)] == [900, 900]
+    (found,) = client.get_fingerprints([Look(wide, counts[0].types, counts[0].span)])
+    assert found is not None
+    assert len(found) == 1
+    sent = [(Span(0, n), Point("wide", {}, {name: 1.0}, MONDAY)) for n, name in enumerate(names)]
+    assert client.find_lost(
+        [*sent, (Span(1, 2), Point("wide", {}, {"no": 1.0}, 1))], pair.database, "autogen"
+    ) == [Span(1, 2)]
+    with pytest.raises(QueryRefused, match="exclude fields"):
+        client.read_page(wide, dict.fromkeys(names, ("float",)), (), Span(MONDAY, MONDAY + 1))
+
+
+def test_many_measurements_with_long_names_are_read_in_parts(client: InfluxClient, pair: Pair) -> None:
+    """Together their statements would be a form of more than 10 MB."""
+    names = [f"{'n' * 12_000}{i}" for i in range(500)]
+    for first in range(0, len(names), 250):
+        pair.write("\n".join(f"{name} v=1 {MONDAY}" for name in names[first : first + 250]))
+    asked = [
+        Ask(Location(pair.database, "autogen", name), {"v": ("float",)}, (), Span(MONDAY, MONDAY + 1))
+        for name in names
+    ]
+    found = client.read_together(asked, 10)
+    assert [None if frame is None else len(frame) for frame in found] == [1] * len(names)

@@ -163,6 +163,32 @@ def test_late_values_of_a_field_that_began_later_than_others(pair: Pair) -> None
     pair.assert_equal()
 
 
+def test_what_is_late_of_a_new_field_comes_with_fallback_days_too(pair: Pair) -> None:
+    """The first point of a field at the destination says nothing about what others deliver later, but older."""
+    sections = {"options": {"incremental": {"fallback_days": 365}}}
+    pair.write("\n".join(f"cpu,host=x a=1 {t}" for t in range(NOW - 30 * DAY, NOW, HOUR)))
+    assert run_at(pair, NOW, sections).failures == ()
+    pair.write("\n".join(f"cpu,host=x b=1 {t}" for t in range(NOW - HOUR, NOW, MINUTE)))
+    assert run_at(pair, NOW, sections).failures == ()
+    pair.write("\n".join(f"cpu,host=y b=1 {t}" for t in range(NOW - 3 * HOUR, NOW, MINUTE)))
+    assert run_at(pair, NOW, sections).late == 180
+    pair.assert_equal()
+    pair.write(f"cpu,host=z a=1,b=1 {NOW - 2 * HOUR + 1}")
+    assert run_at(pair, NOW, sections).late == 2
+    pair.assert_equal()
+
+
+def test_the_hour_in_which_a_short_fallback_begins_is_compared_too(pair: Pair) -> None:
+    """What is late inside that hour, and newer than its beginning, is found."""
+    sections = {"options": {"incremental": {"fallback_days": 0.1}}}
+    begin = NOW - int(0.1 * DAY)
+    pair.write("\n".join(f"cpu,host=x v=1 {t}" for t in range(begin - DAY, NOW, MINUTE)))
+    assert run_at(pair, NOW, sections).failures == ()
+    pair.write("\n".join(f"cpu,host=y v=1 {t}" for t in range(begin - 5 * MINUTE, begin + 5 * MINUTE, MINUTE)))
+    assert run_at(pair, NOW, sections).late == 5
+    assert min(at[4] for at in pair.found().points) == begin
+
+
 def pair_failure(result: JobResult) -> str:
     """The one failure of a run."""
     (failure,) = result.failures

@@ -596,7 +596,7 @@ def test_a_refusal_that_is_not_repeated_puts_nothing_aside(fault: str, pair: Pai
     pair.write(f"m v=1i {MONDAY}")
     assert through(pair, [fault]).failures == ()
     pair.assert_equal(points=1)
-    pair.write("\n".join(f"m v={i}i {MONDAY + i}" for i in range(100)))
+    pair.write("\n".join(f"m v={i + 1}i {MONDAY + i}" for i in range(100)))
     assert through(pair, [fault] * 5).failures == ()
     pair.assert_equal(points=100)
     assert not files(pair)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from basics.times import format_time
-from tests.integration.harness import DAY, MONDAY, WEEK, Pair
+from basics.times import END_OF_TIME, format_time
+from tests.integration.harness import DAY, MONDAY, WEEK, Pair, run_main, write_job
 
 
 def sections(start: int, end: int) -> dict[str, object]:
@@ -30,6 +30,16 @@ def test_the_start_is_included_and_the_end_is_not(start: int, end: int, pair: Pa
     assert pair.backup(sections(start, end)).failures == ()
     found = {at[4] for at in pair.found().points}
     assert found == {t for t in times if start <= t < end}
+
+
+def test_a_range_can_have_the_last_nanosecond_that_influxdb_stores(pair: Pair) -> None:
+    """The end is exclusive, so it may be one more; `verify` takes it too."""
+    pair.write(f"m v=1 {END_OF_TIME - 1}\nm v=2 {END_OF_TIME - 2}")
+    assert pair.backup(sections(END_OF_TIME - 2, END_OF_TIME)).failures == ()
+    pair.assert_equal(points=2)
+    path = write_job(pair.directory, pair.config(sections(END_OF_TIME - 2, END_OF_TIME)))
+    done = run_main("verify", "--config", path, "--end", format_time(END_OF_TIME), "--full")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_range_is_copied_whole_whatever_the_destination_holds(pair: Pair) -> None:

@@ -12,6 +12,7 @@ from basics.stopping import StopRequest
 from config import Config
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, write_job
+from tests.support.proxy import Proxy, respond
 from tests.support.reader import key
 from tests.support.waiting import HANG, wait_until
 
@@ -102,6 +103,23 @@ def test_obsolete_measurements_and_fields_are_skipped_only_without_news(pair: Pa
     pair.write(f"dead v=2 {now - 60 * DAY}\nm gone=2 {now - 60 * DAY}\ndead late=3 {now - 90 * DAY}")
     assert pair.backup(sections).succeeded
     pair.assert_equal(points=7)
+
+
+@pytest.mark.parametrize("threshold", ["field_obsolete_threshold", "incremental"])
+def test_what_an_interruption_left_out_of_the_newest_time_is_never_obsolete(threshold: str, pair: Pair) -> None:
+    """Two points of the newest time travel in two requests, the second fails: the next run brings it."""
+    old = time.time_ns() - 100 * DAY
+    for host in "ab":  # such a value lets its point travel alone
+        pair.write(f"m,host={host}\\\\, v=1,w=2 {old}")
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(respond(503), "write", first=2, count=None)
+        config = {"destination": {"url": proxy.url}, "options": {"retries": 0}}
+        assert not pair.backup(config).succeeded
+    assert 0 < len(pair.found()) < 4, "the copy was not interrupted between the two points"
+    value = {"obsolete_threshold": "7d"} if threshold == "incremental" else "7d"
+    assert pair.backup({"options": {threshold: value}}).succeeded
+    pair.assert_equal(points=4)
+    assert pair.backup({"options": {threshold: value}}).written.points == 0
 
 
 def test_a_wiped_destination_is_filled_again(pair: Pair) -> None:

@@ -125,12 +125,12 @@ def test_a_minimal_file_gets_the_documented_defaults() -> None:
     assert (options.parallel_workers, options.log_level, options.log_directory) == (4, "INFO", None)
     assert (incremental.schedule, incremental.timezone, incremental.run_on_start) == (None, ZoneInfo("UTC"), False)
     assert (incremental.fallback_days, incremental.obsolete_threshold, incremental.lookback) == (None, None, DAY)
-    assert options.field_obsolete_threshold is None
+    assert (options.field_obsolete_threshold, options.max_lag, options.allow_empty) == (None, None, False)
     rotation, loki = options.log_rotation, options.loki
     assert (rotation.enabled, rotation.when, rotation.interval, rotation.backup_count) == (True, "D", 1, 7)
     assert (loki.enabled, loki.url, loki.port, dict(loki.tags), loki.push_url) == (False, None, 3100, {}, "")
     assert (options.log_format, options.ping_url) == ("text", SecretStr(""))
-    assert (options.notify.urls, options.notify.on) == ((), ("failure", "recovery"))
+    assert (options.notify.urls, options.notify.on) == ((), ("failure", "warning", "recovery"))
 
 
 def test_a_complete_file_becomes_typed_values() -> None:
@@ -1072,6 +1072,8 @@ KEYS = [
     "options.timeout_client",
     "options.initial_connection_retry_delay",
     "options.days_of_pagination",
+    "options.max_lag",
+    "options.allow_empty",
     "options.parallel_workers",
     "options.log_level",
     "options.log_format",

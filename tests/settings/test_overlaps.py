@@ -3,7 +3,7 @@
 import pytest
 
 from config import parse_config
-from settings.overlaps import find_overlaps
+from settings.overlaps import find_overlaps, find_rivals
 
 
 def job(name: str, source: str = "", rest: str = "", url: str = "http://b:8086"):  # type: ignore[no-untyped-def]  # noqa: ANN201
@@ -95,3 +95,17 @@ def test_a_third_job_is_not_drawn_in() -> None:
     """Only those that overlap."""
     jobs = [job("p", ONE), job("q", ONE), job("r", "databases: [{name: z}]")]
     assert set(find_overlaps(jobs)) == {"p", "q"}
+
+
+def test_jobs_that_would_overlap_if_two_names_were_one_server_are_rivals() -> None:
+    """Only those: not the same address, which is refused at once, not other measurements, not the job itself."""
+    one = job("p", ONE)
+    others = [
+        job("q", ONE, url="http://c:8086"),
+        job("r", "databases: [{name: y}]", url="http://c:8086"),
+        job("s", ONE),
+        job("t", "prefix: x", url="http://d:8086"),
+    ]
+    assert [(rival.job, rival.database) for rival in find_rivals(one, [one, *others])] == [("q", "database 'x'")]
+    assert find_rivals(job("p", ONE, "measurements: {include: [cpu]}"),
+                       [job("q", ONE, "measurements: {exclude: [cpu]}", url="http://c:8086")]) == ()  # fmt: skip

@@ -34,6 +34,10 @@ DISK_FULL = (
     "copy payments of billing [2026-11-23T00:00:00Z, 2026-11-24T00:00:00Z): write to http://influxdb-backup:8086: "
     "HTTP 500: engine: disk full; tried 4 times. The next run goes on from there."
 )
+WARNINGS = (
+    "config/plant.yaml: measurements.include[0]: 'cpuu' matches no measurement of plant; did you mean 'cpu'?",
+    "database plant: nothing new at the source since 2026-11-20T00:00:00Z; options.max_lag is 6h",
+)
 REFUSED = "billing.autogen.invoices: read from http://influxdb:8086: Connection refused; tried 4 times"
 
 
@@ -95,6 +99,14 @@ def running(job: str = "sensors") -> list[Event]:
         MeasurementsChanged(job, NOW, (part,)),
         RunProgress(job, NOW, run, 1, Totals()),
     ]
+
+
+def warned(job: str = "plant") -> list[Event]:
+    """Its last run copied all there was, and two things are not as its file says; the next one is due."""
+    begun = NOW - 2 * MINUTE
+    record = RunRecord(begun, 3.0, "ok", Totals(runs=1), (), WARNINGS, len(WARNINGS))
+    events: list[Event] = [RunFinished(job, begun + 3 * SECOND, record, worker=1)]
+    return [*known(job), *events, NextRun(job, NOW, NOW + 3 * MINUTE)]
 
 
 def failing(job: str = "billing") -> list[Event]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from watching.health import STALE, health_file, health_problem, write_health
+from watching.health import STALE, health_file, health_problem, health_warnings, write_health
 
 
 def test_a_fresh_file_without_failures_is_healthy(tmp_path: Path) -> None:
@@ -35,3 +35,13 @@ def test_the_environment_says_where_the_file_is() -> None:
     """Without it none is kept."""
     assert health_file({"BACKUP_HEALTH_FILE": "/tmp/h"}) == Path("/tmp/h")  # noqa: S108
     assert health_file({}) is None
+
+
+def test_warnings_are_told_and_are_no_problem(tmp_path: Path) -> None:
+    """A file of a version that knew none is one without."""
+    file = tmp_path / "health"
+    write_health(file, {}, 1000.0, {"a": "old", "b": "empty"})
+    assert (health_problem(file, 1000.0), health_warnings(file)) == ("", "a: old; b: empty")
+    file.write_text('{"alive": 1000, "failing": {}}')
+    assert (health_problem(file, 1000.0), health_warnings(file)) == ("", "")
+    assert health_warnings(tmp_path / "missing") == ""

@@ -28,8 +28,8 @@ from watching.state import JobState, State, applied
 START = 1_767_225_600 * SECOND
 """2026-01-01T00:00:00Z"""
 
-DEFAULT = ("failure", "recovery")
-ALL = ("failure", "recovery", "success")
+DEFAULT = ("failure", "warning", "recovery")
+ALL = ("failure", "warning", "recovery", "success")
 
 
 def at(seconds: float) -> int:
@@ -61,13 +61,14 @@ class Story:
         self.messages += [found] if found else []
         self.signals += signals(known, job)
 
-    def run(self, seconds: float, *failures: str, outcome: str = "") -> None:
+    def run(self, seconds: float, *failures: str, outcome: str = "", warnings: tuple[str, ...] = ()) -> None:
         """A run that begins then and takes ten seconds."""
         begun, ended = at(seconds), at(seconds + 10)
         outcome = outcome or ("FAILED" if failures else "ok")
         amounts = Totals(points=1234, values=5678, bytes=90_000, failures=len(failures))
         self.happens(RunStarted("prod", begun))
-        self.happens(RunFinished("prod", ended, RunRecord(begun, 10.0, outcome, amounts, failures)))
+        record = RunRecord(begun, 10.0, outcome, amounts, failures, warnings, len(warnings))
+        self.happens(RunFinished("prod", ended, record))
 
     @property
     def occasions(self) -> list[str]:
@@ -253,3 +254,50 @@ def test_a_check_does_not_hear_of_a_run_that_was_stopped_on_purpose() -> None:
     story.run(0, outcome="stopped")
     assert pings(story.signals) == ["/start"]
     assert story.messages == []
+
+
+OLD = "database telegraf: nothing new at the source since 2026-01-01T00:00:00Z; options.max_lag is 6h"
+
+
+def test_a_warning_is_told_once_whatever_its_numbers_and_its_end_is_a_recovery() -> None:
+    """Until a run no longer has it; another one is told beside it."""
+    story = Story()
+    story.run(0)
+    for hour in (1, 2, 3):
+        story.run(3600 * hour, warnings=(OLD.replace("T00", f"T0{hour}"),))
+    assert story.occasions == ["warning"]
+    assert story.messages[0].title == "prod: backup has warnings"
+    assert "nothing new at the source since 2026-01-01T01:00:00Z" in story.messages[0].text
+    story.run(14_400, warnings=(OLD, "another"))
+    assert story.occasions == ["warning", "warning"]
+    story.run(18_000)
+    assert story.occasions == ["warning", "warning", "recovery"]
+    assert "its last run has no warnings" in story.messages[-1].text
+    story.run(21_600, warnings=(OLD,))
+    assert story.occasions[-1] == "warning"
+
+
+def test_a_run_that_is_stopped_or_fails_leaves_what_was_warned_of() -> None:
+    """It is not told again, and a failure comes before any warning."""
+    story = Story()
+    story.run(0, warnings=(OLD,))
+    story.run(3600, outcome="stopped")
+    story.run(7200, warnings=(OLD,))
+    assert story.occasions == ["warning"]
+    story.run(10_800, "refused", warnings=(OLD,))
+    story.run(14_400, warnings=(OLD,))
+    assert story.occasions == ["warning", "failure", "recovery"]
+
+
+def test_who_did_not_ask_for_warnings_is_told_none() -> None:
+    """Nor of their end; a check is told of them with its success."""
+    story = Story(on=("failure", "success"))
+    story.run(0, warnings=(OLD,))
+    story.run(3600)
+    assert story.occasions == ["success", "success"]
+    assert [(signal.ping, OLD in signal.text) for signal in story.signals] == [
+        ("/start", False),
+        ("", True),
+        ("/start", False),
+        ("", False),
+    ]

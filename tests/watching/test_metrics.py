@@ -14,6 +14,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from basics.times import SECOND
+from copying.results import SourceAge
 from tests.support.prometheus import promtool
 from watching.events import (
     Event,
@@ -64,13 +65,16 @@ def state_after(*events: Event) -> State:
     return state
 
 
+AGE = SourceAge("telegraf", at(-50), is_stale=True)
+
+
 def everything() -> State:
     """Every family has a sample: a job that ran, waits, runs again, was verified."""
     newest = MeasurementState("telegraf", "autogen", "cpu", at(10), "done", newest=at(-50))
     return state_after(
         RunStarted("prod", at(10)),
         MeasurementsChanged("prod", at(12), (newest,)),
-        RunFinished("prod", at(15), RunRecord(at(10), 5.0, "ok", TOTALS), 1, TOTALS),
+        RunFinished("prod", at(15), RunRecord(at(10), 5.0, "ok", TOTALS, (), ("old",), 1, (AGE,)), 1, TOTALS),
         NextRun("prod", at(15), when=at(3600)),
         Verified("prod", at(20), "differs", missing=3, extra=2, different=1),
         JobKnown("other", at(21), "* * * * *", source="http://a"),
@@ -108,6 +112,9 @@ def test_every_number_of_a_job_is_there() -> None:
     assert found["last_success_timestamp_seconds"] == {job: at(15) / SECOND}
     assert found["next_run_timestamp_seconds"] == {job: at(3600) / SECOND}
     assert found["lag_seconds"] == {of("prod", database="telegraf"): 110}
+    assert found["warnings"] == {of("prod"): 1}
+    assert found["source_newest_timestamp_seconds"] == {of("prod", database="telegraf"): at(-50) / SECOND}
+    assert found["source_stale"] == {of("prod", database="telegraf"): 1}
     assert found["running"] == {of("prod"): 0, of("other"): 1, of("broken"): 0}
     assert found["run_progress_ratio"] == {of("other"): 0.25}
     totals = {
@@ -156,7 +163,8 @@ def test_what_is_not_known_yet_has_no_sample() -> None:
     """Not a zero, which would be the year 1970."""
     found = samples(state_after())
     absent = {"last_attempt_timestamp_seconds", "last_success_timestamp_seconds", "next_run_timestamp_seconds",
-              "lag_seconds", "run_progress_ratio", "verify_result", "last_verify_timestamp_seconds"}  # fmt: skip
+              "lag_seconds", "run_progress_ratio", "verify_result", "last_verify_timestamp_seconds", "warnings",
+              "source_stale", "source_newest_timestamp_seconds"}  # fmt: skip
     assert not absent & found.keys()
     assert found["written_points_total"] == {of("prod"): 0}
 
@@ -223,7 +231,10 @@ def test_every_query_asks_for_metrics_that_exist() -> None:
             labels = {label for labels in found[name] for label, _ in labels} | {"instance"}
             assert set(re.findall(r'(\w+)(?:=~|!~|!=|=)"', matchers)) <= labels, expression
     assert len(expressions()) > 30
-    assert found.keys() - asked == {"last_attempt_timestamp_seconds", "runs_total"}
+    assert found.keys() - asked == {
+        "last_attempt_timestamp_seconds",
+        "runs_total",
+    }
 
 
 def test_the_dashboard_has_panels_with_titles_that_do_not_overlap() -> None:

@@ -100,7 +100,7 @@ def test_pings_go_to_the_url_its_start_and_its_fail_with_the_summary_as_body(ser
     base = f"/ping/{TOKEN}"
     paths = [f"{base}/start", base, f"{base}/start", f"{base}/fail"]
     assert [(r.method, r.path) for r in service.taken] == [("POST", f"{path}?create=1") for path in paths]
-    assert service.taken[1].body.startswith("ok: 0 points")
+    assert service.taken[1].body.startswith("ok: nothing new")
     assert "cpu: refused" in service.taken[3].body
 
 

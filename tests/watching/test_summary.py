@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
 from basics.humanize import format_bytes
-from copying.results import DatabaseResult, JobResult, MeasurementResult
+from copying.results import DatabaseResult, JobResult, MeasurementResult, SourceAge
 from influx.written import PutAside, Refusal, Written
 from watching.summary import as_json, summary
 
@@ -201,12 +202,18 @@ def test_the_document_has_every_measurement_and_every_problem() -> None:
         "result": "FAILED",
         "seconds": 1.235,
         **amounts,
+        "extra": 0,
         "problems": [],
+        "warnings": [],
         "databases": [
             {
                 "name": "db",
+                "newest": None,
                 "problems": [],
-                "measurements": [{"name": "db.rp.m", **amounts, "problems": ["refused"]}],
+                "warnings": [],
+                "measurements": [
+                    {"name": "db.rp.m", **amounts, "extra": 0, "problems": ["refused"], "warnings": []}
+                ],
             }
         ],
     }
@@ -218,3 +225,44 @@ def test_the_result_of_the_document_is_the_worst() -> None:
     assert as_json([job("a"), job("b", stopped=True)], {})["result"] == "stopped"
     assert as_json([job("a")], {})["result"] == "ok"
     assert as_json([], {"c": "x"})["result"] == "FAILED"
+
+
+def test_warnings_are_told_and_change_no_result() -> None:
+    """In the table, one line for each after the failures, in the log's sentence and in the document."""
+    age = SourceAge("db", 1_767_225_600_000_000_000, is_stale=True)
+    measurement = MeasurementResult("db.rp.m", extra=1200, warnings=("m: odd",))
+    database = DatabaseResult("db", (measurement,), (), ("db: old",), age)
+    warned = JobResult("a", (database,), seconds=1.0, warnings=("rule: matches nothing",))
+    extra = (
+        "db.rp.m: the destination holds 1,200 values that the source lacks: deleted there, or of another origin"
+    )
+    lines = summary([warned, JobResult("b", problems=("x",), warnings=("y",))]).splitlines()
+    assert lines[2].endswith("  ok, 4 warnings")
+    assert lines[3].endswith("  FAILED, 1 warning")
+    assert lines[4:] == [
+        "FAILED b: x",
+        "WARNING a: rule: matches nothing",
+        "WARNING a: db: old",
+        "WARNING a: m: odd",
+        f"WARNING a: {extra}; they stay",
+        "WARNING b: y",
+    ]
+    assert warned.sentence == "run ended: nothing new in 1.0 s: ok, 4 warnings"
+    assert JobResult("b", problems=("x",), warnings=("y",)).sentence.endswith(
+        "nothing copied in 0.0 s: 1 failure, 1 warning"
+    )
+    assert warned.succeeded
+    document: Any = as_json([warned], {})
+    assert (document["result"], document["jobs"][0]["extra"]) == ("ok", 1200)
+    told = document["jobs"][0]["databases"][0]
+    assert (told["newest"], told["warnings"]) == ("2026-01-01T00:00:00Z", ["db: old"])
+    assert told["measurements"][0]["warnings"] == ["m: odd", f"{extra}; they stay"]
+
+
+def test_results_of_one_measurement_add_up_without_telling_anything_twice() -> None:
+    """What only the destination has is the same however often it was seen."""
+    one, other = (
+        MeasurementResult("m", extra=5, warnings=("w",)),
+        MeasurementResult("m", extra=3, warnings=("w", "v")),
+    )
+    assert ((one + other).extra, (one + other).warnings) == (5, ("w", "v"))

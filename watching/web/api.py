@@ -12,17 +12,24 @@ from basics.times import format_time
 from watching.events import MeasurementState, RunRecord, RunState, Verified
 from watching.state import JobState, State
 
-FINE, FAILING = "fine", "failing"
+FINE, WARNING, FAILING = "fine", "warning", "failing"
 
 
 def status_document(state: State, now: int) -> dict[str, Any]:
     """`/api/status`: all jobs, without their measurements and earlier runs."""
     return {
-        "status": FAILING if state.failing or not state.jobs else FINE,
+        "status": status(state),
         "now": format_time(now),
         "started": _time(state.started),
         "jobs": [_job(job, now) for job in state.jobs.values()],
     }
+
+
+def status(state: State) -> str:
+    """The whole in one word: a warning is neither fine nor a failure."""
+    if state.failing or not state.jobs:
+        return FAILING
+    return WARNING if state.warned else FINE
 
 
 def job_document(job: JobState, now: int) -> dict[str, Any]:
@@ -41,6 +48,11 @@ def health(state: State) -> str:
     return "\n".join(f"{printable(job.name)}: {_first(job.problem)}" for job in state.failing)
 
 
+def cautions(state: State) -> str:
+    """What the jobs that are not failing warn of, one line for each job."""
+    return "\n".join(f"{printable(job.name)}: {_first(chr(10).join(job.warnings))}" for job in state.warned)
+
+
 def _first(problem: str) -> str:
     """Of several errors the first, and how many there are besides."""
     first, *others = problem.splitlines() or [""]
@@ -55,6 +67,7 @@ def _job(job: JobState, now: int) -> dict[str, Any]:
         "failing": job.is_failing,
         "failing_since": _time(job.failing_since),
         "problem": job.problem,
+        "warnings": list(job.warnings),
         "mode": job.mode,
         "schedule": job.schedule or None,
         "timezone": job.timezone,
@@ -98,7 +111,9 @@ def _run(run: RunState, now: int) -> dict[str, Any]:
 
 def _record(run: RunRecord) -> dict[str, Any]:
     times = {"started": _time(run.started), "ended": _time(run.ended)}
-    return {**asdict(run), **times, "failures": list(run.failures)}
+    lists = {"failures": list(run.failures), "warnings": list(run.warnings)}
+    ages = [asdict(age) | {"newest": _time(age.newest)} for age in run.ages]
+    return {**asdict(run), **times, **lists, "ages": ages}
 
 
 def _measurement(m: MeasurementState) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def _reason(error: requests.RequestException) -> str:
 
 
 def status_table(document: Mapping[str, Any]) -> str:
-    """The jobs as a table, then what is wrong with those that are failing, in full."""
+    """The jobs as a table, then what is wrong with those that are failing and what others warn of, in full."""
     now = parse_time(document["now"])
     headings = ("job", "state", "last success", "lag", "next run", "now")
     rows = [headings, *(_row(job, now) for job in document["jobs"])]
@@ -57,6 +57,8 @@ def status_table(document: Mapping[str, Any]) -> str:
             since = f" since {ago(parse_time(job['failing_since']), now)}" if job["failing_since"] else ""
             lines += [f"FAILING {printable(job['name'])}{since.replace(' ago', '')}:"]
             lines += [f"  {printable(text)}" for text in job["problem"].splitlines()]
+        elif job.get("warnings"):
+            lines += [f"WARNING {printable(job['name'])}:", *(f"  {printable(text)}" for text in job["warnings"])]
     return "\n".join(lines)
 
 
@@ -71,13 +73,20 @@ def _row(job: Mapping[str, Any], now: int) -> tuple[str, ...]:
     wait = max(0, parse_time(due) - now) / 1e9 if due else 0.0
     cells = (
         job["name"],
-        job["condition"] + (", failing" if job["failing"] and job["condition"] == "running" else ""),
+        job["condition"] + _besides(job),
         ago(parse_time(success), now) if success else "none yet",
         lasting(max(lags)) if lags and job["mode"] != "range" else "-",
         (f"in {lasting(wait)}" if wait >= 1 else "now") if due else "-",
         _now(job["run"]) if job["run"] else "",
     )
     return tuple(map(printable, cells))
+
+
+def _besides(job: Mapping[str, Any]) -> str:
+    """What else its state has to say."""
+    if job["failing"]:
+        return ", failing" if job["condition"] == "running" else ""
+    return ", with warnings" if job.get("warnings") else ""
 
 
 def _now(run: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from watching.events import Event
 from watching.metrics import exposition
 from watching.monitor import Holder
 from watching.state import State
-from watching.web.api import health, job_document, status_document
+from watching.web.api import cautions, health, job_document, status_document
 from watching.web.page import render_job, render_missing, render_status
 from watching.web.server import Answer, HttpServer, Site
 
@@ -104,7 +104,9 @@ def _metrics(state: State, now: int) -> Answer:
 def _health(state: State, _now: int) -> Answer:
     problem = health(state)
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
-    return Answer(f"{problem or 'fine'}\n".encode(), status=status)
+    warned = cautions(state)
+    fine = f"fine, with warnings\n{warned}" if warned else "fine"
+    return Answer(f"{problem or fine}\n".encode(), status=status)
 
 
 def _html(text: str, status: HTTPStatus = HTTPStatus.OK) -> Answer:

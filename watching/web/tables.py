@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
-from basics.humanize import exactly, format_bytes, lasting, took
+from basics.humanize import counted, exactly, format_bytes, lasting, took
 from basics.text import printable
 from watching.events import MeasurementState, RunRecord
 from watching.state import JobState
@@ -110,14 +110,15 @@ def _measurement_row(m: MeasurementState, now: int) -> Row:
 
 
 def _run_row(run: RunRecord, now: int) -> Row:
-    tones = {"ok": "good", "FAILED": "bad"}
-    shown = tuple(map(printable, run.failures[:1]))
-    rest = max(run.amounts.failures, len(run.failures)) - len(shown)
+    tones = {"ok": "wait" if run.warned else "good", "FAILED": "bad"}
+    texts = run.failures or run.warnings
+    shown = tuple(map(printable, texts[:1]))
+    rest = max(run.amounts.failures if run.failures else run.warned, len(texts)) - len(shown)
     return Row(
         key=f"r-{run.started}",
         name=exactly(run.started),
         tone=tones.get(run.outcome, "quiet"),
-        condition=run.outcome.lower(),
+        condition=run.outcome.lower() + (f", {counted(run.warned, 'warning')}" if run.warned else ""),
         cells=_cells(RUN_COLUMNS, run, now),
         problems=(*shown, f"and {rest:,} more") if rest > 0 and shown else shown,
     )

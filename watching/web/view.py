@@ -1,7 +1,7 @@
 """What the pages say about each job: its card, its facts, its tables. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from basics.humanize import ago, counted, lasting, moment, took
@@ -25,6 +25,9 @@ TONES: Mapping[str, str] = {
     "worker died": "bad",
 }
 """The colour and the shape of a condition; any other is `quiet`."""
+
+WARNED = ("idle", "running")
+"""The conditions in which the warnings of the last run colour a job."""
 
 
 # ---------------------------------------------------------------- what is shown
@@ -116,6 +119,8 @@ def tone(job: JobState) -> str:
     """The colour and the shape of its state. A run that goes on after one that failed has not made it good yet."""
     if job.condition == "running" and job.is_failing:
         return "bad"
+    if job.is_warned and job.condition in WARNED:
+        return "wait"
     return TONES.get(job.condition, "quiet")
 
 
@@ -123,9 +128,8 @@ def condition(job: JobState) -> str:
     """Its state in words."""
     if job.condition == "running" and job.is_failing:
         return "Failing, running again"
-    if job.condition == "idle" and job.ended:
-        return "Finished"
-    return job.condition.capitalize()
+    words = "Finished" if job.condition == "idle" and job.ended else job.condition.capitalize()
+    return f"{words}, with warnings" if job.is_warned and job.condition in WARNED else words
 
 
 def verdict(state: State) -> tuple[str, str]:
@@ -140,6 +144,9 @@ def verdict(state: State) -> tuple[str, str]:
     if waiting:
         verb = "waits" if len(waiting) == 1 else "wait"
         return f"{_share(waiting, state)} {verb} for a server: {_names(waiting)}", "wait"
+    if state.warned:
+        verb = "has" if len(state.warned) == 1 else "have"
+        return f"{_share(state.warned, state)} {verb} warnings: {_names(state.warned)}", "wait"
     return "The only job is fine" if len(state.jobs) == 1 else f"All {len(state.jobs)} jobs are fine", "good"
 
 
@@ -271,7 +278,7 @@ def _problems(job: JobState, now: int, most: int) -> Problems | None:
     texts = [text for cause, trouble in latest for text in _texts(cause, trouble)]
     since = job.failing_since
     if since is None:
-        return None
+        return _warnings(job, now, most)
     waiting = tone(job) == "wait"
     word = "Waiting" if waiting else "Failing"
     title = f"{word} since {moment(since, now)}, {ago(since, now)}"
@@ -279,6 +286,17 @@ def _problems(job: JobState, now: int, most: int) -> Problems | None:
     if last > since:
         title += f"; last error {ago(last, now)}"
     return _bounded(title, texts, most, "wait" if waiting else "bad")
+
+
+def _warnings(job: JobState, now: int, most: int) -> Problems | None:
+    """What the last run warned of."""
+    last = job.judged
+    if last is None or not last.warnings:
+        return None
+    found = _bounded(
+        f"{counted(last.warned, 'warning')} of the last run, {ago(last.ended, now)}", job.warnings, most, "wait"
+    )
+    return replace(found, more=last.warned - len(found.texts))
 
 
 def _texts(cause: str, trouble: Trouble) -> list[str]:

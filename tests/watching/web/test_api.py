@@ -11,6 +11,7 @@ from tests.support.states import (
     DISK_FULL,
     NOW,
     REFUSED,
+    WARNINGS,
     all_fine,
     everything,
     failing,
@@ -19,6 +20,7 @@ from tests.support.states import (
     running,
     state_of,
     waiting,
+    warned,
 )
 from watching.state import State
 from watching.web.api import health, job_document, status_document
@@ -173,3 +175,20 @@ def test_a_job_that_is_new_has_a_row() -> None:
     """Nothing of it is known yet."""
     (row,) = status_table(status_document(state_of(*known("new")), NOW)).splitlines()[2:]
     assert row.split() == ["new", "starting", "none", "yet", "-", "-"]
+
+
+def test_warnings_are_neither_fine_nor_failing_everywhere() -> None:
+    """In the status, at /healthz with 200, and in the table, which names them."""
+    state = state_of(*fine("a"), *warned())
+    document = status_document(state, NOW)
+    assert document["status"] == "warning"
+    assert [job["warnings"] for job in document["jobs"]] == [[], list(WARNINGS)]
+    assert document["jobs"][1]["last_run"]["warnings"] == list(WARNINGS)
+    found = answer("/healthz", state, NOW)
+    assert found.status == HTTPStatus.OK
+    assert found.content.decode().splitlines()[0] == "fine, with warnings"
+    assert found.content.decode().splitlines()[1] == f"plant: {WARNINGS[0]} (and 1 more)"
+    table = status_table(document).splitlines()
+    assert any(line.startswith("plant") and "idle, with warnings" in line for line in table)
+    assert table[-3:] == ["WARNING plant:", *(f"  {text}" for text in WARNINGS)]
+    assert status_document(state_of(*failing(), *warned()), NOW)["status"] == "failing"

@@ -12,6 +12,7 @@ from tests.support.states import (
     NOW,
     REFUSED,
     SECOND,
+    WARNINGS,
     all_fine,
     died,
     everything,
@@ -25,6 +26,7 @@ from tests.support.states import (
     runs,
     state_of,
     waiting,
+    warned,
 )
 from watching.events import (
     HISTORY,
@@ -342,3 +344,29 @@ def test_every_tone_has_an_icon() -> None:
     used = {tone(job) for job in everything().jobs.values()} | {"quiet", verdict(all_fine())[1]}
     assert {f"icon-{name}.svg" for name in used} <= {file.name for file in ASSETS.iterdir()}
     assert condition(next(iter(state_of(*runs("x", [1])).jobs.values())))
+
+
+# ---------------------------------------------------------------- warnings
+
+
+def test_a_job_with_warnings_is_amber_and_names_them() -> None:
+    """Before those that are fine, and still while the next run goes on; a failure is red."""
+    found = shown(warned())
+    assert (found.tone, found.condition) == ("wait", "Idle, with warnings")
+    assert found.problems is not None
+    assert (found.problems.title, found.problems.tone) == ("2 warnings of the last run, 1 min ago", "wait")
+    assert found.problems.texts == WARNINGS
+    again = shown([*warned(), RunStarted("plant", NOW)])
+    assert (again.tone, again.condition) == ("wait", "Running, with warnings")
+    assert verdict(state_of(*fine("a"), *warned())) == ("1 of 2 jobs has warnings: plant", "wait")
+    assert [job.name for job in in_order(state_of(*fine("a"), *warned()).jobs.values())] == ["plant", "a"]
+    failed = RunFinished("plant", NOW, RunRecord(NOW, 1.0, "FAILED", failures=("x",)), 1)
+    assert shown([*warned(), failed]).tone == "bad"
+    (row,) = run_table(state_of(*warned()).jobs["plant"], NOW).rows
+    assert (row.tone, row.condition, row.problems) == ("wait", "ok, 2 warnings", (WARNINGS[0], "and 1 more"))
+
+
+def test_a_run_that_was_stopped_leaves_the_warnings_of_the_one_before() -> None:
+    """It has judged nothing."""
+    stopped = RunFinished("plant", NOW, RunRecord(NOW, 1.0, "stopped"), 1)
+    assert shown([*warned(), stopped]).condition == "Idle, with warnings"

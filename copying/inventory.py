@@ -1,0 +1,211 @@
+"""What there is before a run: whether the job's rules match anything, and what only the destination still has."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from basics.humanize import counted
+from basics.patterns import NamePattern, is_selected
+from basics.text import printable
+from copying.selection import allowed_types
+from influx.errors import InfluxError
+from influx_client import InfluxClient
+from settings.keys import FieldRules, Job, MeasurementRules
+
+Fields = Mapping[str, tuple[str, ...]]
+"""Field -> its types."""
+
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseInventory:
+    """The measurements of a database at the source, and of its copy."""
+
+    name: str
+    measurements: tuple[str, ...] = ()
+    copied: tuple[str, ...] = ()
+    """Those at the destination."""
+    fields: Mapping[str, Fields] = field(default_factory=dict)
+    """Of the measurements at the source, where the job has rules for fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All databases of a job, and the databases of the destination that no database of the source is copied to."""
+
+    databases: tuple[DatabaseInventory, ...] = ()
+    orphans: tuple[str, ...] = ()
+    is_whole: bool = True
+    """Whether everything could be looked at: else nothing is said of rules that match nothing."""
+
+
+def take_inventory(job: Job, source: InfluxClient, destination: InfluxClient) -> Inventory:
+    """What there is now. What cannot be looked at is left out: the run itself says why."""
+    there = destination.get_databases()
+    listed = tuple(mapping.name for mapping in job.source.databases)
+    known = source.get_databases()
+    names = listed or known
+    found: list[DatabaseInventory] = []
+    is_whole = set(names) <= set(known)
+    for name in (name for name in names if name in known):
+        try:
+            found.append(_database(job, name, source, destination, there))
+        except InfluxError as error:
+            is_whole = False
+            if error.retryable:
+                break
+    orphans = () if listed else _orphans(job, names, there)
+    return Inventory(tuple(found), orphans, is_whole)
+
+
+def _database(
+    job: Job, name: str, source: InfluxClient, destination: InfluxClient, there: Sequence[str]
+) -> DatabaseInventory:
+    target = job.source.destination_name(name)
+    copied = destination.get_measurements(target) if target in there else ()
+    fields = _fields(source, name) if job.measurements.specific else {}
+    return DatabaseInventory(name, source.get_measurements(name), copied, fields)
+
+
+def _fields(source: InfluxClient, database: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for policy in source.get_retention_policies(database):
+        for measurement, fields in source.get_field_keys(database, policy.name).items():
+            known = found.setdefault(measurement, {})
+            known.update({name: (*known.get(name, ()), *types) for name, types in fields.items()})
+    return found
+
+
+def _orphans(job: Job, names: Iterable[str], there: Iterable[str]) -> tuple[str, ...]:
+    """The databases that could be copies, by their names, of databases that the source does not have."""
+    prefix, suffix = job.source.prefix, job.source.suffix
+    targets = {job.source.destination_name(name) for name in names}
+    could_be = (d for d in there if d.startswith(prefix) and d.endswith(suffix) and len(d) > len(prefix + suffix))
+    return tuple(sorted(d for d in could_be if d not in targets))
+
+
+# ---------------------------------------------------------------- what it says, pure
+
+
+def emptiness(job: Job, inventory: Inventory) -> str:
+    """Why there is nothing at all to copy; empty when there is something, when that may be, or is not known."""
+    if job.options.allow_empty or not inventory.is_whole:
+        return ""
+    remedy = "correct that, or set options.allow_empty: true if it may be so"
+    if not inventory.databases:
+        return f"nothing to copy: {job.source.url} shows this user no database but _internal; {remedy}"
+    if any(selected(job.measurements, database.measurements) for database in inventory.databases):
+        return ""
+    names = _shown([database.name for database in inventory.databases])
+    if not any(database.measurements for database in inventory.databases):
+        return f"nothing to copy: {names} at {job.source.url} holds no measurement; {remedy}"
+    return f"nothing to copy: measurements.include and .exclude leave no measurement of {names}; {remedy}"
+
+
+def selected(rules: MeasurementRules, measurements: Iterable[str]) -> list[str]:
+    """Those that the rules select."""
+    return [m for m in measurements if is_selected(m, rules.include, rules.exclude)]
+
+
+def empty_database(job: Job, database: DatabaseInventory) -> str:
+    """What to say of a database of which nothing is copied, beside others; empty when something is."""
+    if job.options.allow_empty or selected(job.measurements, database.measurements):
+        return ""
+    which = "that the rules select" if database.measurements else f"at {job.source.url}"
+    return f"database {printable(database.name)}: no measurement {which}; nothing of it is copied"
+
+
+def lost_databases(job: Job, inventory: Inventory) -> str:
+    """What to say of databases that only the destination has; empty when there are none."""
+    if not inventory.orphans:
+        return ""
+    return (
+        f"the destination holds {counted(len(inventory.orphans), 'database')} that {job.source.url} does not show "
+        f"this user: {_shown(inventory.orphans)}; dropped there, or of another origin: they stay as they are"
+    )
+
+
+def lost_measurements(job: Job, database: DatabaseInventory) -> str:
+    """What to say of measurements that only the destination has; empty when there are none."""
+    lost = sorted(set(selected(job.measurements, database.copied)) - set(database.measurements))
+    if not lost:
+        return ""
+    target = job.source.destination_name(database.name)
+    return (
+        f"database {printable(database.name)}: the destination's {printable(target)} holds "
+        f"{counted(len(lost), 'measurement')} that the source does not: {_shown(lost)}; dropped there, or of "
+        "another origin: they stay"
+    )
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_SHOWN
+    text = ", ".join(map(printable, names[:NAMES_SHOWN]))
+    return f"{text} and {more:,} more" if more > 0 else text
+
+
+def unmatched_rules(job: Job, inventory: Inventory) -> tuple[str, ...]:
+    """Every rule of the job that matches nothing: its key, its text, and what comes nearest."""
+    if not inventory.is_whole or not inventory.databases:
+        return ()
+    rules = job.measurements
+    names = sorted({m for database in inventory.databases for m in database.measurements})
+    fields: dict[str, dict[str, tuple[str, ...]]] = {}
+    for database in inventory.databases:
+        for measurement, found in database.fields.items():
+            known = fields.setdefault(measurement, {})
+            known.update({name: (*known.get(name, ()), *types) for name, types in found.items()})
+    where = _shown([database.name for database in inventory.databases])
+    return (*_unmatched_measurements(rules, names, where), *_unmatched_specific(rules, names, fields, where))
+
+
+def _unmatched_measurements(rules: MeasurementRules, names: Sequence[str], where: str) -> Iterator[str]:
+    for key, patterns in (("include", rules.include), ("exclude", rules.exclude)):
+        yield from _unmatched(f"measurements.{key}", patterns, names, f"measurement of {where}")
+
+
+def _unmatched_specific(
+    rules: MeasurementRules, names: Sequence[str], fields: Mapping[str, Fields], where: str
+) -> Iterator[str]:
+    wanted = selected(rules, names)
+    ruled = {name: rules.rules_key(name) for name in wanted}
+    for key, section in rules.specific.items():
+        path = f"measurements.specific.{printable(key)}"
+        own = [name for name in wanted if ruled[name] == key]
+        if own:
+            yield from _unmatched_fields(f"{path}.fields", section.fields, [fields.get(name, {}) for name in own])
+        elif any(NamePattern(key).matches(name) for name in names):
+            yield f"{path}: has no effect: what it matches is left out by other rules, or has rules of its own"
+        else:
+            yield f"{path}: {_matches_no(key, names, f'measurement of {where}')}"
+
+
+def _unmatched_fields(path: str, rules: FieldRules, found: Sequence[Fields]) -> Iterator[str]:
+    names = sorted({name for fields in found for name in fields})
+    for key, patterns in (("include", rules.include), ("exclude", rules.exclude)):
+        yield from _unmatched(f"{path}.{key}", patterns, names, "field there")
+    types = {
+        type_
+        for fields in found
+        for name, kinds in fields.items()
+        if is_selected(name, rules.include, rules.exclude)
+        for type_ in kinds
+    }
+    for type_ in rules.types:
+        if not types & allowed_types(FieldRules.model_construct(types=(type_,))):
+            yield f"{path}.types: no field there is {type_}; correct or remove it"
+
+
+def _unmatched(path: str, patterns: Sequence[NamePattern], names: Sequence[str], what: str) -> Iterator[str]:
+    for index, pattern in enumerate(patterns):
+        if not any(map(pattern.matches, names)):
+            yield f"{path}[{index}]: {_matches_no(pattern.text, names, what)}"
+
+
+def _matches_no(text: str, names: Sequence[str], what: str) -> str:
+    near = difflib.get_close_matches(text, names, 1)
+    remedy = f"did you mean {printable(near[0])!r}?" if near else "correct or remove it"
+    return f"{printable(text)!r} matches no {what}; {remedy}"

@@ -1,0 +1,131 @@
+"""What of a run is new: points that the destination had already are read and written again, and are no news."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from basics.spans import Span
+from copying.compare import Window
+from copying.planner import Planner
+from copying.segments import plan_segments
+from copying.task import Copy
+from influx.counting import Count
+from influx.errors import InfluxError
+from influx.influxql import Location
+from influx.written import Written
+from influx_client import InfluxClient
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """What was written of a measurement, against the values of each field that the destination had before."""
+
+    had: Mapping[str, int]
+    fields: int
+    """How many fields a point can have."""
+    points: int = 0
+    values: int = 0
+    new_points: int = 0
+    new_values: int = 0
+
+    def add(self, written: Written) -> Written:
+        """What of this is new, as far as all that was written so far tells.
+
+        Values are counted field by field. Points are not: the destination had as many as it had values of the
+        fullest field, which is exact where all points have the same fields, and between bounds elsewhere.
+        """
+        self.points += written.points
+        self.values += written.values
+        values = max(0, self.values - sum(self.had.values()))
+        fewest = -(-values // max(1, self.fields))
+        points = min(values, max(fewest, self.points - max(self.had.values(), default=0)))
+        more = replace(
+            written,
+            points=points - self.new_points,
+            values=values - self.new_values,
+            bytes=written.bytes * (values - self.new_values) // max(1, written.values),
+        )
+        self.new_points, self.new_values = points, values
+        return more
+
+
+class News:
+    """Counts what is new of each measurement of a run, and remembers the newest point that was read of a database.
+
+    Safe to use from several threads, as long as each measurement is copied by one at a time.
+    """
+
+    def __init__(self, destination: InfluxClient, planner: Planner) -> None:
+        self._destination = destination
+        self._planner = planner
+        self._tallies: dict[Location, Tally] = {}
+        self._newest: dict[str, int] = {}
+
+    # ------------------------------------------------------------ what the destination has already
+
+    def expect(self, copies: Sequence[Copy]) -> None:
+        """Look what the destination has of what is about to be read, before any of it is written."""
+        try:
+            self._expect(copies)
+        except InfluxError as error:
+            if error.retryable:
+                raise
+            for copy in copies:
+                self._expect_one(copy)
+
+    def _expect_one(self, copy: Copy) -> None:
+        try:
+            self._expect([copy])
+        except InfluxError as error:
+            if error.retryable:
+                raise
+            logger.info("%s: what is read again of it counts as new: %s", copy.source, error)
+            self._tallies.pop(copy.source, None)
+
+    def _expect(self, copies: Sequence[Copy]) -> None:
+        asked = [(copy, count) for copy in copies for count in self._questions(copy)]
+        answers = self._destination.count_many([count for _, count in asked])
+        had: dict[Location, Counter[str]] = {copy.source: Counter() for copy in copies}
+        for (copy, _), values in zip(asked, answers, strict=True):
+            had[copy.source].update(values)
+        self._tallies.update({copy.source: Tally(had[copy.source], len(copy.types)) for copy in copies})
+
+    def _questions(self, copy: Copy) -> list[Count]:
+        """How many values each field has from where it is read on."""
+        begins: dict[str, Span] = {}
+        for segment in plan_segments(self._planner.starts(copy), self._planner.end()):
+            for name in segment.fields:
+                begins.setdefault(name, Span(segment.span.start, self._planner.end()))
+        spans = {begins[name] for name in begins.keys() & copy.written_types.keys()}
+        return [
+            Count(copy.destination, {n: copy.written_types[n] for n in copy.types if begins.get(n) == span
+                                     and n in copy.written_types}, span)
+            for span in sorted(spans)
+        ]  # fmt: skip
+
+    def expect_late(self, copy: Copy, windows: Iterable[Window]) -> None:
+        """The same of windows that are copied again because the destination lacks values there, or has others."""
+        had: Counter[str] = Counter()
+        for window in windows:
+            gained = {n: window.lacks.get(n, 0) + window.changed.get(n, 0) for n in window.lacking}
+            had.update({name: window.source.get(name, 0) - count for name, count in gained.items()})
+        self._tallies[copy.source] = Tally(had, len(copy.types))
+
+    # ------------------------------------------------------------ what comes
+
+    def new(self, source: Location, written: Written) -> Written:
+        """What is new of what was just written; all of it where nothing was expected."""
+        tally = self._tallies.get(source)
+        return tally.add(written) if tally and written.values else written
+
+    def read(self, source: Location, newest: int | None) -> None:
+        """A point was read, the newest so far of those not after now."""
+        if newest is not None:
+            self._newest[source.database] = max(newest, self._newest.get(source.database, newest))
+
+    def newest(self, database: str) -> int | None:
+        """The newest point that was read of a database: of the source, at the source."""
+        return self._newest.get(database)

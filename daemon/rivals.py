@@ -1,0 +1,51 @@
+"""Asks whether destinations of jobs that would write the same measurements there are one server by two names."""
+
+import logging
+from collections.abc import Iterable
+
+from basics.stopping import StopRequest
+from settings.keys import Job
+from settings.overlaps import Rival
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 5.0
+"""Seconds for the answer of a server that is none of the job's own."""
+
+
+class Rivals:
+    """Those of one job. Of each its worker asks until it knows."""
+
+    def __init__(self, rivals: Iterable[Rival] = ()) -> None:
+        self._doubtful = list(rivals)
+
+    def problem(self, job: Job, stopping: StopRequest) -> str:
+        """Why the job must not run beside one of them; empty when it may, or when that is not known."""
+        from influx.errors import InfluxError  # noqa: PLC0415 -- heavy libraries
+
+        for rival in list(self._doubtful):
+            try:
+                problem = _shared(job, rival, stopping)
+            except InfluxError as error:
+                logger.info("whether job %r writes to the same server is not known yet: %s", rival.job, error)
+                continue
+            if problem:
+                return problem
+            self._doubtful.remove(rival)
+        return ""
+
+
+def _shared(job: Job, rival: Rival, stopping: StopRequest) -> str:
+    from copying.same_server import shared_destination  # noqa: PLC0415 -- heavy libraries
+    from influx_client import connect  # noqa: PLC0415
+
+    options = job.options.model_copy(update={"timeout_client": min(PATIENCE, job.options.timeout_client)})
+    own = connect(options, job.destination, "destination", stopping, retries=0)
+    try:
+        other = connect(options, rival.destination, f"destination of job {rival.job!r}", stopping, retries=0)
+        try:
+            return shared_destination(own, other, rival.job, rival.database)
+        finally:
+            other.close()
+    finally:
+        own.close()

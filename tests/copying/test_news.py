@@ -1,0 +1,29 @@
+"""What counts as new, against what the destination had already."""
+
+from __future__ import annotations
+
+import pytest
+
+from copying.news import Tally
+from influx.written import Written
+
+CASES = {
+    "nothing was there": ({}, 2, [Written(3, 6, 60)], (3, 6)),
+    "all of it was": ({"a": 3, "b": 3}, 2, [Written(3, 6, 60)], (0, 0)),
+    "the first three, in two requests": ({"a": 3}, 1, [Written(2, 2, 20), Written(4, 4, 40)], (3, 3)),
+    "points with one field each": ({"a": 1, "b": 1}, 2, [Written(2, 2, 20), Written(1, 1, 10)], (1, 1)),
+    "a value that a known point lacked": ({"a": 3}, 2, [Written(3, 4, 40)], (1, 1)),
+    "more was there than is read": ({"a": 5}, 1, [Written(3, 3, 30)], (0, 0)),
+    "many fields in few points": ({"a": 1}, 10, [Written(2, 20, 200)], (2, 19)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_was_there_before_is_not_new(case: str) -> None:
+    """In the sum of what is told piece by piece, which never gets smaller."""
+    had, fields, pieces, expected = CASES[case]
+    tally = Tally(had, fields)
+    told = [tally.add(piece) for piece in pieces]
+    assert (sum(t.points for t in told), sum(t.values for t in told)) == expected
+    assert all(t.points >= 0 and t.values >= 0 and 0 <= t.bytes <= piece.bytes
+               for t, piece in zip(told, pieces, strict=True))  # fmt: skip
