@@ -339,6 +339,24 @@ def test_the_status_of_a_query_wins_over_its_text_unless_it_is_a_plain_refusal(
     assert type(error_texts.query_error(status, text)) is error
 
 
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, IncompleteAnswer),
+        (404, IncompleteAnswer),
+        (401, AccessDenied),
+        (403, AccessDenied),
+        (429, Overloaded),
+        (503, Overloaded),
+    ],
+)
+def test_what_a_proxy_says_of_a_query_tells_nothing_about_it(status: int, error: type[InfluxError]) -> None:
+    """A refusal of its own may pass; that it is busy, or wants a password, it may say."""
+    found = error_texts.query_error(status, "<html>", is_influxdb=False)
+    assert type(found) is error
+    assert ("is a proxy in the way?" in str(found)) is (error is IncompleteAnswer)
+
+
 # ---------------------------------------------------------------- refused writes
 
 

@@ -79,6 +79,13 @@ def test_a_text_whose_bytes_may_have_been_replaced_is_in_doubt(tag: str) -> None
         csv_answers.take_apart(rows + b"\n" + KEYS + TYPES)
 
 
+@pytest.mark.parametrize("key", [b'"ho"st', b'"host" ', b'"a","b"', b"a,b"])
+def test_a_name_that_is_not_well_quoted_is_in_doubt(key: bytes) -> None:
+    """A cut or a stray byte can make one."""
+    with pytest.raises(Doubtful):
+        csv_answers.take_apart(ROWS + b"\n" + b"name,tags,tagKey\nm,," + key + b"\n\n" + TYPES)
+
+
 def test_a_field_of_two_types_has_both() -> None:
     """Shards may differ; the reader compares with what it expected."""
     assert csv_answers.take_apart(TYPES + b"m,,i,float\n").types["i"] == ("integer", "float")
@@ -115,6 +122,17 @@ def test_rows_become_columns_of_the_known_types() -> None:
     }  # fmt: skip
     assert frame.tags[0][1].to_list() == ["a", None]
     assert frame.types == {"f": "float", "i": "integer", "b": "boolean"}
+
+
+@pytest.mark.parametrize("tags", [["a"], ["a", "b", "c"], ["a", "b", "c", "d"], ["a", "b", "c", "d", "e"]])
+def test_rows_of_another_width_are_in_doubt(tags: list[str]) -> None:
+    """Each column has its place, however many tags there are."""
+    rows = f"name,tags,time,f,{','.join(tags)}\nm,,1,1.5,{','.join(tags)}\n".encode()
+    frame = csv_answers.to_frame(rows, {"f": "float"}, tags)
+    assert [(name, column.to_list()) for name, column in frame.tags] == [(tag, [tag]) for tag in tags]
+    for others in ([*tags, "z"], tags[1:]):
+        with pytest.raises(Doubtful):
+            csv_answers.to_frame(rows, {"f": "float"}, others)
 
 
 def test_no_rows_become_empty_columns() -> None:

@@ -542,3 +542,40 @@ def test_halves_and_gaps_leave_nothing_out() -> None:
         Span(5, 9),
         Span(9, END_OF_TIME),
     )
+
+
+@pytest.mark.parametrize(
+    ("window", "longest", "found"),
+    [
+        (Span(0, 5), 100, Span(0, 10)),
+        (Span(3, 5), 100, Span(3, 10)),
+        (Span(3, 15), 100, Span(3, 15)),
+        (Span(12, 13), 100, Span(12, 20)),
+        (Span(12, 13), 4, Span(12, 16)),
+        (Span(-5, -4), 100, Span(-5, -4)),
+        (Span(25, 26), 100, Span(25, 26)),
+    ],
+)
+def test_a_window_is_lengthened_to_the_end_of_the_group_that_it_begins_in(
+    window: Span, longest: int, found: Span
+) -> None:
+    """The first group too; not beyond the longest, and not where there is no group."""
+    assert shard_groups.within_group(window, [Span(0, 10), Span(10, 20)], longest) == found
+
+
+@pytest.mark.parametrize(
+    ("window", "groups", "inside"),
+    [
+        (Span(0, 10), [Span(0, 10), Span(10, 20)], True),
+        (Span(2, 3), [Span(0, 10), Span(10, 20)], True),
+        (Span(9, 11), [Span(0, 10), Span(10, 20)], False),
+        (Span(2, 3), [Span(0, 10), Span(0, 20)], False),
+        (Span(2, 3), [], False),
+        (Span(20, 30), [Span(0, 10), Span(10, 20)], False),
+    ],
+)
+def test_only_a_window_in_one_group_and_no_other_is_inside_one(
+    window: Span, groups: list[Span], inside: bool
+) -> None:
+    """Where there is none, nobody knows of any; where groups overlap, a field may have two types."""
+    assert shard_groups.is_inside_one(window, groups) is inside

@@ -5,9 +5,9 @@ A module that is not named here is looked at by the tests of its package.
 
 COPY = (
     "tests/integration/test_round_trip.py",
-    "tests/integration/test_resume.py",
-    "tests/integration/test_writes.py",
+    "tests/integration/test_small_measurements.py",
     "tests/integration/test_order.py",
+    "tests/integration/test_resume.py",
 )
 """A whole run, whatever module it goes through."""
 
@@ -31,6 +31,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "influx_client.py": (
         "tests/integration/test_influx_client.py",
+        "tests/integration/test_writes.py",
         *COPY,
         "tests/integration/test_second_look.py",
         "tests/integration/test_late_data.py",

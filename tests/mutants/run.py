@@ -81,42 +81,47 @@ class Campaign:
                 return
             file = copy / mistake.module
             file.write_text(mistake.after)
-            passed = self._pass(copy, tests)
+            failed = self._failed(copy, tests)
             file.write_text(mistake.before)
         finally:
             self._copies.put(copy)
-        if passed:
-            self.outcome.missed.append(mistake)
-            _say(f"MISSED {mistake.name}\n{mistake.diff}")
-        else:
+        if failed:
             self.outcome.noticed += 1
             _say(f"noticed {mistake.name}")
+        else:
+            self.outcome.missed.append(mistake)
+            _say(f"MISSED {mistake.name}\n{mistake.diff}")
 
     def _is_healthy(self, copy: Path, tests: tuple[str, ...]) -> bool:
         """Whether the tests pass without a mistake: else nothing could be said."""
         if tests not in self._healthy:
-            self._healthy[tests] = bool(tests) and self._pass(copy, tests)
+            failed = self._failed(copy, tests) if tests else "there are none"
+            self._healthy[tests] = not failed
+            if failed:
+                _say(f"without any mistake: {failed}")
         return self._healthy[tests]
 
-    def _pass(self, copy: Path, tests: Sequence[str]) -> bool:
+    def _failed(self, copy: Path, tests: Sequence[str]) -> str:
+        """The first test that fails; nothing when all pass."""
         options = ["-q", "-x", "-p", "no:cacheprovider", "--timeout", str(LONGEST_TEST), "--no-header"]
-        process = subprocess.Popen(
-            [self._python, "-m", "pytest", *options, *tests],
-            cwd=copy,
-            env={
-                **os.environ,
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },  # a file of the same size and second is another one
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            return process.wait(LONGEST) == 0
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            _end(process)
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            process = subprocess.Popen(
+                [self._python, "-m", "pytest", *options, *tests],
+                cwd=copy,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # of the same size and second is not the same
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(LONGEST)
+            except subprocess.TimeoutExpired:
+                return "it takes too long"
+            finally:
+                _end(process)
+            output.seek(0)
+            lines = [line.strip() for line in output if line.startswith(("FAILED", "ERROR"))]
+        return (lines or [f"exit code {code}"])[-1] if code else ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
