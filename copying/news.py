@@ -47,6 +47,7 @@ class Tally:
             points=points - self.new_points,
             values=values - self.new_values,
             bytes=written.bytes * (values - self.new_values) // max(1, written.values),
+            repeated=written.points - (points - self.new_points),
         )
         self.new_points, self.new_values = points, values
         return more

@@ -25,5 +25,6 @@ def test_what_was_there_before_is_not_new(case: str) -> None:
     tally = Tally(had, fields)
     told = [tally.add(piece) for piece in pieces]
     assert (sum(t.points for t in told), sum(t.values for t in told)) == expected
+    assert sum(t.points + t.repeated for t in told) == sum(piece.points for piece in pieces)
     assert all(t.points >= 0 and t.values >= 0 and 0 <= t.bytes <= piece.bytes
                for t, piece in zip(told, pieces, strict=True))  # fmt: skip
