@@ -1,8 +1,9 @@
 """What the parent does with each process that it forks: signals held, a death in words, ever longer delays."""
 
+import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkProcess
 
@@ -14,6 +15,33 @@ FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
 
 LONG_LIFE = 60.0
 """Seconds after which a death is taken for a new trouble, with the first delay again."""
+
+
+def start(process: ForkProcess) -> None:
+    """Start a process. Raises OSError where that cannot be, and leaves nothing open then.
+
+    `multiprocessing` would leave pipes open. This process has no other thread, so that what is opened next gets
+    the lowest numbers that are free.
+    """
+    numbers = _lowest_free(4)
+    try:
+        with signals_held():  # in the child until it has handlers of its own: those of here are not for it
+            process.start()
+    except OSError:
+        for number in numbers:
+            with suppress(OSError):
+                os.close(number)
+        raise
+
+
+def _lowest_free(count: int) -> list[int]:
+    opened: list[int] = []
+    try:
+        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(count))
+    finally:
+        for number in opened:
+            os.close(number)
+    return opened
 
 
 @contextmanager

@@ -20,10 +20,13 @@ QUARANTINE_MOST = 10_000
 _LONGEST_NAME = 150
 
 _LINE = re.compile(
-    rb'#[^\n]*|(?:\\.|[^\\ \n])++(?: (?:\\.|"(?:\\.|[^"\\])*+"|[^\\"\n])*+)?',
+    rb'#[^\n]*|(?:\\.|[^\\ \n]++)+(?: (?:\\.|"(?:\\.|[^"\\]++)*"|[^\\"\n]++)*)?',
     re.DOTALL,
 )
-"""A comment, or a line as the server finds its end: in quotes, a newline is a part of the value."""
+"""A comment, or a line as the server finds its end: in quotes, a newline is a part of the value.
+
+Possessive are only repeated sets of characters: Python before 3.11.5, as in Debian 12, gets repeated groups wrong.
+"""
 
 
 # ---------------------------------------------------------------- decisions, pure

@@ -14,7 +14,8 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 
-from basics.processes import Delays, death, signals_held
+from basics.processes import Delays, death, start
+from basics.shortages import shortage
 from basics.times import SECOND
 from copying.results import JobResult
 from daemon.job_file import JobFile
@@ -52,6 +53,9 @@ TELL_WITHIN, LEAST_TO_TELL = 10.0, 0.5
 
 HEARTBEAT = 5.0
 
+STARTS = 4
+"""How often a job that runs once is started in vain before it has failed, when no other job runs any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
@@ -68,6 +72,7 @@ class Worker:
         file: JobFile,
         channel: Channel,
         listener: socket.socket | None,
+        others: Sequence["Worker"] = (),
         *,
         once: bool,
         logs: bool,
@@ -78,27 +83,34 @@ class Worker:
         That is safe while this process has no other thread: what it had locked would stay locked in the child.
         The child gets the content that was checked, not the file, which may have changed since. What goes on it
         tells by the channel, not at the `listener`; with `logs` it logs its progress. It asks whether `rivals`
-        write to the same server.
+        write to the same server. What is open here of the `others` it closes. Raises OSError where it cannot be
+        started.
         """
         context = multiprocessing.get_context("fork")
+        lifeline, inherited = _lifeline(), [worker.answer for worker in others]
         receiver, sender = context.Pipe(duplex=False)
         limit = longest_silence(file.config.job.options.timeout_client)
         arguments = (
             file.config.path,
             file.content,
             sender,
-            _lifeline(),
+            lifeline,
             channel,
             listener,
+            inherited,
             once,
             logs,
             rivals,
             limit,
         )
         process = context.Process(target=worker_process, args=arguments, name=file.name)
-        with signals_held():  # in the child until it has handlers of its own: those of here are not for it
-            process.start()
-        sender.close()
+        try:
+            start(process)
+        except OSError:
+            receiver.close()
+            raise
+        finally:
+            sender.close()
         return cls(process, receiver, time.monotonic())
 
 
@@ -118,6 +130,8 @@ class _State:
     result: JobResult | None = None
     restart_at: float | None = None
     delays: Delays = field(default_factory=Delays)
+    starts: int = 0
+    """How often in a row its process could not be started."""
     successor: JobFile | None = None
     leaving: bool = False
     kill_at: float | None = None
@@ -145,7 +159,7 @@ class _State:
     def problem(self) -> str:
         """Why the job counts as failing; empty when it does not."""
         if self.restart_at is not None:
-            return "its worker died and is about to be started again"
+            return "its worker has died, or could not be started, and is about to be started again"
         return self.result.failures[0] if self.result and self.result.failures else ""
 
 
@@ -254,11 +268,33 @@ class Supervisor:
 
     def _start_worker(self, state: _State) -> None:
         state.restart_at = None
-        listener = self.duties.listener
+        listener, others = self.duties.listener, [worker for _, worker in self._running()]
         rivals = find_rivals(state.file.config.job, [file.config.job for file in self._known])
         logs = not self.duties.draws
-        state.worker = Worker.start(state.file, self._channel, listener, once=self.once, logs=logs, rivals=rivals)
+        try:
+            state.worker = Worker.start(
+                state.file, self._channel, listener, others, once=self.once, logs=logs, rivals=rivals
+            )
+        except OSError as error:
+            self._not_started(state, shortage(error) or str(error))
+            return
+        state.starts = 0
         self._sender.tell(WorkerStarted(state.file.name, time.time_ns(), state.worker.process.pid or 0))
+
+    def _not_started(self, state: _State, why: str) -> None:
+        """It is tried again: a scheduled job for ever, another one as long as the end of others may help."""
+        state.starts += 1
+        problem = f"its process could not be started: {why}"
+        others = any(True for _ in self._running())
+        if not state.is_scheduled and not others and state.starts >= STARTS:
+            state.result = JobResult(state.file.name, problems=(problem,))
+            logger.error("job %s: %s", state.file.name, problem)
+            self._tell_death(state, problem, 0)
+            return
+        delay = state.delays.after(0)
+        logger.warning("job %s: %s; trying again in %g s", state.file.name, problem, delay)
+        state.restart_at = time.monotonic() + delay
+        self._tell_death(state, problem, time.time_ns() + int(delay * SECOND))
 
     # ------------------------------------------------------------ the monitor
 

@@ -212,6 +212,7 @@ def worker_process(
     lifeline: tuple[Connection, Connection],
     channel: Channel,
     listener: socket.socket | None,
+    inherited: Sequence[Connection],
     once: bool,  # noqa: FBT001 -- the target of a process
     logs: bool,  # noqa: FBT001
     rivals: Sequence[Rival],
@@ -228,6 +229,8 @@ def worker_process(
     stopping = StopRequest()
     lifeline[1].close()
     channel.receiver.close()
+    for connection in inherited:  # each would be one file less that this process may open
+        connection.close()
     if listener:
         listener.close()  # else its port would be taken as long as this process lives
     reporter = Reporter(path.stem, Sender(channel), worker=time.time_ns(), logs=logs)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Protocol
 
 from basics.boundary import error_boundary
-from basics.processes import SIGNALS, Delays, death, signals_held
+from basics.processes import SIGNALS, Delays, death, start
+from basics.shortages import shortage
 from logger_config import set_console
 from watching.channel import Channel
 from watching.events import DaemonEnds, Event, LogLine
@@ -97,8 +98,11 @@ class Keeper:
         context = multiprocessing.get_context("fork")
         arguments = (self.channel, self.duties, self.lifeline, self.started)
         process = context.Process(target=monitor_process, args=arguments, name="monitor")
-        with signals_held():  # until it ignores them
-            process.start()
+        try:
+            start(process)
+        except OSError as error:
+            self._again(f"the monitor could not be started: {shortage(error) or error}", 0)
+            return
         self.process, self._born = process, time.monotonic()
         self.channel.announce_listener()
 
@@ -108,12 +112,15 @@ class Keeper:
             how, self.process = death(self.process), None
             self.channel.announce_silence()
             self._clear_terminal()
-            delay = self._delays.after(time.monotonic() - self._born)
-            logger.warning("the monitor died (%s); starting it again in %g s; backups go on", how, delay)
-            self._restart_at = time.monotonic() + delay
+            self._again(f"the monitor died ({how})", time.monotonic() - self._born)
         if self.process is None and self._restart_at and time.monotonic() >= self._restart_at:
             self._restart_at = 0.0
             self.start()
+
+    def _again(self, why: str, lived: float) -> None:
+        delay = self._delays.after(lived)
+        logger.warning("%s; starting it again in %g s; backups go on", why, delay)
+        self._restart_at = time.monotonic() + delay
 
     def stop(self, within: float = END_WITHIN) -> None:
         """Let it show and tell what is left, and end it after so many seconds at the latest."""

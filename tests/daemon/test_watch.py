@@ -1,4 +1,4 @@
-"""A worker that hangs ends itself, and always when its parent ends: real processes that hang in a C library."""
+"""A worker that hangs ends itself, and always ends with its parent: real processes, hanging in a C library."""
 
 import ctypes
 import multiprocessing
@@ -12,6 +12,7 @@ import pytest
 
 from basics.stopping import StopRequest
 from daemon.watch import COMPUTING, HUNG, Watch, longest_silence
+from logger_config import setup_logging
 
 FORK = multiprocessing.get_context("fork")
 Behaviour = Callable[[StopRequest], object]
@@ -39,6 +40,7 @@ def watched(behaviour: Behaviour, limit: float) -> tuple[ForkProcess, Connection
 
     def target() -> None:
         writer.close()
+        setup_logging("job")
         stopping = StopRequest()
         Watch(stopping, reader, limit, tick=0.2, grace=0.5).start()
         behaviour(stopping)

@@ -70,7 +70,7 @@ def _sequence(client: Client) -> int:
     return uuid.UUID(client.request("GET", "/ping").headers["X-Request-Id"]).clock_seq
 
 
-def test_request_ids(pair: tuple[Client, Client]) -> None:
+def test_request_ids_of_one_process(pair: tuple[Client, Client]) -> None:
     """The `X-Request-Id` of an answer, also of a ping of anybody, is a UUID of version 1 whose clock sequence
     grows by one with each request to that process, modulo 2^14: seventy pings of one address are seen in it
     through another address of the same process, and not at another process.

@@ -84,7 +84,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "influx/csv_answers.py": ("tests/influx/test_csv_answers.py", "tests/integration/test_reads.py"),
     "influx/error_texts.py": ("tests/influx/test_answers.py", "tests/integration/test_quarantine.py"),
     "influx/counting.py": (
-        "tests/influx",
+        "tests/influx/test_counting.py",
         "tests/integration/test_late_data.py",
         "tests/integration/test_verify.py",
     ),
@@ -127,11 +127,11 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 
 
-def tests_of(module: str) -> tuple[str, ...]:
+def files_of(module: str) -> tuple[str, ...]:
     """The test files (and folders) of a module, by its path; in the order in which they are run."""
     return MODULES.get(module) or PACKAGES[module.partition("/")[0]]
 
 
-def unit_tests_of(module: str) -> tuple[str, ...]:
+def quick_files_of(module: str) -> tuple[str, ...]:
     """Those that need no server."""
-    return tuple(path for path in tests_of(module) if not path.startswith(("tests/integration", "tests/security")))
+    return tuple(path for path in files_of(module) if not path.startswith(("tests/integration", "tests/security")))

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.mutants.mistakes import Chance, Mistake, chances
-from tests.mutants.noticing import PACKAGES, tests_of, unit_tests_of
+from tests.mutants.noticing import PACKAGES, files_of, quick_files_of
 
 ROOT = Path(__file__).parents[2]
 FACES = ("backup.py", "influx_client.py")
@@ -75,7 +75,7 @@ class Campaign:
             return
         copy = self._copies.get()
         try:
-            tests = unit_tests_of(mistake.module) if self._units else tests_of(mistake.module)
+            tests = quick_files_of(mistake.module) if self._units else files_of(mistake.module)
             if not self._is_healthy(copy, tests):
                 self.outcome.broken.add(mistake.module)
                 return
