@@ -184,7 +184,18 @@ class BackupManager:
         lateness = {} if self._stopping.is_set() else self._look_back.find(copies)
         self._listener.copying()
         done = self._copy_small_measurements([copy for copy in copies if copy.source not in lateness])
-        return list(self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies))
+        results = list(self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies))
+        return self._settled(copies, results)
+
+    def _settled(self, copies: Sequence[Copy], results: Sequence[MeasurementResult]) -> list[MeasurementResult]:
+        """The results of these copies, with all that is new."""
+        more = {} if self._stopping.is_set() else self._news.settle(copies)
+        settled = []
+        for copy, result in zip(copies, results, strict=True):
+            else_new = more.get(copy.source, Written())
+            self._listener.wrote(copy.source, else_new)
+            settled.append(replace(result, written=result.written + else_new))
+        return settled
 
     def _age(self, database: str) -> SourceAge | None:
         """How old it is at the source; None where that cannot be asked now, which is no failure of the copy."""

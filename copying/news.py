@@ -47,7 +47,21 @@ class Tally:
             points=points - self.new_points,
             values=values - self.new_values,
             bytes=written.bytes * (values - self.new_values) // max(1, written.values),
+            repeated=written.points - (points - self.new_points),
         )
+        self.new_points, self.new_values = points, values
+        return more
+
+    def settle(self, has: Mapping[str, int]) -> Written:
+        """What else was new, by the values that the destination has now.
+
+        Where it had values that the source lacks, these were taken for some that were read and written again.
+        """
+        gained = {name: max(0, has.get(name, 0) - self.had.get(name, 0)) for name in has}
+        values = max(self.new_values, min(self.values, sum(gained.values())))
+        fewest = max(self.new_points, -(-values // max(1, self.fields)))
+        points = min(self.points, values, max(fewest, *gained.values(), 0))
+        more = Written(points - self.new_points, values - self.new_values, repeated=self.new_points - points)
         self.new_points, self.new_values = points, values
         return more
 
@@ -86,12 +100,17 @@ class News:
             self._tallies.pop(copy.source, None)
 
     def _expect(self, copies: Sequence[Copy]) -> None:
+        counted = self._count(copies)
+        self._tallies.update({copy.source: Tally(counted[copy.source], len(copy.types)) for copy in copies})
+
+    def _count(self, copies: Sequence[Copy]) -> dict[Location, Counter[str]]:
+        """How many values of each field the destination has, from where it is read on."""
         asked = [(copy, count) for copy in copies for count in self._questions(copy)]
         answers = self._destination.count_many([count for _, count in asked])
-        had: dict[Location, Counter[str]] = {copy.source: Counter() for copy in copies}
+        found: dict[Location, Counter[str]] = {copy.source: Counter() for copy in copies}
         for (copy, _), values in zip(asked, answers, strict=True):
-            had[copy.source].update(values)
-        self._tallies.update({copy.source: Tally(had[copy.source], len(copy.types)) for copy in copies})
+            found[copy.source].update(values)
+        return found
 
     def _questions(self, copy: Copy) -> list[Count]:
         """How many values each field has from where it is read on."""
@@ -120,6 +139,19 @@ class News:
         """What is new of what was just written; all of it where nothing was expected."""
         tally = self._tallies.get(source)
         return tally.add(written) if tally and written.values else written
+
+    def settle(self, copies: Sequence[Copy]) -> dict[Location, Written]:
+        """What else was new of these, which are copied: seen by what the destination has now."""
+        tallies = {copy.source: self._tallies.get(copy.source) for copy in copies}
+        asked = [
+            copy for copy in copies if (tally := tallies[copy.source]) and sum(tally.had.values()) and tally.values
+        ]
+        try:
+            has = self._count(asked)
+        except InfluxError as error:
+            logger.info("what is new may be more than what is told: %s", error)
+            return {}
+        return {source: tally.settle(has[source]) for source, tally in tallies.items() if tally and source in has}
 
     def read(self, source: Location, newest: int | None) -> None:
         """A point was read, the newest so far of those not after now."""

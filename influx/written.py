@@ -37,6 +37,8 @@ class Written:
     expired: int = 0
     refusals: tuple[Refusal, ...] = ()
     put_aside: tuple[PutAside, ...] = ()
+    repeated: int = 0
+    """Points that the destination had already, written again; they are not among `points`."""
 
     def __add__(self, other: "Written") -> "Written":
         return Written(
@@ -46,6 +48,7 @@ class Written:
             self.expired + other.expired,
             (*self.refusals, *other.refusals),
             _by_file((*self.put_aside, *other.put_aside)),
+            self.repeated + other.repeated,
         )
 
     @property

@@ -83,6 +83,7 @@ def _amounts(written: Written) -> dict[str, int]:
         "bytes": written.bytes,
         "expired": written.expired,
         "quarantined": written.quarantined,
+        "repeated": written.repeated,
     }
 
 

@@ -25,5 +25,26 @@ def test_what_was_there_before_is_not_new(case: str) -> None:
     tally = Tally(had, fields)
     told = [tally.add(piece) for piece in pieces]
     assert (sum(t.points for t in told), sum(t.values for t in told)) == expected
+    assert sum(t.points + t.repeated for t in told) == sum(piece.points for piece in pieces)
     assert all(t.points >= 0 and t.values >= 0 and 0 <= t.bytes <= piece.bytes
                for t, piece in zip(told, pieces, strict=True))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("has", "points", "values"),
+    [
+        ({"a": 10, "b": 10}, 7, 14),
+        ({"a": 13, "b": 10}, 7, 14),
+        ({"a": 3, "b": 3}, 0, 0),
+        ({"a": 10, "b": 3}, 7, 7),
+    ],
+)
+def test_values_of_other_origin_are_not_taken_for_those_written_again(
+    has: dict[str, int], points: int, values: int
+) -> None:
+    """What the destination has gained is new, as far as it was written."""
+    tally = Tally({"a": 3, "b": 3}, 2)
+    told = tally.add(Written(4, 8, 80)), tally.add(Written(3, 6, 60)), tally.settle(has)
+    expected = max(points, 4), max(values, 8)
+    assert (sum(t.points for t in told), sum(t.values for t in told)) == expected
+    assert sum(t.points + t.repeated for t in told) == 7

@@ -99,6 +99,11 @@ class Pair:
         assert not report, report
 
 
+def moved(result: JobResult) -> int:
+    """All points that a run has written, those that the destination had already, too."""
+    return result.written.points + result.written.repeated
+
+
 def snapshot(server: InfluxServer, database: str) -> Snapshot:
     """All that a database holds."""
     return read_database(server.url, database, user=server.user, password=server.password)

@@ -260,7 +260,7 @@ def test_the_result_of_verify_reaches_the_daemon(pair: Pair) -> None:
         daemon.wait_until_idle()
         assert run_main("verify", "--config", pair.directory / "jobs", environ=environ).returncode == 0
         found = daemon.wait_for(lambda job: job["verification"] is not None, "the verdict")["verification"]
-        assert (found["result"], found["missing"], found["how"]) == ("equal", 0, "counts")
+        assert (found["result"], found["missing"], found["how"]) == ("equal", 0, "fingerprints")
         pair.destination.query('DROP SERIES FROM "a"', db=pair.database)
         assert run_main("verify", "--config", pair.directory / "jobs", environ=environ).returncode == 1
         job = daemon.wait_for(lambda job: job["verification"]["result"] == "differs", "the next verdict")

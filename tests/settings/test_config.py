@@ -410,6 +410,8 @@ WRONG = [
     ("measurements", "exclude: ['']", "measurements.exclude[0]", "must not be empty"),
     ("measurements", "specific: [a]", "measurements.specific", "expected names with a section below each"),
     ("measurements", "specific: {a.b: 1}", "measurements.specific.a.b", "expected a section"),
+    ("measurements", "specific: {'/(/': {}}", "measurements.specific", "is not a valid regular expression"),
+    ("options", "max_lag: 0", "options.max_lag", "0"),
     (
         "measurements",
         "specific: {m: {feilds: }}",

@@ -196,7 +196,7 @@ def test_the_document_has_every_measurement_and_every_problem() -> None:
     assert document["result"] == "FAILED"
     assert document["invalid"] == {"c": "c.yaml: 1 problem"}
     first, second = document["jobs"]
-    amounts = {"points": 10, "values": 20, "bytes": 300, "expired": 4, "quarantined": 2, "late": 3}
+    amounts = {"points": 10, "values": 20, "bytes": 300, "expired": 4, "quarantined": 2, "late": 3, "repeated": 0}
     assert first == {
         "job": "a",
         "result": "FAILED",
