@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import format_time
+from checking.type_conflicts import TypeConflicts
 from config import Config
 from copying.planner import Planner
-from copying.retention import kept, shorter
+from copying.reading import Reader
+from copying.retention import kept, other_settings, shorter
 from copying.segments import plan_segments
 from copying.task import Copy, Target
-from influx.errors import AccessDenied, InfluxError
+from influx.errors import AccessDenied, InfluxError, QueryRefused
 from influx_client import InfluxClient, connect
 from settings.next_run import next_run
 
@@ -38,7 +40,10 @@ class _Checker:
         self._job = config.job
         self._source = source
         self._destination = destination
-        self._planner = Planner(config.job, source, destination, time.time_ns())
+        now = time.time_ns()
+        self._planner = Planner(config.job, source, destination, now)
+        self._reader = Reader(config.job, source, now, StopRequest())
+        self._conflicts = TypeConflicts(source, destination)
         self.problems: list[str] = []
 
     def lines(self) -> Iterator[str]:
@@ -61,10 +66,12 @@ class _Checker:
         for policy in targets:
             copies = self._planner.plan(name, policy, tags, exact=True)
             yield f"    {_policy(policy)}: {len(copies)} measurements"
+            yield from (f"    WARNING: {difference}" for difference in other_settings(policy))
             if policy.destination.keeps_less_than(policy.source):
                 self.problems.append(shorter(target, policy.destination, policy.source))
             for copy in copies:
                 yield f"      {self._measurement(copy)}"
+                self.problems += self._would_fail(copy)
                 self.problems += [f"{copy.source}: {refusal.name} {refusal.reason}" for refusal in copy.refusals]
 
     def _check_rights(self, target: str, *, exists: bool, creates: bool) -> None:
@@ -78,6 +85,24 @@ class _Checker:
                 "create it and its retention policies yourself, or use an admin" if creates else "grant ALL on it"
             )
             self.problems.append(f"{target} cannot be written or created: {remedy} ({error})")
+
+    def _would_fail(self, copy: Copy) -> Iterator[str]:
+        """What a run would say of a measurement that it cannot copy, or not all of it."""
+        there = copy.written_types
+        odd = [name for name, types in copy.types.items() if len(types) > 1 or {*there.get(name, ())} - {*types}]
+        if self._job.source.group_by is not None:  # means are floats, whatever they are made of
+            odd = []
+        found: set[str] = set()
+        for segment in plan_segments(self._planner.starts(copy), self._planner.end()):
+            try:
+                spans = self._reader.ranges(copy, segment)
+            except QueryRefused as error:
+                yield f"copy {copy.source} {error}"
+                return
+            for name in [n for n in odd if n in segment.fields and n not in found]:
+                if problem := self._conflicts.find(copy, name, spans):
+                    found.add(name)
+                    yield problem
 
     def _measurement(self, copy: Copy) -> str:
         starts, end = self._planner.starts(copy), self._planner.end()

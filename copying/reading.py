@@ -46,7 +46,7 @@ class Reader:
     def pages(self, copy: Copy, segment: Segment) -> Iterator[Page]:
         """Every point of the segment, oldest first, by queries as long as the answers allow."""
         pace, tags = self._first_pace(copy, segment), copy.tags
-        for range_ in self._ranges(copy, segment):
+        for range_ in self.ranges(copy, segment):
             position = range_.start
             while position < range_.end:
                 self._stopping.check()
@@ -86,8 +86,11 @@ class Reader:
             return Pace(8 * window, rows, longest, window)
         return Pace(copy.target.source.shard_duration, min(rows, FIRST_ROWS), longest, ceiling=rows)
 
-    def _ranges(self, copy: Copy, segment: Segment) -> tuple[Span, ...]:
-        """The parts of the segment where data can be, cut so that every type read in one of them is exact."""
+    def ranges(self, copy: Copy, segment: Segment) -> tuple[Span, ...]:
+        """The parts of the segment where data can be, cut so that every type read in one of them is exact.
+
+        Raises QueryRefused where that cannot be.
+        """
         target, span, window = copy.target, segment.span, self._job.source.group_by
         groups = target.groups
         if groups is None:
@@ -95,6 +98,7 @@ class Reader:
             span = span.clip(span.start, self._newest_in_source(copy) + 1)
             groups = shard_groups.assumed_groups(span, target.source.shard_duration, self._now)
         if window:
+            split_for_downsampling({name: copy.types[name] for name in segment.fields})
             spans = shard_groups.aligned_spans(groups, window)
         else:
             _check_overlaps(copy, groups, segment.span)
