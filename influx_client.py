@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
 from basics.text import printable
-from basics.times import END_OF_TIME, MIN_TIME, SECOND
+from basics.times import END_OF_TIME, HOUR, MIN_TIME, SECOND
 from influx import answers, counting, frames, influxql, line_protocol
 from influx.answers import Series
 from influx.counting import Count, Counts
@@ -26,6 +26,7 @@ from influx.errors import (
     Overloaded,
     QueryTooLarge,
     RequestTooLarge,
+    TooManySeries,
     WriteRefused,
 )
 from influx.frames import Frame
@@ -169,7 +170,8 @@ class InfluxClient(PageReader):
 
         One statement for each type of a field, many to a request: two selectors in one statement, such as
         `last(a), last(b)`, would answer time 0. `unknowable` is the answer for a field of several types whose
-        name needs a regex: a regex cannot be cast, so it would see only one of the types.
+        name needs a regex: a regex cannot be cast, so it would see only one of the types; and where more series
+        have that field than a query may read.
         """
         all_types = [tuple(types) for _, _, types in fields]
         known = [len(t) < 2 or influxql.is_quotable(f) for t, (_, f, _) in zip(all_types, fields, strict=True)]
@@ -177,7 +179,8 @@ class InfluxClient(PageReader):
         found: list[list[int]] = [[] for _ in fields]
         for begin in range(0, len(asked), STATEMENTS):
             batch = asked[begin : begin + STATEMENTS]
-            edges = self._edges(edge, [(*fields[i][:2], type_) for i, type_ in batch], Span(start, end))
+            what = [(*fields[i][:2], type_) for i, type_ in batch]
+            edges = self._edges(edge, what, Span(start, end), unknowable)
             for (index, _), time in zip(batch, edges, strict=True):
                 found[index].extend(() if time is None else (time,))
         best = max if edge == "last" else min
@@ -209,21 +212,25 @@ class InfluxClient(PageReader):
                 found[tags] = max(found.get(tags, MIN_TIME), *(row[0] for row in series.rows))
         return found
 
-    def _edges(self, edge: str, asked: Sequence[tuple[Location, str, str]], span: Span) -> list[int | None]:
+    def _edges(
+        self, edge: str, asked: Sequence[tuple[Location, str, str]], span: Span, unknowable: int | None
+    ) -> list[int | None]:
         """One edge for each (location, field, type); asks for less when it is too much for the server."""
         statements = [influxql.select_edge(edge, *what, span.start, span.end) for what in asked]
         try:
             answers = self.query_all(statements, timed_out=QueryTooLarge)
-        except QueryTooLarge:
+        except QueryTooLarge as error:
             if len(asked) > 1:
-                middle = len(asked) // 2
-                return [*self._edges(edge, asked[:middle], span), *self._edges(edge, asked[middle:], span)]
-            if span.length <= SECOND:
-                raise
+                parts = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+                return [time for part in parts for time in self._edges(edge, part, span, unknowable)]
+            if _is_shortest(span, error):
+                if unknowable is None or not isinstance(error, TooManySeries):
+                    raise
+                return [unknowable]
             older, newer = halves(span)
             near, far = (newer, older) if edge == "last" else (older, newer)
-            found = self._edges(edge, asked, near)
-            return found if found != [None] else self._edges(edge, asked, far)
+            found = self._edges(edge, asked, near, unknowable)
+            return found if found != [None] else self._edges(edge, asked, far, unknowable)
         rows = [[row[0] for series in answer for row in series.rows] for answer in answers]
         return [times[0] if times else None for times in rows]
 
@@ -280,11 +287,11 @@ class InfluxClient(PageReader):
             return found
         try:
             answers = self.query_all([statement.text for _, statement in statements], timed_out=QueryTooLarge)
-        except QueryTooLarge:
+        except QueryTooLarge as error:
             if len(counts) > 1:
                 middle = len(counts) // 2
                 return [*self._count(counts[:middle]), *self._count(counts[middle:])]
-            if counts[0].span.length <= SECOND:
+            if _is_shortest(counts[0].span, error):
                 raise
             halves = [self._count([half])[0] for half in counting.halved(counts[0])]
             return [counting.total(counts[0], halves)]
@@ -386,6 +393,11 @@ class InfluxClient(PageReader):
         # to its end: an answer that is given up takes its connection with it
         answer = list(self._server.stream(_one_point(point, database, policy)))
         return _shows(point, [series for number, series in answer if number == 0])
+
+
+def _is_shortest(span: Span, error: QueryTooLarge) -> bool:
+    """Whether a part of the range would be too much as well; no shard lasts less than an hour."""
+    return span.length <= (HOUR if isinstance(error, TooManySeries) else SECOND)
 
 
 def _lost(losses: int) -> NotKept:

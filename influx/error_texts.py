@@ -17,11 +17,13 @@ from influx.errors import (
     Overloaded,
     QueryRefused,
     QueryTooLarge,
+    TooManySeries,
     WriteRefused,
 )
 
 _ERRORS: tuple[tuple[str, type[InfluxError]], ...] = (
-    (r"max-select-(point|series|buckets)|query-timeout", QueryTooLarge),
+    (r"max-select-series", TooManySeries),
+    (r"max-select-(point|buckets)|query-timeout", QueryTooLarge),
     (r"query (interrupted|aborted)|not executed|max-concurrent-queries|timeout", Overloaded),
     (r"engine (is closed|shutdown)|shutting down", Overloaded),
     (r"not authorized|authorization failed|unable to parse authentication|requires admin", AccessDenied),

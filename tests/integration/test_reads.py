@@ -16,7 +16,7 @@ from copying.results import JobResult
 from influx.errors import Unreachable
 from influx.influxql import Location
 from influx_client import connect
-from tests.integration.harness import MONDAY, Pair, write_job
+from tests.integration.harness import MONDAY, WEEK, Pair, write_job
 from tests.support.servers import InfluxServer, RequestFailed
 
 ROWS = 60_000
@@ -183,3 +183,28 @@ def test_numbers_are_read_as_csv_at_once(pair: Pair, caplog: pytest.LogCaptureFi
         assert pair.backup({"options": {"retries": 0, "log_level": "DEBUG"}}).failures == ()
     pair.assert_equal(points=6000)
     assert "reading it as msgpack" not in caplog.text
+
+
+def test_more_series_than_a_query_may_read_fail_at_once_with_the_remedy(pair: Pair) -> None:
+    """That measurement is named, and what to raise; the others are copied, in later runs too."""
+    with InfluxServer.start("few", settings={"coordinator.max-select-series": 10}) as few:
+        own = Pair(few, pair.destination, pair.database, pair.directory)
+        own.write("\n".join(f"many,h={h} v={h} {MONDAY}" for h in range(20)))
+        for week in range(8):  # more than ten in all shards, but not in one
+            own.write("\n".join(f"fine,h={h} v={h} {MONDAY + week * WEEK}" for h in range(4)))
+        for later in range(4):
+            if later == 2:  # from here on the destination has some of both, so that both sides are compared
+                few.restart({})
+                assert own.backup().succeeded
+                own.assert_equal()
+                few.restart({"coordinator.max-select-series": 10})
+            own.write(f"fine,h=1 v=1 {MONDAY + 8 * WEEK + later}\nmany,h=1 v=1 {MONDAY + later + 1}")
+            begun = time.monotonic()
+            (failure,) = own.backup().failures
+            assert f"{pair.database}.autogen.many" in failure
+            assert "max-select-series limit exceeded: (11/10); raise coordinator.max-select-series" in failure
+            assert time.monotonic() - begun < 30
+            assert pair.destination.rows("SELECT count(v) FROM fine", db=pair.database) == [[0, 33 + later]]
+        few.restart({})
+        assert own.backup().succeeded
+        own.assert_equal()
