@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
 from basics.text import printable
-from basics.times import END_OF_TIME, MIN_TIME, SECOND
+from basics.times import END_OF_TIME, HOUR, MIN_TIME, SECOND
 from influx import answers, counting, fingerprints, frames, influxql, line_protocol, shards
 from influx.answers import Series
 from influx.counting import Count
@@ -28,6 +28,7 @@ from influx.errors import (
     QueryRefused,
     QueryTooLarge,
     RequestTooLarge,
+    TooManySeries,
     WriteRefused,
 )
 from influx.fingerprints import Fingerprints, Look, Statement
@@ -205,7 +206,8 @@ class InfluxClient(PageReader):
 
         One statement for each type of a field, many to a request: two selectors in one statement, such as
         `last(a), last(b)`, would answer time 0. `unknowable` is the answer for a field of several types whose
-        name needs a regex: a regex cannot be cast, so it would see only one of the types.
+        name needs a regex: a regex cannot be cast, so it would see only one of the types; and where more series
+        have that field than a query may read.
         """
         all_types = [tuple(types) for _, _, types in fields]
         known = [len(t) < 2 or influxql.is_quotable(f) for t, (_, f, _) in zip(all_types, fields, strict=True)]
@@ -213,7 +215,8 @@ class InfluxClient(PageReader):
         found: list[list[int]] = [[] for _ in fields]
         for begin in range(0, len(asked), STATEMENTS):
             batch = asked[begin : begin + STATEMENTS]
-            edges = self._edges(edge, [(*fields[i][:2], type_) for i, type_ in batch], Span(start, end))
+            what = [(*fields[i][:2], type_) for i, type_ in batch]
+            edges = self._edges(edge, what, Span(start, end), unknowable)
             for (index, _), time in zip(batch, edges, strict=True):
                 found[index].extend(() if time is None else (time,))
         best = max if edge == "last" else min
@@ -245,21 +248,25 @@ class InfluxClient(PageReader):
                 found[tags] = max(found.get(tags, MIN_TIME), *(row[0] for row in series.rows))
         return found
 
-    def _edges(self, edge: str, asked: Sequence[tuple[Location, str, str]], span: Span) -> list[int | None]:
+    def _edges(
+        self, edge: str, asked: Sequence[tuple[Location, str, str]], span: Span, unknowable: int | None
+    ) -> list[int | None]:
         """One edge for each (location, field, type); asks for less when it is too much for the server."""
         statements = [influxql.select_edge(edge, *what, span.start, span.end) for what in asked]
         try:
             answers = self.query_all(statements, timed_out=QueryTooLarge)
-        except QueryTooLarge:
+        except QueryTooLarge as error:
             if len(asked) > 1:
-                middle = len(asked) // 2
-                return [*self._edges(edge, asked[:middle], span), *self._edges(edge, asked[middle:], span)]
-            if span.length <= SECOND:
-                raise
+                parts = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+                return [time for part in parts for time in self._edges(edge, part, span, unknowable)]
+            if _is_shortest(span, error):
+                if unknowable is None or not isinstance(error, TooManySeries):
+                    raise
+                return [unknowable]
             older, newer = halves(span)
             near, far = (newer, older) if edge == "last" else (older, newer)
-            found = self._edges(edge, asked, near)
-            return found if found != [None] else self._edges(edge, asked, far)
+            found = self._edges(edge, asked, near, unknowable)
+            return found if found != [None] else self._edges(edge, asked, far, unknowable)
         rows = [[row[0] for series in answer for row in series.rows] for answer in answers]
         return [times[0] if times else None for times in rows]
 
@@ -354,9 +361,13 @@ class InfluxClient(PageReader):
             return [{} for _ in batch]
         try:
             return self._server.attempts(f"compare {batch[0][0].location}", ask)
-        except QueryTooLarge:
+        except QueryTooLarge as error:
             middle = len(batch) // 2
-            return [*self._fingerprints(batch[:middle]), *self._fingerprints(batch[middle:])] if middle else [None]
+            if middle:
+                return [*self._fingerprints(batch[:middle]), *self._fingerprints(batch[middle:])]
+            if _is_shortest(batch[0][0].span, error):
+                raise
+            return [None]
 
     def get_unstorable_tags(self, asked: Sequence[tuple[Location, str]]) -> list[bool]:
         """Whether each (location, tag) has values that InfluxDB cannot keep (influx/storable.py says which)."""
@@ -472,6 +483,11 @@ class _Text(Protocol):
 
 _Question = TypeVar("_Question")
 _Asked = TypeVar("_Asked", bound=_Text)
+
+
+def _is_shortest(span: Span, error: QueryTooLarge) -> bool:
+    """Whether a part of the range would be too much as well; no shard lasts less than an hour."""
+    return span.length <= (HOUR if isinstance(error, TooManySeries) else SECOND)
 
 
 def _lost(losses: int) -> NotKept:

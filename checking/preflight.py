@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import format_time
+from checking.type_conflicts import TypeConflicts
 from config import Config
 from copying import inventory, rights
 from copying.inventory import Inventory, take_inventory
 from copying.planner import Planner
-from copying.retention import kept, shorter
+from copying.reading import Reader
+from copying.retention import kept, other_settings, shorter
 from copying.same_server import check_apart
 from copying.segments import plan_segments
 from copying.source_age import source_age, staleness
 from copying.task import Copy, Target
-from influx.errors import AccessDenied, InfluxError
+from influx.errors import AccessDenied, InfluxError, QueryRefused
 from influx.influxql import Policy
 from influx_client import InfluxClient, connect
 from settings.next_run import next_run
@@ -48,6 +50,8 @@ class _Checker:
         self._now = time.time_ns()
         self._planner = Planner(config.job, source, destination, self._now)
         self._inventory = Inventory()
+        self._reader = Reader(config.job, source, self._now, StopRequest())
+        self._conflicts = TypeConflicts(source, destination)
         self.problems: list[str] = []
         self.warnings: list[str] = []
 
@@ -91,10 +95,12 @@ class _Checker:
         for policy in targets:
             copies = self._planner.plan(name, policy, tags, exact=True)
             yield f"    {_policy(policy)}: {len(copies)} measurements"
+            yield from (f"    WARNING: {difference}" for difference in other_settings(policy))
             if policy.destination.keeps_less_than(policy.source):
                 self.problems.append(shorter(target, policy.destination, policy.source))
             for copy in copies:
                 yield f"      {self._measurement(copy)}"
+                self.problems += self._would_fail(copy)
                 self.problems += [f"{copy.source}: {refusal.name} {refusal.reason}" for refusal in copy.refusals]
         self._check_age(name)
 
@@ -114,6 +120,24 @@ class _Checker:
             else:
                 default = next((policy for policy in missing if policy.is_default), None)
                 self.problems.append(rights.missing_database(self._job, target, default))
+
+    def _would_fail(self, copy: Copy) -> Iterator[str]:
+        """What a run would say of a measurement that it cannot copy, or not all of it."""
+        there = copy.written_types
+        odd = [name for name, types in copy.types.items() if len(types) > 1 or {*there.get(name, ())} - {*types}]
+        if self._job.source.group_by is not None:  # means are floats, whatever they are made of
+            odd = []
+        found: set[str] = set()
+        for segment in plan_segments(self._planner.starts(copy), self._planner.end()):
+            try:
+                spans = self._reader.ranges(copy, segment)
+            except QueryRefused as error:
+                yield f"copy {copy.source} {error}"
+                return
+            for name in [n for n in odd if n in segment.fields and n not in found]:
+                if problem := self._conflicts.find(copy, name, spans):
+                    found.add(name)
+                    yield problem
 
     def _measurement(self, copy: Copy) -> str:
         starts, end = self._planner.starts(copy), self._planner.end()

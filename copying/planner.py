@@ -11,7 +11,7 @@ from basics.times import END_OF_TIME, MIN_TIME
 from copying import rights
 from copying.obsolete import Thresholds
 from copying.resume import fallback_since, hidden_since, resume_points
-from copying.retention import comparable_since, shorter, whole_since
+from copying.retention import comparable_since, other_settings, shorter, whole_since
 from copying.selection import allowed_types, get_fields_to_backup
 from copying.task import Copy, Target
 from influx import storable
@@ -102,7 +102,7 @@ class Planner:
             return Target(target, policy, policy, None, (), {}, is_new=True)
         if there.keeps_less_than(policy):
             logger.warning("%s", shorter(target, there, policy))
-        return Target(
+        found = Target(
             target,
             policy,
             there,
@@ -110,6 +110,9 @@ class Planner:
             self._groups(self._destination, target, policy),
             self._destination.get_field_keys(target, policy.name),
         )
+        for difference in other_settings(found):
+            logger.warning("%s", difference)
+        return found
 
     def _groups(self, client: InfluxClient, database: str, policy: Policy) -> tuple[Span, ...] | None:
         try:

@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from basics.spans import Span, describe
 from basics.stopping import StopRequest
-from basics.times import DAY, END_OF_TIME, MIN_TIME
+from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
 from copying.pace import Pace
 from copying.segments import Segment
 from copying.selection import split_for_downsampling
 from copying.task import Copy
 from influx import shard_groups
-from influx.errors import InfluxError, QueryRefused, QueryTooLarge, TypesChanged
+from influx.errors import InfluxError, QueryRefused, QueryTooLarge, TooManySeries, TypesChanged
 from influx.pages import FIRST_ROWS, Page, page_rows
 from influx_client import InfluxClient
 from settings.keys import Job
@@ -46,7 +46,7 @@ class Reader:
     def pages(self, copy: Copy, segment: Segment) -> Iterator[Page]:
         """Every point of the segment, oldest first, by queries as long as the answers allow."""
         pace, tags = self._first_pace(copy, segment), copy.tags
-        for range_ in self._ranges(copy, segment):
+        for range_ in self.ranges(copy, segment):
             position = range_.start
             while position < range_.end:
                 self._stopping.check()
@@ -54,6 +54,8 @@ class Reader:
                 try:
                     page = self._read(copy, segment.fields, tags, window, pace.rows)
                 except QueryTooLarge as error:
+                    if isinstance(error, TooManySeries) and self._has_one_shard(copy, window):
+                        raise error.during(describe(window)) from error
                     pace = _eased(pace, window, error.during(describe(window)))
                     continue
                 except TypesChanged as change:
@@ -68,6 +70,11 @@ class Reader:
                 )
                 position, tags = page.span.end, page.tags
                 yield page
+
+    @staticmethod
+    def _has_one_shard(copy: Copy, window: Span) -> bool:
+        """Whether the window cannot have fewer shards: none lasts less than an hour."""
+        return window.length <= HOUR or shard_groups.is_inside_one(window, copy.target.groups or ())
 
     def _window(self, copy: Copy, pace: Pace, rest: Span) -> Span:
         """The next stretch to ask for: to the end of a shard group at least, unless that was too much before."""
@@ -86,8 +93,11 @@ class Reader:
             return Pace(8 * window, rows, longest, window)
         return Pace(copy.target.source.shard_duration, min(rows, FIRST_ROWS), longest, ceiling=rows)
 
-    def _ranges(self, copy: Copy, segment: Segment) -> tuple[Span, ...]:
-        """The parts of the segment where data can be, cut so that every type read in one of them is exact."""
+    def ranges(self, copy: Copy, segment: Segment) -> tuple[Span, ...]:
+        """The parts of the segment where data can be, cut so that every type read in one of them is exact.
+
+        Raises QueryRefused where that cannot be.
+        """
         target, span, window = copy.target, segment.span, self._job.source.group_by
         groups = target.groups
         if groups is None:
@@ -95,6 +105,7 @@ class Reader:
             span = span.clip(span.start, self._newest_in_source(copy) + 1)
             groups = shard_groups.assumed_groups(span, target.source.shard_duration, self._now)
         if window:
+            split_for_downsampling({name: copy.types[name] for name in segment.fields})
             spans = shard_groups.aligned_spans(groups, window)
         else:
             _check_overlaps(copy, groups, segment.span)

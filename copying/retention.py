@@ -1,9 +1,11 @@
 """What the retention policies of both sides keep. Pure."""
 
+from collections.abc import Iterator
+
 from basics.times import HOUR, MIN_TIME, format_duration
 from copying.task import Target
 from influx import shard_groups
-from influx.influxql import Policy
+from influx.influxql import Policy, quote
 
 
 def comparable_since(target: Target, now: int) -> int:
@@ -34,6 +36,26 @@ def shorter(database: str, there: Policy, policy: Policy) -> str:
         f"retention policy {database}.{there.name} keeps points for {kept(there)} at the destination, but for "
         f"{kept(policy)} at the source: older points cannot be stored"
     )
+
+
+_PLAIN = "SELECT * FROM cpu"
+
+
+def other_settings(target: Target) -> Iterator[str]:
+    """In what else an existing policy of the destination differs from the source's, with what comes of it."""
+    here, there, name = target.source, target.destination, f"{target.database}.{target.destination.name}"
+    if here.is_default and not there.is_default:
+        yield (
+            f"retention policy {name} is not the default one at the destination, but at the source: a query that "
+            f"names no policy, such as {_PLAIN}, finds nothing of it there; "
+            f"ALTER RETENTION POLICY {quote(there.name)} ON {quote(target.database)} DEFAULT changes that"
+        )
+    if here.shard_duration != there.shard_duration:
+        yield (
+            f"retention policy {name} has shard groups of {format_duration(there.shard_duration)} at the "
+            f"destination, but of {format_duration(here.shard_duration)} at the source: points expire there by "
+            "other groups, and a field that changes its type inside one of them cannot be kept"
+        )
 
 
 def kept(policy: Policy) -> str:

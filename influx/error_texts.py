@@ -4,6 +4,7 @@ import ast
 import csv
 import json
 import re
+from collections.abc import Mapping
 
 import msgpack
 
@@ -16,11 +17,13 @@ from influx.errors import (
     Overloaded,
     QueryRefused,
     QueryTooLarge,
+    TooManySeries,
     WriteRefused,
 )
 
 _ERRORS: tuple[tuple[str, type[InfluxError]], ...] = (
-    (r"max-select-(point|series|buckets)|query-timeout", QueryTooLarge),
+    (r"max-select-series", TooManySeries),
+    (r"max-select-(point|buckets)|query-timeout", QueryTooLarge),
     (r"query (interrupted|aborted)|not executed|max-concurrent-queries|timeout", Overloaded),
     (r"engine (is closed|shutdown)|shutting down", Overloaded),
     (r"not authorized|authorization failed|unable to parse authentication|requires admin", AccessDenied),
@@ -70,6 +73,12 @@ def query_error(status: int, text: str, *, is_influxdb: bool = True, role: str =
     if isinstance(error, QueryRefused) and not is_influxdb:
         return IncompleteAnswer(f"{error}; that is not InfluxDB's answer, is a proxy in the way?")
     return statement_error(text) if isinstance(error, QueryRefused) and text else error
+
+
+def newer_version(headers: Mapping[str, str]) -> str:
+    """The version of a server of another generation, by the headers of its answer to a ping; empty: none."""
+    version = headers.get("X-Influxdb-Version", "")
+    return version.removeprefix("v") if re.match(r"v?([2-9]|[1-9]\d+)\.", version) else ""
 
 
 _LONGEST_ANSWER = 2000
@@ -135,12 +144,16 @@ def _refused_write(text: str) -> int:
         if " for database: " in text[conflict.end() :]:  # from 1.12 on, names are quoted
             name, measurement = _unquoted(name), _unquoted(measurement)
         text = text[:_LONGEST_ANSWER]
-        raise FieldTypeConflict(
-            f"field {name!r} of measurement {measurement!r} is {ours} in the source and {theirs} in the "
-            f"destination; rename or drop one of them, or copy into another database ({text})",
-            name,
-        )
+        raise FieldTypeConflict(f"{type_conflict(measurement, name, ours, theirs)} ({text})", name)
     raise WriteRefused(f"HTTP 400: {text[:_LONGEST_ANSWER]}")  # whatever names of the user's stand in it
+
+
+def type_conflict(measurement: str, field: str, ours: str, theirs: str) -> str:
+    """Two types of a field in one shard group of the destination, in words."""
+    return (
+        f"field {field!r} of measurement {measurement!r} is {ours} in the source and {theirs} in the destination; "
+        "rename or drop one of them, or copy into another database"
+    )
 
 
 def _unquoted(name: str) -> str:

@@ -8,6 +8,7 @@ InfluxError
 +- NotKept            acknowledged points are not there                             retried
    +- LostOnce           for the first time, which InfluxDB does by itself
 +- QueryTooLarge      a limit of the server, or of our memory: ask for less
+|  +- TooManySeries      more series than the server lets a query read, in each shard perhaps
 +- TypesChanged       a field has a type that was not known when the query was made
 +- RequestTooLarge    the destination's cache cannot take so many points at once: write fewer
 +- AccessDenied       401, 403, a certificate that cannot be trusted
@@ -83,6 +84,13 @@ class LostOnce(NotKept):
 
 class QueryTooLarge(InfluxError):
     """The same question about a shorter range may be answered."""
+
+
+class TooManySeries(QueryTooLarge):
+    """The same about fewer shards may be answered; about one of them it never is."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message}; raise coordinator.max-select-series of that server (0: no limit)")
 
 
 class TypesChanged(InfluxError):

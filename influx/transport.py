@@ -123,6 +123,8 @@ class Transport:
     def ping(self) -> requests.Response:
         """The answer to a ping, which names the server's version, in one attempt."""
         response = self._send("ping", {}, method="GET")
+        if newer := error_texts.newer_version(response.headers):
+            raise QueryRefused(f"that is InfluxDB {newer}, and this tool copies from and to InfluxDB 1.x only")
         if response.status_code in (401, 403):
             raise error_texts.http_error(response.status_code, self._body(response), self._role)
         version = response.headers.get("X-Influxdb-Version")

@@ -88,7 +88,9 @@ def onto_itself(source: Source) -> Iterator[tuple[str, str]]:
 
 def _loki_conflicts(loki: Loki) -> Iterator[Conflict]:
     depends = ("options.loki",)
-    if loki.enabled and loki.url is None:
+    if not loki.enabled:
+        return
+    if loki.url is None:
         yield Conflict("options.loki.url", "missing; loki.enabled needs it, for example http://loki", depends)
     port = urlsplit(loki.url or "").port
     if port is not None and "port" in loki.model_fields_set and port != loki.port:

@@ -31,6 +31,7 @@ from settings.kinds import (
     TIME,
     TIMEZONE,
     URL,
+    URL_OR_HOST,
     USER,
     Section,
     as_list,
@@ -229,7 +230,9 @@ class Loki(Section):
     """Where to push log lines to; Loki being down never slows or stops a backup."""
 
     enabled: Annotated[bool, FLAG] = Field(default=False, description="Push log lines to Grafana Loki")
-    url: Annotated[str | None, URL] = Field(None, description="Address of Loki, such as http://loki")
+    url: Annotated[str | None, URL_OR_HOST] = Field(
+        None, description="Address of Loki, such as http://loki; a bare host is http:// it"
+    )
     port: Annotated[int, whole(1, 65_535)] = Field(3100, description="Port of Loki, where the URL names none")
     tags: Annotated[
         Mapping[str, Annotated[str, TEXT]], BeforeValidator(as_tags), AfterValidator(MappingProxyType)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
@@ -292,6 +292,15 @@ def _host_and_port(parts: SplitResult) -> tuple[str | None, int | None]:
 URL = Kind(_url, {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^@?#]+$"})
 
 
+def _url_or_host(value: object) -> str:
+    """The same; a bare host is one of http://."""
+    text = _text(value, "a URL")
+    return _url(text if "://" in text else f"http://{text}")
+
+
+URL_OR_HOST = Kind(_url_or_host, {"type": "string", "pattern": "^[^@?#]+$"})
+
+
 _PING_ENDS = ("/start", "/fail")
 
 
@@ -355,12 +364,41 @@ class Section(BaseModel):
                 given.pop(key, None)
             if key not in given and section_of(field.annotation) is field.annotation:
                 given[key] = {}
-        return given
+        return without_odd_values(cls, given) if _is_switched_off(cls, given) else given
 
 
 def yaml_fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields of a section by their key in the file."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def _is_switched_off(section: type[BaseModel], given: Mapping[str, object]) -> bool:
+    """Whether the section has a switch, and it is off."""
+    field = yaml_fields(section).get("enabled")
+    if field is None:
+        return False
+    value = given.get("enabled", field.default)
+    return (value.value if isinstance(value, Replaced) else value) is False
+
+
+def without_odd_values(section: type[BaseModel], given: Mapping[str, object]) -> dict[str, object]:
+    """What a section that is switched off holds, without values that have the right type and mean nothing."""
+    fields = yaml_fields(section)
+    return {key: value for key, value in given.items() if key not in fields or not _is_odd(value, fields[key])}
+
+
+def _is_odd(value: object, field: FieldInfo) -> bool:
+    kind = kind_of(field.metadata)
+    reads = [kind.read] if kind else [v.func for v in field.metadata if isinstance(v, BeforeValidator)]
+    try:
+        for read in reads:
+            typing.cast("Callable[[object], object]", read)(value)
+    except ValueError:
+        plain = value.value if isinstance(value, Replaced) and not (kind and kind.is_text) else value
+        if kind is None:
+            return isinstance(value, dict)
+        return isinstance(plain, str | Replaced if kind.is_text else int) and not isinstance(plain, bool)
+    return False
 
 
 def section_of(annotation: object) -> type[Section] | None:

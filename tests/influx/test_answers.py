@@ -23,6 +23,7 @@ from influx.errors import (
     Overloaded,
     QueryRefused,
     QueryTooLarge,
+    TooManySeries,
     Unreachable,
     WriteRefused,
 )
@@ -232,7 +233,7 @@ def test_an_edge_of_a_shard_group_lies_inside_time(text: str, nanoseconds: int) 
         ("timeout", Overloaded),
         ("query-timeout limit exceeded", QueryTooLarge),
         ("max-select-point limit exceeed: (11/10)", QueryTooLarge),
-        ("max-select-series limit exceeded: (2/1)", QueryTooLarge),
+        ("max-select-series limit exceeded: (2/1)", TooManySeries),
         ("max-select-buckets limit exceeded: (2/1)", QueryTooLarge),
         ("authorization failed", AccessDenied),
         ("unable to parse authentication credentials", AccessDenied),

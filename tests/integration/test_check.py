@@ -3,6 +3,9 @@
 import time
 from pathlib import Path
 
+import pytest
+
+from main import run_worker
 from tests.integration.harness import DAY, HOUR, MONDAY, Pair, job_config, run_main, write_job
 from tests.support.servers import InfluxServer
 
@@ -88,3 +91,101 @@ def test_check_names_missing_rights(destination: InfluxServer, tmp_path: Path) -
         assert done.returncode == 1
         assert 'should run CREATE DATABASE "missing"' in done.stdout
     assert destination.running
+
+
+def checked(pair: Pair, sections: dict[str, object] | None = None) -> tuple[int, list[str], str]:
+    """Exit code, problems and output of `check`."""
+    done = run_main("check", "--config", write_job(pair.directory, pair.config(sections)))
+    assert "Traceback" not in done.stderr
+    return done.returncode, [line for line in done.stdout.splitlines() if "PROBLEM" in line], done.stdout
+
+
+def assert_foreseen(pair: Pair, *words: str, sections: dict[str, object] | None = None) -> None:
+    """`check` finds one problem, a run fails for one reason, and both say the same."""
+    code, problems, _ = checked(pair, sections)
+    (problem,) = problems
+    (failure,) = pair.backup(sections).failures
+    assert code == 1
+    for word in words:
+        assert word in problem
+        assert word in failure
+
+
+def test_check_names_another_type_at_the_destination(pair: Pair) -> None:
+    """Where its values would come into the same shard group; elsewhere both types can be kept."""
+    pair.write(f"m v=1,w=1 {MONDAY}\nm v=2,w=2 {MONDAY + 7 * DAY}")
+    pair.destination.create_database(pair.database)
+    pair.destination.write(f"m v=1i {MONDAY + 21 * DAY}", pair.database)
+    assert checked(pair, {"options": {"backup_mode": "range", "range": JANUARY}})[:2] == (0, [])
+    pair.destination.write(f"m v=1i {MONDAY + 8 * DAY}", pair.database)
+    words = ("field 'v' of measurement 'm' is float in the source and integer in the destination", ".m")
+    assert_foreseen(pair, *words, sections={"options": {"backup_mode": "range", "range": JANUARY}})
+
+
+JANUARY = {"start_date": "2024-01-01", "end_date": "2024-02-01"}
+
+
+def test_check_names_types_that_longer_shard_groups_would_bring_together(pair: Pair) -> None:
+    """Each day has one type at the source; a week of the destination would have two."""
+    pair.source.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 1d NAME "autogen"')
+    pair.write(f"m v=1 {MONDAY}\nm v=2i {MONDAY + DAY}")
+    assert checked(pair)[:2] == (0, [])  # the policy will be created with the same shard groups
+    pair.destination.create_database(pair.database)
+    assert_foreseen(pair, "field 'v' of measurement 'm' is integer in the source and float in the destination")
+
+
+def test_check_names_overlapping_shard_groups_with_several_types(pair: Pair) -> None:
+    """After the shard duration was altered no query of the source is exact there."""
+    pair.source.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 7d NAME "autogen"')
+    pair.write(f"m v=1 {MONDAY}\nm v=2i {MONDAY + 7 * DAY}\nfine v=1 {MONDAY}")
+    policy = f'RETENTION POLICY "autogen" ON "{pair.database}"'
+    pair.source.query(f"ALTER {policy} SHARD DURATION 30d")
+    pair.write(f"m v=3 {MONDAY - DAY}")
+    found = pair.source.records("SHOW SHARD GROUPS")
+    groups = sorted((g["start_time"], g["end_time"]) for g in found if g["database"] == pair.database)
+    if groups[0][1] <= groups[1][0]:
+        return  # from 1.12 on, groups are cut short instead
+    code, problems, _ = checked(pair)
+    failures = pair.backup().failures
+    assert code == 1
+    assert [p.split("PROBLEM: ")[1] for p in problems] == list(failures)
+    assert "shard groups overlap there" in failures[0]
+
+
+def test_check_names_several_types_where_nobody_may_see_shard_groups(
+    destination: InfluxServer, tmp_path: Path
+) -> None:
+    """Without an administrator such a measurement cannot be copied: said before the first run, in its words."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.create_database("mixed")
+        guarded.write(f"m v=1 {MONDAY}\nm v=2i {MONDAY + 7 * DAY}\nfine v=1 {MONDAY}", "mixed")
+        guarded.query("CREATE USER reader WITH PASSWORD 'reader'")
+        guarded.query('GRANT READ ON "mixed" TO reader')
+        config = job_config(guarded, destination, ["mixed"])
+        config["source"] |= {"user": "reader", "password": "reader"}
+        path = write_job(tmp_path, config)
+        done = run_main("check", "--config", path)
+        assert done.returncode == 1
+        (failure,) = run_worker(path).failures
+        assert "only an administrator may see where shards begin" in failure
+        assert f"PROBLEM: {failure}" in done.stdout
+    destination.drop_database("mixed")
+
+
+def test_another_default_policy_or_shard_duration_there_is_a_warning(
+    pair: Pair, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With what comes of it, in `check` and in each run; neither is a failure."""
+    pair.source.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 1d NAME "mine"')
+    pair.write(f"m v=1 {MONDAY}", "mine")
+    pair.destination.create_database(pair.database)
+    pair.destination.query(f'CREATE RETENTION POLICY "mine" ON "{pair.database}" DURATION INF REPLICATION 1')
+    code, problems, output = checked(pair)
+    assert (code, problems) == (0, [])
+    assert pair.backup().succeeded
+    for text in (output, capfd.readouterr().err):
+        assert f"retention policy {pair.database}.mine is not the default one at the destination" in text
+        assert "SELECT * FROM cpu, finds nothing of it there" in text
+        assert "has shard groups of 7d at the destination, but of 1d at the source" in text
+    pair.destination.query(f'ALTER RETENTION POLICY "mine" ON "{pair.database}" SHARD DURATION 1d DEFAULT')
+    assert "WARNING" not in checked(pair)[2]

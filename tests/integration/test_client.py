@@ -12,6 +12,7 @@ from copying.results import JobResult
 from main import run_worker
 from tests.integration.harness import MONDAY, WEEK, Pair, endpoint, job_config, snapshot, write_job
 from tests.support.certificates import self_signed
+from tests.support.proxy import Proxy, respond
 from tests.support.reader import difference
 from tests.support.servers import InfluxServer
 from tests.support.web import Page, http_server, page
@@ -42,6 +43,20 @@ def test_tls_is_verified_and_a_private_authority_can_be_trusted(
         config["destination"]["verify_ssl"] = False
         assert run(tmp_path, config).failures == ()
         assert secured.rows('SELECT count("v") FROM m', db=database) == [[0, 100]]
+
+
+@pytest.mark.parametrize(("version", "status"), [("v2.7.1", 204), ("3.0.1", 200), ("3.1.0-nightly", 401)])
+def test_a_server_of_another_generation_is_named_as_such(version: str, status: int, pair: Pair) -> None:
+    """What 2.x and 3.x answer to a ping tells what they are, also where they want other credentials."""
+    pair.write(LINES)
+    with Proxy(pair.destination.url) as proxy:
+        headers: dict[str, Any] = {"X-Influxdb-Version": version}
+        proxy.inject(respond(status, **headers), "ping", count=None)
+        config = pair.config({"destination": {"url": proxy.url}})
+        (failure,) = run(pair.directory, config).failures
+    assert f"that is InfluxDB {version.removeprefix('v')}" in failure
+    assert "1.x only" in failure
+    assert "password" not in failure
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from influx.errors import IncompleteAnswer, Unreachable
 from influx.influxql import Location
 from influx.pages import Ask
 from influx_client import connect
-from tests.integration.harness import MONDAY, Pair, write_job
+from tests.integration.harness import MONDAY, WEEK, Pair, write_job
 from tests.support.proxy import Proxy, cut_documents
 from tests.support.servers import InfluxServer, RequestFailed
 
@@ -208,3 +208,28 @@ def test_an_answer_that_lacks_its_last_documents_is_none(cut: int, pair: Pair) -
                 read()
             assert fault.injected == 1
         client.close()
+
+
+def test_more_series_than_a_query_may_read_fail_at_once_with_the_remedy(pair: Pair) -> None:
+    """That measurement is named, and what to raise; the others are copied, in later runs too."""
+    with InfluxServer.start("few", settings={"coordinator.max-select-series": 10}) as few:
+        own = Pair(few, pair.destination, pair.database, pair.directory)
+        own.write("\n".join(f"many,h={h} v={h} {MONDAY}" for h in range(20)))
+        for week in range(8):  # more than ten in all shards, but not in one
+            own.write("\n".join(f"fine,h={h} v={h} {MONDAY + week * WEEK}" for h in range(4)))
+        for later in range(4):
+            if later == 2:  # from here on the destination has some of both, so that both sides are compared
+                few.restart({})
+                assert own.backup().succeeded
+                own.assert_equal()
+                few.restart({"coordinator.max-select-series": 10})
+            own.write(f"fine,h=1 v=1 {MONDAY + 8 * WEEK + later}\nmany,h=1 v=1 {MONDAY + later + 1}")
+            begun = time.monotonic()
+            (failure,) = own.backup().failures
+            assert f"{pair.database}.autogen.many" in failure
+            assert "max-select-series limit exceeded: (11/10); raise coordinator.max-select-series" in failure
+            assert time.monotonic() - begun < 30
+            assert pair.destination.rows("SELECT count(v) FROM fine", db=pair.database) == [[0, 33 + later]]
+        few.restart({})
+        assert own.backup().succeeded
+        own.assert_equal()

@@ -549,13 +549,13 @@ WRONG = [
     ),
     ("options", "loki: {enabled: 1}", "options.loki.enabled", "true or false"),
     ("options", "loki: {enabled: true}", "options.loki.url", "missing; loki.enabled needs it"),
-    ("options", "loki: {url: loki}", "options.loki.url", "expected a URL"),
-    ("options", "loki: {port: 0}", "options.loki.port", "from 1 to 65535"),
-    ("options", "loki: {url: 'http://l:1', port: 2}", "options.loki.port", "the URL names port 1"),
+    ("options", "loki: {enabled: true, url: 'lo ki'}", "options.loki.url", "expected a URL"),
+    ("options", "loki: {enabled: true, url: loki, port: 0}", "options.loki.port", "from 1 to 65535"),
+    ("options", "loki: {enabled: true, url: 'http://l:1', port: 2}", "options.loki.port", "the URL names port 1"),
     ("options", "loki: {tags: [a]}", "options.loki.tags", "a name and a text"),
     ("options", "loki: {tags: {a: 1}}", "options.loki.tags.a", "expected a text, got 1"),
     ("options", "loki: {tags: {a: }}", "options.loki.tags.a", "got null"),
-    ("options", "loki: {tags: {a-b: x}}", "options.loki.tags", "'a-b' is not a name of a Loki label"),
+    ("options", "loki: {enabled: true, url: l, tags: {a-b: x}}", "options.loki.tags", "'a-b' is not a name of a"),
     ("global", "network: 7", "global.network", "expected a text"),
     ("global", "netwrk: x", "global.netwrk", "did you mean global.network?"),
     ("globl", "network: x", "globl", "unknown key; did you mean global?"),
@@ -572,6 +572,40 @@ def test_each_wrong_key_is_named_with_its_value_and_the_remedy(
     [problem] = problems(changed(**{section: line}))
     assert problem.startswith(f"{key}: ")
     assert message in problem
+
+
+SWITCHED_OFF = [
+    "loki: {enabled: false, url: loki, port: 3100}",
+    "loki: {url: loki, port: 3100}",
+    "loki: {enabled: '', url: 'no URL at all?', port: 0, tags: {a-b: x}}",
+    "loki: {enabled: false, url: 'http://l:1', port: 2}",
+    "log_rotation: {enabled: false, when: never, interval: 0, backup_count: -1}",
+]
+
+
+@pytest.mark.parametrize("line", SWITCHED_OFF)
+def test_what_is_switched_off_is_not_validated_beyond_its_type(line: str) -> None:
+    """Older files hold such values, which mean nothing there."""
+    options = parse(changed(options=line)).options
+    assert not (options.loki.enabled and options.log_rotation.enabled)
+    assert options.loki.url in (None, "http://loki", "http://l:1")
+
+
+@pytest.mark.parametrize("value", ["url: 7", "url: [a]", "port: abc", "tags: [a]", "tags: {a: 1}", "no_such: 1"])
+def test_a_wrong_type_is_a_problem_even_where_it_is_switched_off(value: str) -> None:
+    """Then the file was not written for this program."""
+    [problem] = problems(changed(options=f"loki: {{enabled: false, {value}}}"))
+    assert problem.startswith("options.loki.")
+
+
+@pytest.mark.parametrize(
+    ("url", "push"),
+    [("loki", "http://loki:3100"), ("loki.lan:99/x", "http://loki.lan:99/x"), ("HTTPS://l", "https://l:3100")],
+)
+def test_a_bare_host_of_loki_is_one_of_http(url: str, push: str) -> None:
+    """As the template of older versions has it."""
+    loki = parse(changed(options=f"loki: {{enabled: true, url: '{url}'}}")).options.loki
+    assert loki.push_url == f"{push}/loki/api/v1/push"
 
 
 WRONG_URLS = [
@@ -878,7 +912,7 @@ LEAKS = [
     "source: {url: 'http://user:PW'}",
     "source: {url: 'http://user:PW@[host'}",
     "source: {url: 'http://user:PW℀@host'}",
-    "options: {loki: {url: 'http://user:PW@host'}}",
+    "options: {loki: {enabled: true, url: 'http://user:PW@host'}}",
     "options: {retries: 'http://user:PW@host'}",
     "options: {incremental: {schedule: 'http://user:PW@host'}}",
     "source: {user: 'me:PW'}",
