@@ -314,22 +314,14 @@ class InfluxClient(PageReader):
 
     def count_many(self, counts: Sequence[Count]) -> list[dict[str, int]]:
         """The same for many questions, of which many go into one request."""
-        found: list[dict[str, int]] = []
-        pairs = [(count, list(counting.statements(count))) for count in counts]
-        for batch in packed(pairs, lambda pair: "; ".join(statement.text for statement in pair[1])):
-            try:
-                found += self._count_together(batch)
-            except QueryTooLarge:
-                found += [self.count_values(count.location, count.types, count.span) for count, _ in batch]
-        return found
-
-    def _count_together(self, batch: Sequence[tuple[Count, list[counting.Statement]]]) -> list[dict[str, int]]:
-        asked = [(i, statement) for i, (_, statements) in enumerate(batch) for statement in statements]
-        found = [dict.fromkeys(count.types, 0) for count, _ in batch]
-        query = "; ".join(statement.text for _, statement in asked)
-        answers = self.query_data(query, statements=len(asked), timed_out=QueryTooLarge) if asked else []
+        asked = [(i, statement) for i, count in enumerate(counts) for statement in counting.statements(count)]
+        found = [dict.fromkeys(count.types, 0) for count in counts]
+        try:
+            answers = self.query_all([statement.text for _, statement in asked], timed_out=QueryTooLarge)
+        except QueryTooLarge:
+            return [self.count_values(count.location, count.types, count.span) for count in counts]
         for (index, statement), answer in zip(asked, answers, strict=True):
-            counting.add(found[index], batch[index][0], statement, answer)
+            counting.add(found[index], counts[index], statement, answer)
         return found
 
     def get_fingerprints(self, looks: Sequence[Look]) -> list[Fingerprints | None]:
@@ -344,21 +336,21 @@ class InfluxClient(PageReader):
         return found
 
     def _fingerprints(self, batch: Sequence[tuple[Look, list[Statement]]]) -> list[Fingerprints | None]:
-        texts = [statement.text for _, asked in batch for statement in asked]
-        owners = [(i, n) for i, (_, asked) in enumerate(batch) for n in range(len(asked))]
+        asked = [(i, n, s.text) for i, (_, found) in enumerate(batch) for n, s in enumerate(found)]
+        parts = list(packed(asked, lambda question: question[2]))  # several where one question is that long
 
         def ask() -> list[Fingerprints | None]:
             found: list[Fingerprints] = [{} for _ in batch]
-            for number, series in self._server.stream(
-                "; ".join(texts), statements=len(texts), most_bytes=ANSWER_BYTES, timed_out=QueryTooLarge
-            ):
-                if number < len(texts):  # the one after them is the proof
-                    index, statement = owners[number]
-                    fingerprints.add(found[index], *batch[index], statement, series)
+            for part in parts:
+                query = "; ".join(text for _, _, text in part)
+                for number, series in self._server.stream(
+                    query, statements=len(part), most_bytes=ANSWER_BYTES, timed_out=QueryTooLarge
+                ):
+                    if number < len(part):  # the one after them is the proof
+                        index, statement, _ = part[number]
+                        fingerprints.add(found[index], *batch[index], statement, series)
             return list(found)
 
-        if not texts:
-            return [{} for _ in batch]
         try:
             return self._server.attempts(f"compare {batch[0][0].location}", ask)
         except QueryTooLarge as error:
