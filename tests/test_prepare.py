@@ -78,7 +78,13 @@ def test_an_ordinary_user_is_told_everything_in_one_command(bare: Machine) -> No
     assert "Python's module venv; influxd, that is InfluxDB 1.x" in done.stderr
     assert "systemctl disable --now influxdb" in done.stderr
     done = bare.prepare("tests")
-    assert packages(done.stderr)[:4] == ["python3-venv", "influxdb", "chromium-headless-shell", "prometheus"]
+    assert packages(done.stderr)[:5] == [
+        "python3-venv",
+        "influxdb",
+        "systemd",
+        "chromium-headless-shell",
+        "prometheus",
+    ]
     assert "systemctl disable --now influxdb prometheus" in done.stderr
 
 
@@ -141,7 +147,9 @@ def test_root_gets_it_installed_and_no_service_goes_on(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     update, install, *services = machine.calls
     assert update.startswith("apt-get update")
-    assert install.startswith("apt-get install --yes --no-install-recommends python3-venv influxdb prometheus")
+    assert install.startswith(
+        "apt-get install --yes --no-install-recommends python3-venv influxdb systemd prometheus"
+    )
     for name in ("influxdb", "prometheus"):
         assert {f"systemctl disable {name}", f"systemctl stop {name}"} < set(services)
     assert "Missing: Python's module venv; influxd" in done.stdout

@@ -223,7 +223,7 @@ def has_password_in_place(content: bytes) -> bool:
     return len(re.findall(reference, content)) == len(re.findall(rb"\bpassword: [\"']?" + reference, content))
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("damaged", [damaged_data, damaged_bytes])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_damaged_file_is_a_job_or_a_clear_error(

@@ -23,11 +23,13 @@ find_python() { # version
 
 run() { # version, program
     environment=$cache/$1
-    [ -x "$environment/bin/pytest" ] || {
+    [ -n "$(find "$environment/made" -newer requirements.txt -newer influx/requirements.txt \
+        -newer tests/requirements.txt 2>/dev/null)" ] || {
         "$2" -m venv "$environment" &&
             "$environment/bin/pip" --disable-pip-version-check install --quiet --no-cache-dir --no-compile \
                 -r influx/requirements.txt -c tests/requirements.txt \
-                cryptography hypothesis jsonschema pyte pytest pytest-timeout pytest-xdist
+                cryptography hypothesis jsonschema pyte pytest pytest-timeout pytest-xdist &&
+            touch "$environment/made"
     } || return
     # shellcheck disable=SC2086
     INFLUXD=/nonexistent INFLUX_SERVERS=local "$environment/bin/python" -m pytest tests $ignored -n 2 --quiet
