@@ -6,7 +6,7 @@ import os
 _REMEDIES = {
     errno.EMFILE: "raise ulimit -n (LimitNOFILE= of a unit, --ulimit nofile= of a container), or run fewer jobs",
     errno.ENFILE: "the whole system has too many open files: raise fs.file-max, or close some",
-    errno.EAGAIN: "raise ulimit -u (TasksMax= of a unit, --pids-limit of a container), or run fewer jobs",
+    errno.EAGAIN: "raise ulimit -u (TasksMax= of a unit, --pids-limit of a container), or the limit of memory",
     errno.ENOMEM: "give it more memory (MemoryMax= of a unit, --memory of a container), or run fewer jobs",
 }
 

@@ -289,12 +289,12 @@ class Supervisor:
         if not state.is_scheduled and not others and state.starts >= STARTS:
             state.result = JobResult(state.file.name, problems=(problem,))
             logger.error("job %s: %s", state.file.name, problem)
-            self._tell_death(state, problem, 0)
+            self._tell_death(state, problem, 0, was_started=False)
             return
         delay = state.delays.after(0)
         logger.warning("job %s: %s; trying again in %g s", state.file.name, problem, delay)
         state.restart_at = time.monotonic() + delay
-        self._tell_death(state, problem, time.time_ns() + int(delay * SECOND))
+        self._tell_death(state, problem, time.time_ns() + int(delay * SECOND), was_started=False)
 
     # ------------------------------------------------------------ the monitor
 
@@ -359,8 +359,8 @@ class Supervisor:
         else:
             self._tell_end(state)
 
-    def _tell_death(self, state: _State, how: str, restart_at: int) -> None:
-        self._sender.tell(WorkerDied(state.file.name, time.time_ns(), how, restart_at))
+    def _tell_death(self, state: _State, how: str, restart_at: int, *, was_started: bool = True) -> None:
+        self._sender.tell(WorkerDied(state.file.name, time.time_ns(), how, restart_at, was_started))
 
     def _tell_end(self, state: _State) -> None:
         result = state.result or JobResult(state.file.name, stopped=True)

@@ -38,9 +38,7 @@ def field_problem(name: str) -> str | None:
     return _common_problem(name, separator=False)
 
 
-ALONE = (
-    "starts with a character that the server skips where it stands in front, and no other field stands beside it"
-)
+ALONE = "starts with a character that the server skips in front of all fields, and no other field stands beside it"
 """Why InfluxDB cannot keep a point all of whose fields `needs_company`."""
 
 

@@ -286,12 +286,13 @@ class WorkerStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied(Event):
-    """It ended without being asked to."""
+    """It ended without being asked to, or could not be started."""
 
     death: str = ""
-    """`exit code 1`, `SIGKILL`."""
+    """`exit code 1`, `SIGKILL`; a sentence where it could not be started."""
     restart_at: int = 0
     """When it is started again; 0: never."""
+    was_started: bool = True
 
     @property
     def key(self) -> Hashable:

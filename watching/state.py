@@ -256,7 +256,7 @@ def _(event: WorkerStarted, job: JobState) -> JobState:
 
 @_after.register
 def _(event: WorkerDied, job: JobState) -> JobState:
-    text = f"its worker process died ({event.death})"
+    text = f"its worker process died ({event.death})" if event.was_started else event.death
     if job.run is not None:  # which is over, and not until the next one has succeeded can all be well
         job = _troubled(job, "run", f"{text} in the middle of a run", event.at)
     job = replace(

@@ -384,6 +384,15 @@ def test_series_of_a_point(db: Database) -> None:
     assert sorted(series, key=len) == expected
 
 
+def test_field_keys_that_begin_with_a_tab_or_nul(db: Database) -> None:
+    """In front of a line's fields tabs and NULs are skipped; a field key that begins with one is kept behind
+    another field.
+    """
+    db.put(b"m b=1,\ta=2 10", b"m b=1,\0c=3 20", b"m \td=4 30")
+    assert db.names("SHOW FIELD KEYS") == ["\0c", "\ta", "b", "d"]
+    assert db.rows('SELECT "\ta"::field FROM m') == [[10, 2]]
+
+
 # ---------------------------------------------------------------- names that are accepted and not kept
 
 STRAY = "is not UTF-8"

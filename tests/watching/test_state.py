@@ -109,6 +109,14 @@ def test_a_worker_that_died_idle_is_well_again_when_its_successor_waits() -> Non
     assert (again.condition, again.is_failing, again.pid) == ("idle", False, 8)
 
 
+def test_a_worker_that_could_not_be_started_says_why() -> None:
+    """It did not die; it is tried again, and all is well once it lives."""
+    why = "its process could not be started: Too many open files: raise ulimit -n"
+    failed = WorkerDied("a", 9, why, restart_at=10, was_started=False)
+    assert (job(failed).problem, job(failed).restart_at) == (why, 10)
+    assert not job(failed, WorkerStarted("a", 10, pid=8), NextRun("a", 11, when=60)).is_failing
+
+
 def test_a_worker_that_died_in_a_run_leaves_the_job_failing_until_a_run_succeeds() -> None:
     """A new process alone has not made good what is missing."""
     events = (
