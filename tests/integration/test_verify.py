@@ -394,7 +394,7 @@ def test_the_future_is_compared_for_users_without_admin_rights_too(pair: Pair, t
 @pytest.mark.usefixtures("quick")
 def test_refused_names_count_only_within_the_compared_time(pair: Pair) -> None:
     """A field that cannot be kept is missing where it has values."""
-    pair.write(f'm v=1,"x\ty"=1,\t=1 {MONDAY}\nm v=1 {MONDAY + 10 * WEEK}')
+    pair.write(f'm v=1,"x\ty"=1,a\\\\\\,b=1 {MONDAY}\nm v=1 {MONDAY + 10 * WEEK}')
     pair.backup()
     whole = verified(pair)
     assert whole.differs
