@@ -157,3 +157,12 @@ def test_a_type_conflict_beside_such_a_field_puts_whole_lines_aside(pair: Pair) 
     assert not pair.backup().succeeded
     assert {at[3] for at in pair.found().points} <= {b"v", b"w", b"\ta"}
     assert (MONDAY + 1, b"w") in {(at[4], at[3]) for at in pair.found().points}
+
+
+def test_a_tag_called_name_of_the_system_is_copied_and_looked_for(pair: Pair) -> None:
+    """In a condition `_name` is the name of the measurement: it would find nothing, and say so to nobody."""
+    pair.write("\n".join(f"m,_name={n % 3},o=1 v={n}i {MONDAY + n * MINUTE}" for n in range(100)))
+    assert pair.backup().failures == ()
+    pair.write(f"m,_name=1,o=1 v=7i {MONDAY + 1}")
+    assert pair.backup().late == 1
+    pair.assert_equal(points=101)
