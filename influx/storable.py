@@ -29,6 +29,8 @@ def measurement_problem(name: str) -> str | None:
 
 def field_problem(name: str) -> str | None:
     """Why InfluxDB cannot keep a field of this name, or None."""
+    if not name:
+        return "is empty, which only the server itself can make of a name"
     if name == "time" or name in SYSTEM_FIELDS:
         return "is a system name that queries cannot read"
     if re.search(r"\\[, =]", name):

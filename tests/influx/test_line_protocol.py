@@ -333,6 +333,7 @@ def test_a_measurement_that_only_looks_dangerous_is_kept(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
+        ("", "is empty"),
         ("time", "system name"),
         ("_name", "system name"),
         ("_tagKey", "system name"),

@@ -55,7 +55,7 @@ def points(draw: st.DrawFn) -> list[line_protocol.Point]:
             and kinds.get((name, field, period - 1), type(value)) is type(value)
             and kinds.get((name, field, period + 1), type(value)) is type(value)
         }
-        if kept:
+        if not all(map(storable.needs_company, kept)):
             result.append(line_protocol.Point(name, tags, kept, at))
     return result
 
