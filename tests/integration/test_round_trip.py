@@ -17,9 +17,11 @@ _nasty = st.sampled_from(
 )
 _text = st.lists(_nasty | _characters, min_size=1, max_size=8).map("".join)
 measurements = _text.filter(lambda n: not storable.measurement_problem(n))
-tag_keys = _text.filter(lambda n: not storable.tag_problem(n))
+# A tag and a field of one name that cannot be quoted cannot be told apart, whatever the policy: such a measurement
+# is refused. So such names of tags have an odd length here, and those of fields an even one.
+tag_keys = _text.filter(lambda n: not storable.tag_problem(n) and (influxql.is_quotable(n) or len(n) % 2 == 1))
 tag_values = _text.filter(lambda n: not storable.tag_value_problem(n))
-field_keys = _text.filter(lambda n: not storable.field_problem(n))
+field_keys = _text.filter(lambda n: not storable.field_problem(n) and (influxql.is_quotable(n) or len(n) % 2 == 0))
 values = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.integers(-(2**63), 2**63 - 1),
@@ -38,9 +40,7 @@ def points(draw: st.DrawFn) -> list[line_protocol.Point]:
     """Points of a few measurements; a field has one type within four weeks, as a shard group demands."""
     names = draw(st.lists(measurements, min_size=1, max_size=3, unique=True))
     keys = draw(st.lists(tag_keys, min_size=1, max_size=3, unique=True))
-    # a tag and a field of one name that cannot be quoted cannot be told apart: such a measurement is refused
-    own = field_keys.filter(lambda name: influxql.is_quotable(name) or name not in keys)
-    fields = draw(st.lists(own, min_size=1, max_size=4, unique=True))
+    fields = draw(st.lists(field_keys, min_size=1, max_size=4, unique=True))
     result = []
     kinds: dict[tuple[str, str, int], type] = {}
     for _ in range(draw(st.integers(1, 25))):
