@@ -20,7 +20,7 @@ from basics.stopping import Stopped, StopRequest
 from basics.times import format_time
 from config import Config
 from copying import inventory, late, memory, narrowing, quarantine
-from copying.compare import Comparer
+from copying.compare import Comparer, Window
 from copying.inventory import Inventory, take_inventory
 from copying.late import Lateness, LookBack
 from copying.listener import Planned, RunListener, SilentRun
@@ -46,6 +46,9 @@ from influx.written import Written
 from influx_client import InfluxClient
 
 logger = logging.getLogger(__name__)
+
+BACKFILLS = 3
+"""How often windows are copied again in a run, while the destination still differs there."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -338,7 +341,28 @@ class BackupManager:
             return MeasurementResult(
                 str(copy.source), problems=tuple(problems), is_whole=not lateness.problem, extra=lateness.extra
             )
-        copy, span = windows[0].copy, describe(Span(windows[0].span.start, windows[-1].span.end))
+        result, late_values, extra = MeasurementResult(str(copy.source)), 0, lateness.extra
+        for _ in range(BACKFILLS):
+            late_values += sum(window.missing + window.overwritten for window in windows)
+            result += self._copy_windows(windows)
+            if self._stopping.is_set() or result.problems:
+                return result
+            left = self._look_back.settle(windows)
+            windows, extra = left.windows, extra + left.extra
+            if not windows:
+                return replace(result, late=late_values, extra=extra)
+        missing = sum(window.missing + window.overwritten for window in windows)
+        problem = (
+            f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
+            f"{missing:,} values, or has others: somebody writes there at this moment, or it does not keep them; "
+            "the next run copies them again"
+        )
+        problems = self._unless_stopping(problem)
+        return replace(result, problems=(*result.problems, *problems), is_whole=False, extra=extra)
+
+    def _copy_windows(self, windows: Sequence[Window]) -> MeasurementResult:
+        """Copy windows of one measurement again, all of them older than the newest points at the destination."""
+        copy, span = windows[0].copy, _range(windows)
         if missing := sum(window.missing for window in windows):
             logger.info(
                 "%s: the destination lacks %s values in %s; copying them", copy.source, f"{missing:,}", span
@@ -348,11 +372,7 @@ class BackupManager:
         self._news.expect_late(copy, windows)
         result = self.copy_segments(copy, late.segments(windows), independent=True)
         self._news.expect([copy])
-        if self._stopping.is_set() or result.problems:
-            return result
-        left = self._look_back.settle(windows)
-        still = sum(window.missing + window.overwritten for window in left.windows)
-        return replace(result, late=max(0, missing + changed - still), extra=lateness.extra + left.extra)
+        return result
 
     # ------------------------------------------------------------ one range
 
@@ -479,6 +499,11 @@ class _Reached:
     position: int
     newest: int | None = None
     """The newest of the points before it, but for those after now."""
+
+
+def _range(windows: Sequence[Window]) -> str:
+    """From the first of them (oldest first) to the last, for people."""
+    return describe(Span(windows[0].span.start, windows[-1].span.end))
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:

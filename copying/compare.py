@@ -57,6 +57,9 @@ class Window:
     changed: Mapping[str, int] = field(default_factory=dict)
     """Of how many values the destination has others at the same time, as far as values were looked at."""
 
+    fields: tuple[str, ...] = ()
+    """Which fields to copy again, where counts alone say that some lack values: others may differ as well."""
+
     @property
     def is_to_copy(self) -> bool:
         """Whether copying it again would bring something."""

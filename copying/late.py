@@ -121,14 +121,14 @@ def _cut_at(span: Span, edges: Iterable[int]) -> list[Span]:
 
 
 def segments(windows: Iterable[Window]) -> list[Segment]:
-    """What to copy for these windows of one copy (oldest first): each range with the fields that differ."""
+    """What to copy for these windows of one copy (oldest first): each range with the fields that may differ."""
     joined: list[Segment] = []
     for window in windows:
-        last = joined[-1] if joined else None
-        if last and last.span.end == window.span.start and last.fields == window.lacking:
-            joined[-1] = Segment(last.fields, Span(last.span.start, window.span.end))
+        last, fields = joined[-1] if joined else None, window.fields or window.lacking
+        if last and last.span.end == window.span.start and last.fields == fields:
+            joined[-1] = Segment(fields, Span(last.span.start, window.span.end))
         else:
-            joined.append(Segment(window.lacking, window.span))
+            joined.append(Segment(fields, window.span))
     return joined
 
 
@@ -281,7 +281,9 @@ class LookBack:
         Where counts alone say that it lacks some, nothing is read: it is copied.
         """
         if window.lacks:
-            return window, 0
+            resumed = window.copy.resumed
+            fields = sorted(name for name in window.copy.types if name in resumed)
+            return replace(window, fields=tuple(fields)), 0
         found = Counter(
             (mismatch.kind, mismatch.field)
             for mismatch in self._comparer.compare_values(window.copy, window.span)

@@ -129,8 +129,9 @@ class News:
         """The same of windows that are copied again because the destination lacks values there, or has others."""
         had: Counter[str] = Counter()
         for window in windows:
-            gained = {n: window.lacks.get(n, 0) + window.changed.get(n, 0) for n in window.lacking}
-            had.update({name: window.source.get(name, 0) - count for name, count in gained.items()})
+            for name in window.fields or window.lacking:
+                gained = window.lacks.get(name, 0) + window.changed.get(name, 0)
+                had[name] += window.source.get(name, 0) - gained
         self._tallies[copy.source] = Tally(had, len(copy.types))
 
     # ------------------------------------------------------------ what comes
