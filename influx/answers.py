@@ -63,23 +63,20 @@ def document(content: bytes) -> dict[str, Any]:
 
     Raises for an error inside, and IncompleteAnswer for what is no such document.
     """
-    try:
-        found = msgpack.unpackb(content, raw=False, unicode_errors="surrogateescape", strict_map_key=False)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise IncompleteAnswer("the answer is not msgpack") from error
-    if not isinstance(found, dict):
-        raise IncompleteAnswer("the answer is not a document of InfluxDB's")
-    given = found.get("results")
-    results = given if isinstance(given, list) else []
-    is_whole = bool(results) and all(isinstance(result, dict) for result in results)
-    for part in (found, *(results if is_whole else ())):
+    unpacker = msgpack.Unpacker(raw=False, unicode_errors="surrogateescape", strict_map_key=False)
+    unpacker.feed(content + _NIL)  # which comes back alone at the end, unless half a document is there
+    found = list(_documents(unpacker))
+    documents = [part for part in found[:-1] if isinstance(part, dict)]
+    given = [document.get("results") for document in documents]
+    results = [result for part in given if isinstance(part, list) for result in part if isinstance(result, dict)]
+    for part in (*documents, *results):
         if "error" in part:
             raise statement_error(str(part["error"]))
-    if not is_whole:
+    if found[-1:] != [None] or len(found) != 2 or not results or given != [results]:
         raise IncompleteAnswer("the answer is not a document of InfluxDB's")
     if any(series.get("partial") for result in results for series in result.get("series", ())):
         raise QueryRefused("the server has cut the list (max-row-limit); raise that limit, or set it to 0")
-    return dict(found)
+    return dict(documents[0])
 
 
 def series_of(series: Mapping[bytes, Any]) -> Series:

@@ -256,7 +256,8 @@ def test_the_text_of_an_error_says_whether_to_retry_to_ask_for_less_or_to_give_u
     with pytest.raises(error) as caught:
         statements(packed({"results": [{"error": text}]}))
     assert type(caught.value) is error
-    assert str(caught.value) == text
+    remedy = "; raise coordinator.max-select-series of that server (0: no limit)" if error is TooManySeries else ""
+    assert str(caught.value) == text + remedy
     assert type(error_texts.query_error(400, text)) is error
 
 

@@ -95,6 +95,17 @@ def test_points_at_other_times_with_the_same_number_sum_and_ends_are_found(pair:
     assert only_there(pair) == 60
 
 
+def test_a_field_that_lacks_a_value_does_not_hide_another_one_of_the_same_series(pair: Pair) -> None:
+    """Of one the destination has fewer values; of the other as many, at other times."""
+    old = NOW - 9 * DAY
+    pair.write(
+        f"cpu,host=a v=1 {old}\ncpu,host=a v=2 {old + 1}\ncpu,host=a w=1 {old + 2}\ncpu,host=a v=3,w=3 {NOW}"
+    )
+    at_destination(pair, f"cpu,host=a v=1 {old}\ncpu,host=a w=1 {old + 3}\ncpu,host=a v=3,w=3 {NOW}")
+    assert run_at(pair, NOW).failures == ()
+    assert only_there(pair) == 1
+
+
 def test_a_value_that_was_overwritten_at_the_source_comes_again(pair: Pair) -> None:
     """At the same time, so that no count and no time tells; of any age."""
     pair.write("\n".join(f"cpu,host=h{i % 7} v={i}.5,n={i}i {NOW - i * HOUR}" for i in range(1500)))
