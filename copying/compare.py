@@ -249,10 +249,10 @@ class Comparer:
                     last, follows = mismatch.time, True
                 follows = follows and bisect_right(equal, last) == len(equal)
 
-    def shard_states(self, copy: Copy) -> tuple[ShardStates, ShardStates] | None:
+    def shard_states(self, copy: Copy, now: int) -> tuple[ShardStates, ShardStates] | None:
         """What was written to the shards of a copy's policy on both sides; None where one may not be seen."""
-        source = self._source.get_shard_states(copy.source.database, copy.source.policy)
-        destination = self._destination.get_shard_states(copy.destination.database, copy.destination.policy)
+        source = self._source.get_shard_states(copy.source.database, copy.source.policy, now)
+        destination = self._destination.get_shard_states(copy.destination.database, copy.destination.policy, now)
         return None if source is None or destination is None else (source, destination)
 
     def edges_at_destination(

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ from copying.segments import Segment
 from copying.task import Copy, Target
 from influx.errors import InfluxError
 from influx.influxql import Location
+from influx.shards import ShardStates
 from settings.keys import Job
 
 logger = logging.getLogger(__name__)
@@ -166,11 +167,10 @@ class LookBack:
         if self._is_off or not there:
             return {}
         target = there[0].target
-        states = self._comparer.shard_states(there[0])
+        states = self._comparer.shard_states(there[0], self._now)
         groups = sorted({g for groups in self._comparer.shard_groups(there, self._now) for g in groups})
-        due = None if states is None else memory.unknown(self._memory, target, groups, states)
-        if due is None:
-            self._tell_sight()
+        signed = {} if states is None else memory.unknown(self._memory, target, groups, states)
+        due = self._due(groups, signed, states)
         self._surplus.clear()
         try:
             found = self._find(there, due)
@@ -178,9 +178,26 @@ class LookBack:
             if error.retryable:
                 raise error.during("looking for late data") from error
             found = {copy.source: self._find_of_one(copy, due) for copy in there}
-        if due is not None:
-            self._remember(target, due, found)
+        self._remember(target, {group: text for group, text in signed.items() if due and group in due}, found)
         return {source: lateness for source, lateness in found.items() if lateness != Lateness()}
+
+    def _due(
+        self, groups: Sequence[Span], signed: Mapping[Span, str], states: tuple[ShardStates, ShardStates] | None
+    ) -> set[Span] | None:
+        """The groups to compare; None: as far back as something is found.
+
+        Where the times of shards are not told, a change in any but the latest one makes all of them due. Where
+        they are, one of the others is due too, by chance: points that are deleted from files change neither
+        counters nor sizes before the files are compacted, hours later.
+        """
+        if states is None:
+            self._tell_sight()
+            return None
+        if any(side.is_blind for side in states):
+            is_old = any(group.end <= self._now - max(DAY, self._times.lookback) for group in signed)
+            return set(groups) if is_old else None
+        quiet = [group for group in groups if group not in signed]
+        return {*signed, *([random.choice(quiet)] if quiet else [])}  # noqa: S311
 
     def _tell_sight(self) -> None:
         if not self._has_told_sight:
@@ -200,14 +217,14 @@ class LookBack:
         equal = {g: s for g, s in due.items() if all(w.end <= g.start or w.start >= g.end for w in unequal)}
         self._memory.remember(target, equal)
 
-    def _find_of_one(self, copy: Copy, due: Mapping[Span, str] | None) -> Lateness:
+    def _find_of_one(self, copy: Copy, due: Set[Span] | None) -> Lateness:
         """One measurement that cannot be compared does not keep the others from going on."""
         try:
             return self._find([copy], due).get(copy.source, Lateness())
         except InfluxError as error:
             return Lateness(problem=f"copy {copy.source}: looking for late data: {error}")
 
-    def _find(self, copies: Sequence[Copy], due: Mapping[Span, str] | None) -> dict[Location, Lateness]:
+    def _find(self, copies: Sequence[Copy], due: Set[Span] | None) -> dict[Location, Lateness]:
         found = self._lateness(copies, due)
         # points that are never sent are not late
         lacking = [copy for copy in copies if found[copy.source].windows]
@@ -226,7 +243,7 @@ class LookBack:
             )
         return found
 
-    def _lateness(self, copies: Sequence[Copy], due: Mapping[Span, str] | None) -> dict[Location, Lateness]:
+    def _lateness(self, copies: Sequence[Copy], due: Set[Span] | None) -> dict[Location, Lateness]:
         look_backs = self._planned(copies, due)
         extras: Counter[Location] = Counter()
         self._compare(look_backs, extras, is_all=due is not None)
@@ -303,7 +320,7 @@ class LookBack:
         left, extras = self._resolved(differing)
         return Lateness(tuple(left), sum(extras.values()))
 
-    def _planned(self, copies: Sequence[Copy], due: Mapping[Span, str] | None) -> list[MeasurementLookBack]:
+    def _planned(self, copies: Sequence[Copy], due: Set[Span] | None) -> list[MeasurementLookBack]:
         kept_since = comparable_since(copies[0].target, self._now)
         first: list[dict[str, int]] = [{}] * len(copies)
         fallback = fallback_since(self._times, self._now)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,12 +108,6 @@ def about(job: Job) -> str:
 def unknown(
     memory: Memory, target: Target, groups: Sequence[Span], states: tuple[ShardStates, ShardStates]
 ) -> dict[Span, str]:
-    """The groups that have to be compared, each with its present signature.
-
-    One of the others, chosen at random, is among them, so that in the course of many runs all are: points that are
-    deleted from files change neither counters nor sizes before the files are compacted, hours later.
-    """
+    """The groups that have to be compared, each with its present signature."""
     signed = {group: signature(group, *states) for group in groups}
-    known = [group for group, text in signed.items() if memory.knows(target, group, text)]
-    quiet = {*known} - {random.choice(known)} if known else set()  # noqa: S311
-    return {group: text for group, text in signed.items() if group not in quiet}
+    return {group: text for group, text in signed.items() if not memory.knows(target, group, text)}

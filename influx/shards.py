@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from basics.spans import Span
+from basics.times import DAY, END_OF_TIME, MIN_TIME
 from influx.answers import Series, as_text, shard_time
 
 STATEMENTS = ("SHOW SHARDS", "SHOW STATS FOR 'shard'")
@@ -20,6 +21,8 @@ class ShardStates:
     started: str
     shards: tuple[tuple[Span, tuple[str, ...]], ...]
     """The times of each shard, and its id and counters as text."""
+    is_blind: bool = False
+    """Whether the times may not be seen: then each shard but the latest one may hold any time."""
 
     def of(self, span: Span) -> tuple[str, tuple[tuple[str, ...], ...]]:
         """Which process the server is, and what it says of the shards that hold any of these times."""
@@ -44,6 +47,29 @@ def states(started: str, answers: Sequence[Sequence[Series]], database: str, pol
         if (row["database"], row["retention_policy"]) == (database, policy)
     ]
     return ShardStates(started, tuple(sorted((span, (id_, *counted.get(id_, ()))) for span, id_ in shards)))
+
+
+def states_of_vars(document: object, database: str, policy: str, now: int) -> ShardStates | None:
+    """The same from `/debug/vars`, which most servers show everybody; None for what is no such document.
+
+    It does not tell which times a shard holds. The latest one is taken for that of the present.
+    """
+    entries = document.values() if isinstance(document, dict) else ()
+    found = [entry for entry in entries if isinstance(entry, dict) and entry.get("name") == "shard"]
+    system = document.get("system") if isinstance(document, dict) else None
+    if not found or not isinstance(system, dict):
+        return None
+    wanted = {"database": database, "retentionPolicy": policy}
+    shards = sorted(
+        (int(entry["tags"]["id"]), tuple(str(entry["values"].get(name, "")) for name in COUNTERS))
+        for entry in found
+        if {name: entry["tags"].get(name) for name in wanted} == wanted
+    )
+    latest = shards[-1][0] if shards else 0
+    present = Span(now - DAY, END_OF_TIME)
+    whole = Span(MIN_TIME, END_OF_TIME)
+    placed = (((present if id_ == latest else whole), (str(id_), *counters)) for id_, counters in shards)
+    return ShardStates(str(system.get("started")), tuple(placed), is_blind=True)
 
 
 def _rows(found: Iterable[Series]) -> list[dict[str, str]]:

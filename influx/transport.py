@@ -140,6 +140,17 @@ class Transport:
         self._check_answer(response, "application/x-msgpack")
         return response
 
+    def debug_vars(self) -> object:
+        """The document of `/debug/vars`, in one attempt; None where it is not shown to this user."""
+        response = self._send("debug/vars", {}, method="GET")
+        if response.status_code != 200:
+            self._body(response)
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            return None
+
     def stream(
         self,
         query: str,
