@@ -219,7 +219,7 @@ def test_numbers_that_are_bounds_say_so(pair: Pair) -> None:
 
 
 def test_late_points_of_any_age_come_for_users_without_rights_too(pair: Pair) -> None:
-    """Counters of shards are shown to everybody at /debug/vars: a change in an old one makes the run look at all."""
+    """Everybody is shown the counters of shards: a change in an old one makes the run look at all."""
     with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
         guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
         guarded.create_database(pair.database)

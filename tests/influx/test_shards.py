@@ -1,0 +1,80 @@
+"""What a server tells of its shards."""
+
+from typing import Any
+
+import pytest
+
+from basics.spans import Span
+from basics.times import DAY, END_OF_TIME, MIN_TIME
+from influx import shards
+from influx.answers import Series
+from influx.shards import ShardStates
+
+WEEK = 7 * DAY
+NOW = 2900 * WEEK
+
+
+def stats(number: str, points: int, policy: str = "p") -> Series:
+    """A shard in the answer to SHOW STATS."""
+    tags = {"database": "db", "retentionPolicy": policy, "id": number}
+    return Series("shard", tags, ("writePointsOk", "diskBytes"), ((points, 7),))
+
+
+def shown(*rows: tuple[str, str, str]) -> Series:
+    """The answer to SHOW SHARDS: id, policy and day of each."""
+    columns = ("id", "database", "retention_policy", "start_time", "end_time")
+    values = tuple(
+        (id_.encode(), b"db", policy.encode(), f"{day}T00:00:00Z".encode(), f"{day}T01:00:00Z".encode())
+        for id_, policy, day in rows
+    )
+    return Series("db", {}, columns, values)
+
+
+def test_what_is_said_of_a_stretch_of_time_changes_with_its_shards_alone() -> None:
+    """With their counters, their numbers, and the process that counted."""
+    days = [("1", "p", "2024-01-01"), ("2", "p", "2024-01-02"), ("3", "q", "2024-01-01")]
+
+    def state(started: str = "a", first: int = 5, second: int = 6, other: int = 8) -> ShardStates:
+        answers = [[shown(*days)], [stats("1", first), stats("2", second), stats("3", other, "q")]]
+        return shards.states(started, answers, "db", "p")
+
+    first, second = (span for span, _ in state().shards)
+    assert first.start < second.start
+    base = state().of(first)
+    assert base == state(second=99).of(first) == state(other=99).of(first)
+    assert base != state(first=99).of(first)
+    assert base != state(started="b").of(first)
+    assert state().of(Span(0, 1)) == ("a", ())
+    assert len(state().of(Span(first.start, second.end))[1]) == 2
+
+
+def entry(number: str, points: int, policy: str = "p") -> dict[str, Any]:
+    """A shard in /debug/vars."""
+    tags = {"database": "db", "retentionPolicy": policy, "id": number}
+    return {"name": "shard", "tags": tags, "values": {"writePointsOk": points, "diskBytes": 7}}
+
+
+def document(*entries: dict[str, Any]) -> dict[str, Any]:
+    """The whole of it."""
+    return {"system": {"started": "a"}, **{f"shard:{i}": found for i, found in enumerate(entries)}}
+
+
+def test_without_times_each_shard_but_the_latest_may_hold_any() -> None:
+    """So a change in an old one is a change of every old stretch, and one in the latest is not."""
+
+    def old(first: int = 5, latest: int = 6, other: int = 8) -> object:
+        found = document(entry("9", first), entry("10", latest), entry("11", other, "q"))
+        state = shards.states_of_vars(found, "db", "p", NOW)
+        assert state is not None
+        assert state.is_blind
+        assert [span for span, _ in state.shards] == [Span(MIN_TIME, END_OF_TIME), Span(NOW - DAY, END_OF_TIME)]
+        return state.of(Span(NOW - WEEK, NOW - 2 * DAY))
+
+    assert old() == old(latest=99) == old(other=99)
+    assert old() != old(first=99)
+
+
+@pytest.mark.parametrize("found", [None, [], {}, {"system": {}}, {"a": 1}, {"shard:1": entry("1", 1)}])
+def test_another_document_tells_nothing(found: object) -> None:
+    """As that of a proxy, or of another program."""
+    assert shards.states_of_vars(found, "db", "p", NOW) is None
