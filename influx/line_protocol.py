@@ -171,7 +171,7 @@ def encode_value(value: Value) -> bytes:
 # ---------------------------------------------------------------- a whole frame
 
 BODY_BYTES = 8_000_000
-"""The most that one request body holds, uncompressed; a single longer line still travels, alone."""
+"""The most that one request body holds, uncompressed; a single longer line is still sent, alone."""
 
 _RISKY = re.compile(r'(?<!\\)\\(?:\\\\)*[, =\n"]')
 """An odd number of backslashes before one of these can make the server miss the end of the line: its line
@@ -208,7 +208,7 @@ def encode_frame(frame: Frame, measurement: str, cuts: Iterable[int] = ()) -> En
 
 
 def encode_plain(frame: Frame, measurement: str, cuts: Sequence[int]) -> list[Body] | None:
-    """The rows between the cuts as a text each; None where one must not be sent, or must travel alone."""
+    """The rows between the cuts as a text each; None where one must not be sent, or must be sent alone."""
     frame = _tidy(frame)
     if any(_special_rows(frame, measurement)):
         return None
@@ -271,7 +271,7 @@ def _check_names(frame: Frame, measurement: str) -> None:
 
 
 def _special_rows(frame: Frame, measurement: str) -> tuple[dict[int, Refusal], set[int]]:
-    """The rows that must not be sent, and those that must travel alone, by index."""
+    """The rows that must not be sent, and those that must be sent alone, by index."""
     names = [measurement, *(name for name, _ in frame.tags), *(name for name, _ in frame.fields)]
     alone = set(range(len(frame))) if any(map(_RISKY.search, names)) else set()
     refused: dict[int, Refusal] = {}

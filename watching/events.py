@@ -19,7 +19,7 @@ VerifyResult = Literal["equal", "differs", "could not check"]
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What was done, in numbers that only grow: `late` are values healed, `quarantined` are lines."""
+    """What was done, in numbers that only grow: `late` are late values copied, `quarantined` are lines."""
 
     points: int = 0
     values: int = 0
