@@ -349,9 +349,10 @@ class BackupManager:
                 return result
             left = self._look_back.settle(windows)
             windows, extra = left.windows, extra + left.extra
-            if not windows:
-                return replace(result, late=late_values, extra=extra)
-        missing = sum(window.missing + window.overwritten for window in windows)
+            missing = sum(window.missing + window.overwritten for window in windows)
+            # What was written off would be missed each time.
+            if not windows or result.written.expired or any(_losses(copy, result.written)):
+                return replace(result, late=max(0, late_values - missing), extra=extra)
         problem = (
             f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
             f"{missing:,} values, or has others: somebody writes there at this moment, or it does not keep them; "
