@@ -7,6 +7,7 @@ import yaml
 
 from tests.containers.harness import UID, Field, attempt, docker, in_image
 from tests.integration.harness import ROOT
+from tests.test_architecture import PACKAGES
 
 
 def test_the_image_runs_as_a_numbered_user(image: str) -> None:
@@ -22,11 +23,10 @@ def test_the_image_holds_no_build_tools(image: str) -> None:
 def test_the_image_holds_the_program_and_nothing_else(image: str) -> None:
     """No jobs with their passwords, no tests, no history."""
     modules = {file.name for file in ROOT.glob("*.py")}
-    others = {"requirements.txt", "__pycache__", "assets", "templates"}
-    assert set(in_image(image, "ls -A /app").split()) == modules | others
-    for folder in ("assets", "templates"):
-        files = {file.name for file in (ROOT / folder).iterdir()}
-        assert set(in_image(image, f"ls -A /app/{folder}").split()) == files
+    assert set(in_image(image, "ls -A /app").split()) == modules | {"requirements.txt", "__pycache__", *PACKAGES}
+    found = in_image(image, f"cd /app && find {' '.join(PACKAGES)} -type f ! -name '*.pyc'")
+    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*") if file.is_file()]
+    assert set(found.split()) == {str(file.relative_to(ROOT)) for file in files if file.suffix != ".pyc"}
 
 
 def test_nothing_of_the_program_can_be_changed_by_its_user(image: str) -> None:
