@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from basics.humanize import counted
 from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.times import format_time
@@ -129,7 +130,7 @@ class BackupManager:
         met = {found.file for found in self._quarantines.values() if found.was_used}
         left = quarantine.left_over(self._quarantine_directory / self._job.name, met)
         problems = tuple(
-            f"{file} still holds {count:,} line{'s' if count > 1 else ''} that an earlier run put aside; remove "
+            f"{file} still holds {counted(count, 'line')} that an earlier run put aside; remove "
             "the cause, write that file as its head says, and delete it"
             for file, count in left
         )
@@ -513,7 +514,7 @@ def _losses(copy: Copy, written: Written) -> Iterator[str]:
         yield f"{refusal.name} {refusal.reason}: {refusal.points:,} not sent; {refusal.remedy}"
     for part in written.put_aside:
         yield (
-            f"{part.lines:,} line{'s' if part.lines > 1 else ''} refused and put aside in {part.file}; remove the "
+            f"{counted(part.lines, 'line')} refused and put aside in {part.file}; remove the "
             f"cause, then write that file as its head says: {part.answer}"
         )
     source, destination = copy.target.source, copy.target.destination

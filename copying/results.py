@@ -41,7 +41,7 @@ class MeasurementResult:
 
 def _extra(name: str, count: int) -> str:
     return (
-        f"{name}: the destination holds {count:,} value{'s' if count > 1 else ''} that the source lacks: deleted "
+        f"{name}: the destination holds {counted(count, 'value')} that the source lacks: deleted "
         "there, or of another origin; they stay"
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
+from basics.humanize import counted
 from basics.text import printable
 from basics.times import MINUTE, SECOND, format_duration
 from watching.events import RunState
@@ -29,7 +30,7 @@ def progress_line(run: RunState, now: int) -> str:
     if left is not None:
         parts.append(f"{duration(left)} left")
     if amounts.failures:
-        parts.append(f"{amounts.failures:,} failure{'s' if amounts.failures > 1 else ''}")
+        parts.append(counted(amounts.failures, "failure"))
     if run.trouble:
         parts.append(f"trying again: {run.trouble}")
     return ", ".join(parts)
@@ -69,7 +70,7 @@ def live_row(job: str, run: RunState, now: int, width: int, *, name_width: int =
     if is_copying:
         parts += [(6, f"{short(run.rate)}/s", ""), (5, "" if left is None else f"{duration(left)} left", "")]
     if amounts.failures:
-        parts.append((1, f"{amounts.failures:,} failure{'s' if amounts.failures > 1 else ''}", "red"))
+        parts.append((1, counted(amounts.failures, "failure"), "red"))
     if run.trouble:
         parts.append((9, f"trying again: {run.trouble}", "yellow"))
     parts = [part for part in parts if part[1]]
