@@ -295,6 +295,7 @@ class LookBack:
     def _judged(self, window: Window) -> tuple[Window, int]:
         """The window with what it really lacks, and how many values only the destination has in it.
 
+        Those of a window that is copied are counted when it is looked at after that.
         Where counts alone say that it lacks some, nothing is read: it is copied.
         """
         if window.lacks:
@@ -309,8 +310,9 @@ class LookBack:
         kinds = {kind: {f: n for (k, f), n in found.items() if k == kind} for kind in ("missing", "different")}
         extra = sum(n for (kind, _), n in found.items() if kind == "extra")
         judged = replace(window, lacks=kinds["missing"], changed=kinds["different"])
-        if not judged.is_to_copy:
-            self._memory.accept(window, extra)
+        if judged.is_to_copy:
+            return judged, 0
+        self._memory.accept(window, extra)
         return judged, extra
 
     def settle(self, windows: Sequence[Window]) -> Lateness:

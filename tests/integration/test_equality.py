@@ -233,3 +233,15 @@ def test_late_points_of_any_age_come_for_users_without_rights_too(pair: Pair) ->
         result = run_at(other, NOW, login)
         assert (result.failures, result.late) == ((), 100)
         other.assert_equal(points=400)
+
+
+def test_what_only_the_destination_has_beside_late_values_is_counted_once(pair: Pair) -> None:
+    """Each side has a value of the series that the other lacks: one is brought, one is told."""
+    now = time.time_ns()
+    times = [now - i * 60 * 10**9 for i in range(60)]
+    pair.write("\n".join(f"m v=1 {t}" for t in times))
+    assert pair.backup().succeeded
+    pair.write(f"m v=1 {times[30] + 1}")
+    pair.destination.write(f"m v=1 {times[30] + 2}", pair.database)
+    result = pair.backup()
+    assert (result.failures, result.late, result.extra) == ((), 1, 1)
