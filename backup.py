@@ -344,23 +344,24 @@ class BackupManager:
             )
         result, late_values, extra = MeasurementResult(str(copy.source)), 0, lateness.extra
         for _ in range(BACKFILLS):
-            late_values += sum(window.missing + window.overwritten for window in windows)
+            before = _differing(windows)
             result += self._copy_windows(windows)
             if self._stopping.is_set() or result.problems:
                 return result
             left = self._look_back.settle(windows)
             windows, extra = left.windows, extra + left.extra
-            missing = sum(window.missing + window.overwritten for window in windows)
+            late_values += max(0, before - _differing(windows))
             # What was written off would be missed each time.
             if not windows or result.written.expired or any(_losses(copy, result.written)):
-                return replace(result, late=max(0, late_values - missing), extra=extra)
+                return replace(result, late=late_values, extra=extra)
         problem = (
             f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
-            f"{missing:,} values, or has others: somebody writes there at this moment, or it does not keep them; "
-            "the next run copies them again"
+            f"{_differing(windows):,} values, or has others: somebody writes there at this moment, "
+            "or it does not keep them; the next run copies them again"
         )
         problems = self._unless_stopping(problem)
-        return replace(result, problems=(*result.problems, *problems), is_whole=False, extra=extra)
+        result = replace(result, problems=(*result.problems, *problems), is_whole=False)
+        return replace(result, late=late_values, extra=extra)
 
     def _copy_windows(self, windows: Sequence[Window]) -> MeasurementResult:
         """Copy windows of one measurement again, all of them older than the newest points at the destination."""
@@ -506,6 +507,11 @@ class _Reached:
 def _range(windows: Sequence[Window]) -> str:
     """From the first of them (oldest first) to the last, for people."""
     return describe(Span(windows[0].span.start, windows[-1].span.end))
+
+
+def _differing(windows: Iterable[Window]) -> int:
+    """How many values the destination lacks, or has others of, in these windows."""
+    return sum(window.missing + window.overwritten for window in windows)
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:
