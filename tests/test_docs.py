@@ -269,14 +269,23 @@ def test_every_alert_is_in_both_runbooks(runbook: str) -> None:
     assert set(re.findall(r"^### (InfluxDBBackup\w+)$", runbook, re.MULTILINE)) == _severities().keys()
 
 
+def _said_by(part: ast.expr) -> str:
+    """A text, the noun of what is counted, or a space."""
+    match part:
+        case ast.Constant():
+            return str(part.value)
+        case ast.FormattedValue(value=ast.Call(func=ast.Name(id="counted"), args=[_, ast.Constant(value=str(noun))])):
+            return f" {noun}"
+    return " "
+
+
 def _said() -> str:
     """Every text in the program, one on a line; what is put into them is a space."""
     texts = []
     for file in program_files():
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.JoinedStr):
-                parts = [str(part.value) if isinstance(part, ast.Constant) else " " for part in node.values]
-                texts.append("".join(parts))
+                texts.append("".join(_said_by(part) for part in node.values))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.append(re.sub(r"%[,.\d]*[sdg]", " ", node.value))
     return "\n".join(" ".join(text.split()) for text in texts).replace("lines", "line")
