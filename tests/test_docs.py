@@ -274,7 +274,7 @@ def _said_by(part: ast.expr) -> str:
     match part:
         case ast.Constant():
             return str(part.value)
-        case ast.FormattedValue(value=ast.Call(func=ast.Name(id="counted"), args=[_, ast.Constant(value=str(noun))])):
+        case ast.FormattedValue(value=ast.Call(ast.Name("counted"), [_, ast.Constant(str(noun))])):
             return f" {noun}"
     return " "
 
