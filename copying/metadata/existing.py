@@ -88,9 +88,10 @@ class Existing:
         if there is None:
             return ()
         known = {user.name for user in there}
+        named = {grant.user for grant in wanted}
         have = {
             (grant.user, grant.database): grant.privilege
-            for grant in catalog.get_grants(user for user in there if user.name in {g.user for g in wanted})
+            for grant in catalog.get_grants(user for user in there if user.name in named)
         }
         coming = known | {user.name for user in users}
         missing = []

@@ -13,6 +13,7 @@ from copying.metadata import tokens
 from copying.metadata.existing import Existing, differences, policies_of
 from copying.metadata.passwords import NoPassword, Passwords
 from copying.metadata.snapshot import NOUNS, SavedMetadata
+from influx import influxql
 from influx.catalog import ContinuousQuery, Grant, Subscription, User
 from influx.errors import InfluxError
 from influx.influxql import Policy
@@ -166,4 +167,7 @@ class _Steps:
 
     def user(self, user: User, passwords: Passwords) -> None:
         """Create the user with a password that is written down before."""
-        self._target.catalog.create_user(user.name, passwords.of(user.name), is_admin=user.is_admin)
+        password = passwords.of(user.name)
+        if not influxql.is_quotable(password):
+            raise NoPassword("its password holds CR or NUL, which InfluxDB cannot be told")
+        self._target.catalog.create_user(user.name, password, is_admin=user.is_admin)

@@ -288,6 +288,7 @@ def test_continuous_queries_that_do_not_run_are_no_problem(
     assert (checked.returncode, "continuous queries of" in checked.stdout) == (0, False), checked.stdout
     assert run_worker(path).verdict == "ok"
     quiet.drop_database(pair.database)
+    quiet.query("DROP USER plain")
 
 
 def test_a_user_who_is_no_administrator_is_told_that_they_run(
