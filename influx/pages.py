@@ -239,7 +239,35 @@ class PageReader:
             raise csv_answers.Doubtful("the types of its fields have changed")
         types = {name: expected[0] for name, expected in ask.types.items()}
         frame = csv_answers.to_frame(answer.rows, types, ask.tags)
-        return [frame] if len(frame) else [], answer.tags, meter
+        present = answer.tags
+        if blank := csv_answers.blank_texts(frame):
+            frame, keys = self._with_empty_texts(ask, frame, blank, most_bytes)
+            present |= keys
+        return [frame] if len(frame) else [], present, meter
+
+    def _with_empty_texts(
+        self, ask: Ask, frame: Frame, blank: Sequence[str], most_bytes: int | None
+    ) -> tuple[Frame, frozenset[str]]:
+        """The rows with those texts that are empty, of the fields with blanks; and the tag keys after that.
+
+        The rows are asked for, not their number: points that are written meanwhile could have the missing ones.
+        """
+        location, start, end = ask.location, int(frame.times[0]), int(frame.times[-1]) + 1
+        statements = [influxql.select_empty(location, name, ask.tags, start, end) for name in blank]
+        statements.append(influxql.show_tag_keys(location))
+        rows: dict[str, list[Sequence[object]]] = {name: [] for name in blank}
+        present = set[str]()
+        for number, series in self._server.stream(
+            "; ".join(statements), statements=len(statements), most_bytes=most_bytes, timed_out=QueryTooLarge
+        ):
+            if number < len(blank):
+                rows[blank[number]] += series.rows
+            elif number == len(blank):
+                present.update(answers.as_text(row[0]) for row in series.rows)
+        try:
+            return csv_answers.with_empty_texts(frame, rows, ask.tags), frozenset(present)
+        except frames.UnexpectedRows as error:
+            raise csv_answers.Doubtful(str(error)) from error
 
     def _read_msgpack(
         self,
