@@ -8,6 +8,7 @@ again as msgpack, which tells everything.
 """
 
 import csv
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -134,12 +135,19 @@ def blank_texts(frame: Frame) -> list[str]:
     return names
 
 
-def with_empty_texts(frame: Frame, rows: Mapping[str, Sequence[Sequence[object]]], tags: Sequence[str]) -> Frame:
-    """The frame with empty texts in the rows `time, "", *tags` that each of these fields has, and in no others."""
+def with_empty_texts(frame: Frame, found: Mapping[str, Sequence[Frame]]) -> Frame:
+    """The frame with empty texts where rows of these times and tags were `found` for a field; the others are none.
+
+    Raises Doubtful when a row has no field then: the point has changed between the two questions.
+    """
     columns = dict(frame.fields)
-    for name, empty in rows.items():
-        if empty:
-            columns[name] = _filled(frame, columns[name], frames.to_frame(empty, [name], tags))
+    for name, parts in found.items():
+        for empty in frames.joined(parts):
+            columns[name] = _filled(frame, columns[name], empty)
+    if all(column.null_count() for column in columns.values()):
+        present = functools.reduce(pl.Series.__or__, (column.is_not_null() for column in columns.values()))
+        if not present.all():
+            raise Doubtful("a point has changed meanwhile")
     return Frame(frame.time, tuple(columns.items()), frame.tags)
 
 

@@ -255,19 +255,16 @@ class PageReader:
         location, start, end = ask.location, int(frame.times[0]), int(frame.times[-1]) + 1
         statements = [influxql.select_empty(location, name, ask.tags, start, end) for name in blank]
         statements.append(influxql.show_tag_keys(location))
-        rows: dict[str, list[Sequence[object]]] = {name: [] for name in blank}
+        found: dict[str, list[Frame]] = {name: [] for name in blank}
         present = set[str]()
         for number, series in self._server.stream(
             "; ".join(statements), statements=len(statements), most_bytes=most_bytes, timed_out=QueryTooLarge
         ):
             if number < len(blank):
-                rows[blank[number]] += series.rows
+                found[blank[number]].append(_as_rows(series, blank[number], ask.tags))
             elif number == len(blank):
                 present.update(answers.as_text(row[0]) for row in series.rows)
-        try:
-            return csv_answers.with_empty_texts(frame, rows, ask.tags), frozenset(present)
-        except frames.UnexpectedRows as error:
-            raise csv_answers.Doubtful(str(error)) from error
+        return csv_answers.with_empty_texts(frame, found), frozenset(present)
 
     def _read_msgpack(
         self,
@@ -385,6 +382,13 @@ def changed_types(
 def page_rows(columns: int) -> int:
     """How many rows of so many columns a page holds."""
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
+
+
+def _as_rows(series: Series, field: str, tags: Sequence[str]) -> Frame:
+    try:
+        return frames.to_frame(series.rows, [field], tags)
+    except frames.UnexpectedRows as error:
+        raise csv_answers.Doubtful(str(error)) from error
 
 
 def _whole(parts: Sequence[Frame], limit: int) -> Frame | None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from influx import csv_answers
+from influx import csv_answers, frames
 from influx.csv_answers import Doubtful
+from influx.frames import Frame
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 KEYS = b"name,tags,tagKey\nm,,host\nm,,rack\n\n"
@@ -242,16 +243,40 @@ def test_texts_come_out_as_they_are(cells: list[tuple[str, str, str]]) -> None:
 
 def test_blanks_become_empty_texts_where_such_a_row_was_found() -> None:
     """Of the same time and tags, whatever else is found; a tag that is missing may come as an empty one."""
-    rows = b"name,tags,time,s,t,host\nm,,1,,,a\nm,,1,,x,\nm,,2,y,x,a\nm,,3,,x,\n"
-    frame = csv_answers.to_frame(rows, {"s": "string", "t": "string"}, ["host"])
+    rows = b"name,tags,time,s,t,n,host\nm,,1,,,1,a\nm,,1,,x,,\nm,,2,y,x,,a\nm,,3,,x,,\n"
+    frame = csv_answers.to_frame(rows, {"s": "string", "t": "string", "n": "integer"}, ["host"])
     assert csv_answers.blank_texts(frame) == ["s", "t"]
     found = [(1, b"", None), (2, b"", b"a"), (3, b"", b"a"), (3, b"", b""), (9, b"", None)]
-    whole = csv_answers.with_empty_texts(frame, {"s": found, "t": []}, ["host"])
+    whole = csv_answers.with_empty_texts(frame, {"s": empty_rows(found[:1], found[1:]), "t": []})
     assert {name: column.to_list() for name, column in whole.fields} == {
-        "s": [None, "", "y", ""], "t": [None, "x", "x", "x"],
+        "s": [None, "", "y", ""], "t": [None, "x", "x", "x"], "n": [1, None, None, None],
     }  # fmt: skip
-    every = [(1, b"", b"a"), (1, b"", b""), (3, b"", None)]
-    assert csv_answers.with_empty_texts(frame, {"s": every}, ["host"]).fields[0][1].to_list() == ["", "", "y", ""]
+    every = empty_rows([(1, b"", b"a"), (1, b"", b""), (3, b"", None)])
+    assert csv_answers.with_empty_texts(frame, {"s": every}).fields[0][1].to_list() == ["", "", "y", ""]
+
+
+def empty_rows(*parts: list[tuple[int, bytes, bytes | None]]) -> list[Frame]:
+    """As they come off the wire, one document after another."""
+    return [frames.to_frame(part, ["s"], ["host"]) for part in parts]
+
+
+def test_a_row_that_has_no_field_left_is_in_doubt() -> None:
+    """It had an empty text when it was read, which was overwritten or removed before the second question."""
+    frame = csv_answers.to_frame(b"name,tags,time,s,host\nm,,1,,a\nm,,2,x,a\n", {"s": "string"}, ["host"])
+    assert csv_answers.with_empty_texts(frame, {"s": empty_rows([(1, b"", b"a")])}).fields[0][1].to_list() == [
+        "",
+        "x",
+    ]
+    for found in ([], empty_rows([(2, b"", b"a")])):
+        with pytest.raises(Doubtful):
+            csv_answers.with_empty_texts(frame, {"s": found})
+
+
+def test_a_row_of_a_tag_that_is_not_utf_8_is_in_doubt() -> None:
+    """It is a new one: the answer before had none."""
+    frame = csv_answers.to_frame(b"name,tags,time,s,host\nm,,1,,a\n", {"s": "string"}, ["host"])
+    with pytest.raises(Doubtful):
+        csv_answers.with_empty_texts(frame, {"s": empty_rows([(1, b"", b"a")], [(1, b"", b"\xff")])})
 
 
 def test_a_blank_of_a_field_that_no_condition_can_name_is_in_doubt() -> None:
