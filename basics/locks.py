@@ -21,6 +21,12 @@ class FileLock:
         """Hold it alone; False while others hold it."""
         return self._take(fcntl.LOCK_EX)
 
+    def release(self) -> None:
+        """Let it go."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
     def _take(self, kind: int) -> bool:
         try:
             self._open()
@@ -46,7 +52,4 @@ class FileLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let it go."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self.release()

@@ -205,6 +205,8 @@ class _Restore:
         remedy = "it would copy the half-restored source over; stop it first, and start it again afterwards"
         if not self.lock.take():
             return f"job {name!r} runs now (main.py, or the daemon): {remedy}"
+        if self.how.confirm is None:  # a plan keeps no run waiting
+            self.lock.release()
         address = _daemon_of(self.config.job, self.environ)
         return f"the daemon at {address} runs job {name!r}: {remedy}" if address else ""
 

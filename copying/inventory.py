@@ -129,7 +129,9 @@ def lost_databases(job: Job, inventory: Inventory) -> str:
 
 
 def lost_measurements(job: Job, database: DatabaseInventory) -> str:
-    """What to say of measurements that only the destination has; empty when there are none."""
+    """What to say of measurements that only the destination has; empty without any, or where not all are meant."""
+    if job.only or job.policies:
+        return ""
     lost = sorted(set(filter(job.wants, database.copied)) - set(database.measurements))
     if not lost:
         return ""

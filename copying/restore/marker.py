@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 PAUSE = 1.0
 """Seconds between two looks at how far it is that are kept."""
 
+TELL = 30.0
+"""Seconds between two lines in the log."""
+
 
 @dataclass(slots=True)
 class Marker:
@@ -116,7 +119,7 @@ class Keeper(SilentRun):
     def __init__(self, file: Path, marker: Marker) -> None:
         self._file = file
         self.marker = marker
-        self._kept = time.monotonic()
+        self._kept = self._told = time.monotonic()
 
     def wrote(self, source: Location, written: Written) -> None:  # noqa: ARG002
         """So much more is there."""
@@ -129,7 +132,11 @@ class Keeper(SilentRun):
         self._keep()
 
     def _keep(self) -> None:
-        if time.monotonic() - self._kept > PAUSE:
-            self._kept = time.monotonic()
+        now = time.monotonic()
+        if now - self._kept > PAUSE:
+            self._kept = now
             with suppress(OSError):
                 save(self._file, self.marker)
+        if now - self._told > TELL:
+            self._told = now
+            logger.info("%s of about %s written", counted(self.marker.written, "value"), f"{self.marker.values:,}")
