@@ -53,6 +53,7 @@ _MANY_DAYS: Final = 100_000
 Patterns = Annotated[tuple[Annotated[NamePattern, PATTERN], ...], BeforeValidator(as_list)]
 FieldType = Literal["numeric", "float", "integer", "unsigned", "string", "boolean"]
 Occasion = Literal["failure", "warning", "recovery", "success"]
+MetadataKind = Literal["policies", "queries", "users", "grants", "subscriptions"]
 LogFormat = Literal["text", "json"]
 
 
@@ -312,6 +313,18 @@ class Options(Section):
         None,
         description="Keep points that the destination refuses in <quarantine_directory>/<job>/; "
         "empty: log_directory, else $BACKUP_QUARANTINE_DIR, else quarantine in the working directory",
+    )
+    metadata: Annotated[
+        tuple[Annotated[MetadataKind, choice(*get_args(MetadataKind))], ...], BeforeValidator(as_list)
+    ] = Field(
+        ("policies", "queries"),
+        description="What each run saves of a database besides points: policies (retention policies), queries "
+        "(continuous ones), users (no passwords), grants, subscriptions; []: nothing",
+    )
+    metadata_directory: Annotated[Path | None, PATH] = Field(
+        None,
+        description="Save them in <metadata_directory>/<job>/<database>/; "
+        "empty: metadata, in the directory that holds the quarantine",
     )
     loki: Loki = Field(description="Log lines to Grafana Loki")
     notify: Notify = Field(description="Messages when the job begins to fail, and when it is fine again")
