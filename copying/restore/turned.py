@@ -39,10 +39,12 @@ def turned_round(
                 "field_obsolete_threshold": None,
                 "max_lag": None,
                 "allow_empty": True,
+                "metadata": (),
             }
         ),
         policies=tuple(policies),
         only=tuple(map(NamePattern, measurements)),
+        restores=True,
     )
 
 
