@@ -183,7 +183,7 @@ def contact(job: Job) -> Contact:
     """Whom to tell about a job."""
     notify = job.options.notify
     urls = tuple(url.get_secret_value() for url in notify.urls)
-    return Contact(urls, notify.on, job.options.ping_url.get_secret_value())
+    return Contact(urls, notify.occasions, job.options.ping_url.get_secret_value())
 
 
 class Signals:

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ from types import FrameType
 from basics.boundary import error_boundary
 from basics.processes import SIGNALS
 from basics.stopping import StopRequest
+from basics.text import SEVERAL_LINES
 from config import Config, ConfigError, Server
 from copying.results import JobResult
 from daemon.rivals import Rivals
@@ -57,7 +58,7 @@ def run_worker(
             config = Config(path, content=content)
             _set_up_logging(config)
         except (ConfigError, LogDirectoryError) as error:
-            logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
+            logger.error("%s", error, extra=SEVERAL_LINES)  # noqa: TRY400 -- a user's mistake needs no traceback
             return _reported(JobResult(path.stem, problems=(str(error),)), report)
         run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals))
         return _work(run, once=once, report=report)
@@ -133,6 +134,8 @@ def _guarded_run(run: _Run) -> JobResult:
     """One run that cannot harm the next one."""
     with error_boundary() as outcome:
         result = _run(run)
+        if run.config.job.options.backup_mode == "incremental":
+            result = replace(result, ended=time.time_ns())
         logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
         return result
     return JobResult(run.config.job.name, problems=(outcome.problem,))

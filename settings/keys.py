@@ -34,6 +34,7 @@ from settings.kinds import (
     URL_OR_HOST,
     USER,
     Section,
+    as_databases,
     as_list,
     as_measurement_sections,
     as_secrets,
@@ -53,6 +54,10 @@ _MANY_DAYS: Final = 100_000
 Patterns = Annotated[tuple[Annotated[NamePattern, PATTERN], ...], BeforeValidator(as_list)]
 FieldType = Literal["numeric", "float", "integer", "unsigned", "string", "boolean"]
 Occasion = Literal["failure", "warning", "recovery", "success"]
+Occasions = Annotated[
+    tuple[Annotated[Occasion, choice(*get_args(Occasion))], ...],
+    BeforeValidator(as_list),
+]
 LogFormat = Literal["text", "json"]
 
 
@@ -121,8 +126,8 @@ class DatabaseMapping(Section):
 class Source(Server):
     """Where to copy from, and which databases."""
 
-    databases: Annotated[tuple[DatabaseMapping, ...], BeforeValidator(as_list)] = Field(
-        (), description="Databases to copy, each with name and destination; empty: all but _internal"
+    databases: Annotated[tuple[DatabaseMapping, ...], BeforeValidator(as_databases)] = Field(
+        (), description="Databases to copy, each a name, or name and destination; empty: all but _internal"
     )
     prefix: Annotated[str, TEXT] = Field("", description="Put before each name in the destination")
     suffix: Annotated[str, TEXT] = Field("", description="Put after each name in the destination")
@@ -200,7 +205,7 @@ class IncrementalOptions(Section):
     run_on_start: Annotated[bool, FLAG] = Field(
         default=False, description="Also run at once when the daemon starts"
     )
-    fallback_days: Annotated[float | None, number(0, _MANY_DAYS, above=True)] = Field(
+    fallback_days: Annotated[float | None, number(0, _MANY_DAYS, unit="days", above=True)] = Field(
         None,
         description="A measurement that is empty in the destination starts this many days back; "
         "empty: at its first point in the source",
@@ -254,11 +259,17 @@ class Notify(Section):
         (),
         description="Apprise URLs such as slack://, mailtos://, jsons://; better references: ${SLACK_URL}",
     )
-    on: Annotated[tuple[Annotated[Occasion, choice(*get_args(Occasion))], ...], BeforeValidator(as_list)] = Field(
+    on: Occasions = Field(
         ("failure", "warning", "recovery"),
         description="failure: it begins to fail; warning: a run succeeds, but warns; recovery: it is fine again; "
         "success: each run that succeeds",
     )
+    when: Occasions = Field((), description="The same as on, under a name that no program writes as true")
+
+    @property
+    def occasions(self) -> tuple[Occasion, ...]:
+        """What to tell of."""
+        return self.when or self.on
 
 
 class Options(Section):
@@ -276,16 +287,16 @@ class Options(Section):
         "and that has nothing newer in the source; empty: never",
     )
     retries: Annotated[int, whole(0, 1000)] = Field(3, description="How often a failed request is tried again")
-    retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS)] = Field(
+    retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS, unit="seconds")] = Field(
         5.0, description="Seconds before the first retry; doubles up to 60 s"
     )
-    timeout_client: Annotated[float, number(0, _DAY_IN_SECONDS, above=True)] = Field(
+    timeout_client: Annotated[float, number(0, _DAY_IN_SECONDS, unit="seconds", above=True)] = Field(
         20.0, description="Seconds without a byte received until a request has failed"
     )
-    initial_connection_retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS)] = Field(
+    initial_connection_retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS, unit="seconds")] = Field(
         60.0, description="Seconds until a daemon tries again to reach its servers at the start"
     )
-    days_of_pagination: Annotated[float | None, number(0, _MANY_DAYS, above=True)] = Field(
+    days_of_pagination: Annotated[float | None, number(0, _MANY_DAYS, unit="days", above=True)] = Field(
         None, description="Longest range of time of one query, in days; empty: chosen, and adapted"
     )
     max_lag: Annotated[int | None, DURATION] = Field(
