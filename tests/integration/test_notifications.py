@@ -166,14 +166,16 @@ def test_a_wrong_url_is_an_error_at_the_start(pair: Pair) -> None:
 # ---------------------------------------------------------------- main.py notify --test
 
 
+AWAY = {"source": {"url": "http://127.0.0.1:9"}, "destination": {"url": "http://127.0.0.1:8"}}
+
+
 def test_a_test_message_comes_to_each_service_of_each_job(service: Recorder, tmp_path: Path) -> None:
     """From whom, about what; no server has to be there, no check is pinged, no URL is shown."""
     base = f"127.0.0.1:{service.port}"
-    servers = {"source": {"url": "http://127.0.0.1:9"}, "destination": {"url": "http://127.0.0.1:8"}}
     urls = [f"json://{base}/{name}/{TOKEN}" for name in ("chat", "mail")]
     options = {"backup_mode": "incremental", "notify": {"urls": urls}, "ping_url": f"http://{base}/{TOKEN}"}
-    write_job(tmp_path, {**servers, "options": options}, "nightly")
-    write_job(tmp_path, {**servers, "source": {"url": "http://127.0.0.1:7"}, "options": options}, "hourly")
+    write_job(tmp_path, {**AWAY, "options": options}, "nightly")
+    write_job(tmp_path, {**AWAY, "destination": {"url": "http://127.0.0.1:7"}, "options": options}, "hourly")
     for job in ("nightly", "hourly"):
         (tmp_path / f"{job}.yaml").chmod(0o600)
     done = run_main("notify", "--test", "--config", tmp_path)
@@ -201,9 +203,7 @@ def test_a_service_that_does_not_take_the_test_message_is_named(service: Recorde
     service.status = 503
     urls = [f"json://127.0.0.1:{service.port}/x/{TOKEN}", f"json://127.0.0.1:{free_port()}/y/{TOKEN}"]
     options = {"backup_mode": "incremental", "notify": {"urls": urls}}
-    file = write_job(
-        tmp_path, {"source": {"url": "http://a"}, "destination": {"url": "http://b"}, "options": options}
-    )
+    file = write_job(tmp_path, {**AWAY, "options": options})
     done = run_main("notify", "--test", "--config", file)
     assert done.returncode == 1
     assert done.stdout.count("json://: NOT DELIVERED: ") == 2
@@ -213,14 +213,7 @@ def test_a_service_that_does_not_take_the_test_message_is_named(service: Recorde
 
 def test_notify_needs_somebody_to_tell_and_the_word_test(tmp_path: Path) -> None:
     """Exit code 2, and what to write."""
-    file = write_job(
-        tmp_path,
-        {
-            "source": {"url": "http://a"},
-            "destination": {"url": "http://b"},
-            "options": {"backup_mode": "incremental"},
-        },
-    )
+    file = write_job(tmp_path, {**AWAY, "options": {"backup_mode": "incremental"}})
     for arguments, said in (([], "say --test"), (["--test"], "set options.notify.urls")):
         done = run_main("notify", *arguments, "--config", file)
         assert (done.returncode, done.stdout) == (2, "")
