@@ -44,6 +44,7 @@ from settings.keys import (
 )
 from settings.kinds import Section, shown
 from settings.known_keys import EXAMPLES, HIDDEN, dotted, names_of, unknown_key
+from settings.shared import DEFAULTS, comes_from, inherited, merged
 from settings.yaml_reader import MAX_BYTES, KeyPath, Replaced, Unresolved, read_yaml
 
 __all__ = [
@@ -65,8 +66,10 @@ __all__ = [
     "Server",
     "Source",
     "SpecificMeasurement",
+    "defaults_of",
     "load_config",
     "parse_config",
+    "read_defaults",
     "read_file",
     "schema",
 ]
@@ -101,10 +104,31 @@ class ConfigError(Exception):
 # --- Parsing -------------------------------------------------------------------------------------------
 
 
-def load_config(path: Path | str, environ: Mapping[str, str] = os.environ, *, content: bytes | None = None) -> Job:
-    """The job in this file (or in `content`, read from it before). Raises ConfigError, also when unreadable."""
+def load_config(
+    path: Path | str,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    content: bytes | None = None,
+    defaults: bytes | None = None,
+) -> Job:
+    """The job in this file, above what all jobs of its folder share. Raises ConfigError, also when unreadable.
+
+    `content` and `defaults` are what was read before of these files.
+    """
     text = _decoded(read_file(path) if content is None else content, str(path))
-    return parse_config(text, environ, str(path))
+    beside = read_defaults(path) if defaults is None else defaults
+    return parse_config(text, environ, str(path), _decoded(beside, str(defaults_of(path) or DEFAULTS[0])))
+
+
+def defaults_of(path: Path | str) -> Path | None:
+    """The file beside this one that holds what all jobs of the folder share; None where there is none."""
+    return next((file for name in DEFAULTS if os.path.lexists(file := Path(path).with_name(name))), None)
+
+
+def read_defaults(path: Path | str) -> bytes:
+    """What all jobs beside this file share, as it was written; nothing where there is no such file."""
+    file = defaults_of(path)
+    return read_file(file) if file else b""
 
 
 def read_file(path: Path | str) -> bytes:
@@ -142,22 +166,49 @@ def _decoded(content: bytes, source: str) -> str:
     raise ConfigError(source, [Problem("", problem)])
 
 
-def parse_config(text: str, environ: Mapping[str, str], source: str) -> Job:
+def parse_config(text: str, environ: Mapping[str, str], source: str, defaults: str = "") -> Job:
     """The job in this YAML text; `source` is the name of its file. Reads nothing but password and CA files.
 
-    Raises ConfigError with all the problems that can be found at once.
+    `defaults` is the text of what all jobs share. Raises ConfigError with all problems that can be found at once.
     """
     document = read_yaml(text, environ)
-    found = list(document.problems)
+    shared, found = _shared(defaults, environ)
+    paths = tuple(inherited(document.data, shared.data)) if isinstance(document.data, dict) else ()
+    found += [*document.problems, *(problem for problem in shared.problems if comes_from(problem[0], paths))]
     if () not in [path for path, _ in found]:
-        data, unreadable = _with_passwords_of_files(document.data)
+        data, unreadable = _with_passwords_of_files(merged(document.data, shared.data))
         found += unreadable
         file, invalid = _validated(data)
         found += invalid
         found += _conflicts(data, file, [path for path, _ in found])
         if file is not None and not found:
-            return _job(file, source)
-    raise ConfigError(source, [Problem(dotted(path), message) for path, message in dict.fromkeys(found)])
+            return _job(file, source).model_copy(update={"inherited": tuple(map(dotted, paths))})
+    raise ConfigError(source, [_problem(path, message, paths) for path, message in dict.fromkeys(found)])
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all jobs share, and the problems of single values of it."""
+
+    data: dict[str, object]
+    problems: tuple[tuple[KeyPath, str], ...] = ()
+
+
+def _shared(text: str, environ: Mapping[str, str]) -> tuple[_Shared, _Found]:
+    """That of this text, and the problem that keeps it from being read at all."""
+    if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
+        return _Shared({}), []
+    document = read_yaml(text, environ)
+    whole = [message for path, message in document.problems if not path]
+    if whole or not isinstance(document.data, dict):
+        message = whole[0] if whole else "expected sections of keys, as a job has them"
+        return _Shared({}), [((), f"{DEFAULTS[0]}: {message}")]
+    return _Shared(document.data, tuple(document.problems)), []
+
+
+def _problem(path: KeyPath, message: str, paths: Sequence[KeyPath]) -> Problem:
+    """One problem, with the file where that is not the job's own."""
+    return Problem(dotted(path), f"{message} (in {DEFAULTS[0]})" if comes_from(path, paths) else message)
 
 
 def _job(file: File, source: str) -> Job:
@@ -305,10 +356,15 @@ class Config:
     """A configuration file: its `job`, and access to single values by their dotted key."""
 
     def __init__(
-        self, path: Path | str, environ: Mapping[str, str] = os.environ, *, content: bytes | None = None
+        self,
+        path: Path | str,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        content: bytes | None = None,
+        defaults: bytes | None = None,
     ) -> None:
         self.path = Path(path)
-        self.job = load_config(path, environ, content=content)
+        self.job = load_config(path, environ, content=content, defaults=defaults)
 
     def get(self, key: str, default: object = None) -> object:
         """The typed value of a key as the file spells it (`options.retries`); `default` where there is none."""

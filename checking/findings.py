@@ -6,7 +6,8 @@ from datetime import datetime
 
 from basics.humanize import counted, lasting
 from basics.text import printable
-from basics.times import format_time
+from basics.times import SECOND, format_time
+from settings.shared import DEFAULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,13 @@ class MeasurementPlan:
         """One line."""
         if self.begin is None or self.until is None:
             return f"{self.name}: nothing to copy"
-        points = (
-            f"about {counted(self.points, 'point')} from {format_time(self.begin)} to {format_time(self.until)}"
-        )
+        points = f"about {counted(self.points, 'point')} from {_second(self.begin)} to {_second(self.until)}"
         return f"{self.name}: {counted(self.fields, 'field')}, {points}"
+
+
+def _second(at: int) -> str:
+    """A time as exactly as one wants to read it."""
+    return format_time(at - at % SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class Findings:
     next_run: datetime | None = None
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    inherited: tuple[str, ...] = ()
+    """Keys whose values come from what all jobs share."""
 
     @property
     def measurements(self) -> tuple[MeasurementPlan, ...]:
@@ -97,6 +103,7 @@ class Findings:
     def text(self) -> tuple[str, ...]:
         """Everything, problems last; names of the servers' cannot break a line."""
         lines = [f"job {self.job} ({self.file}), {self.mode}", *(f"  {server}" for server in self.servers)]
+        lines += [f"  from {DEFAULTS[0]}: {', '.join(self.inherited)}"] if self.inherited else []
         lines += (line for database in self.databases for line in database.lines)
         lines += [f"  in all: {_totals([self])}"] if self.databases else []
         lines += [f"  {self._when}"]
@@ -155,6 +162,7 @@ def as_json(findings: Sequence[Findings], invalid: Mapping[str, str]) -> dict[st
                 "next_run": found.next_run.isoformat() if found.next_run else None,
                 "points": found.points,
                 "seconds": None if found.seconds is None else round(found.seconds, 1),
+                "inherited": list(found.inherited),
                 "problems": list(found.problems),
                 "warnings": list(found.warnings),
                 "databases": [_database_json(database) for database in found.databases],

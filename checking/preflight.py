@@ -186,7 +186,7 @@ def _state(target: Target) -> str:
 def check_job(config: Config) -> Findings:
     """What a run of the job would do now. Servers that cannot be reached are problems, not exceptions."""
     job = config.job
-    found = Findings(job.name, str(config.path), job.options.backup_mode)
+    found = Findings(job.name, str(config.path), job.options.backup_mode, inherited=job.inherited)
     times = job.options.incremental
     if times.schedule is not None:
         at = next_run(times.schedule, str(times.timezone), datetime.now(UTC))

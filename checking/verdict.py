@@ -172,7 +172,7 @@ def as_event(verdict: JobVerdict, at: int) -> Verified:
     )
 
 
-_HEADINGS = ("measurement", "source", "destination", "missing", "extra", "different", "windows", "result")
+_HEADINGS = ("measurement", "source", "destination", "missing", "extra", "different")
 
 
 def table(verdict: JobVerdict, *, verbose: bool = False) -> str:
@@ -185,7 +185,9 @@ def table(verdict: JobVerdict, *, verbose: bool = False) -> str:
         f"{verdict.job}: {verdict.how} from {_moment(verdict.span.start)} to {_moment(verdict.span.end)}, "
         f"{verdict.seconds:.1f} s"
     ]
-    rows = [_HEADINGS, *map(_row, shown)] if shown else []
+    in_part = any(m.windows < m.of for m in shown)
+    headings = (*_HEADINGS, *("windows",) * in_part, "result")
+    rows = [headings, *(_row(m, in_part=in_part) for m in shown)] if shown else []
     lines += [f"  {line}" for line in aligned(rows)]
     lines += [] if verbose else _others(verdict.measurements)
     for measurement in shown:
@@ -236,10 +238,11 @@ def repaired(before: JobVerdict, after: JobVerdict) -> str:
     return printable(f"{after.job}: {'; '.join(done)}")
 
 
-def _row(verdict: Verdict) -> tuple[str, ...]:
+def _row(verdict: Verdict, *, in_part: bool) -> tuple[str, ...]:
+    """The windows only where not all of them were compared."""
     numbers = (verdict.source, verdict.destination, verdict.missing, verdict.extra, verdict.different)
     windows = f"{verdict.windows:,}" if verdict.windows == verdict.of else f"{verdict.windows:,}/{verdict.of:,}"
-    return (printable(verdict.name), *(f"{n:,}" for n in numbers), windows, verdict.word)
+    return (printable(verdict.name), *(f"{n:,}" for n in numbers), *(windows,) * in_part, verdict.word)
 
 
 def _described(difference: Difference) -> str:

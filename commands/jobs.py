@@ -9,12 +9,13 @@ from pathlib import Path
 
 from basics.text import SEVERAL_LINES, printable
 from commands.options import UsageError
-from config import Config, ConfigError, read_file
+from config import Config, ConfigError, defaults_of, read_defaults, read_file
 from daemon.job_file import JobFile
 from logger_config import setup_logging
 from settings.cautions import cautions
 from settings.held_secrets import held_secret
 from settings.overlaps import find_overlaps
+from settings.shared import DEFAULTS
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,9 @@ def find_jobs(paths: Sequence[Path]) -> list[Path]:
     problems: list[str] = []
     for path in paths:
         try:
-            if path.is_dir():
+            if path.name in DEFAULTS:
+                problems.append(f"{path} is no job: it is what the jobs beside it share")
+            elif path.is_dir():
                 files.extend(sorted(f for f in path.iterdir() if _is_job(f)))
             elif path.exists():
                 files.append(path)
@@ -60,7 +63,8 @@ def find_jobs(paths: Sequence[Path]) -> list[Path]:
 
 def _is_job(file: Path) -> bool:
     name = file.name.lower()
-    return name.endswith(SUFFIXES) and not name.endswith(TEMPLATES) and not name.startswith(".")
+    is_other = name.endswith(TEMPLATES) or name.startswith(".") or name in DEFAULTS
+    return name.endswith(SUFFIXES) and not is_other
 
 
 def _distinct(files: Sequence[Path]) -> list[Path]:
@@ -82,17 +86,19 @@ def load_jobs(files: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]]:
     contents: dict[Path, bytes] = {}
     for file in files:
         try:
-            contents[file] = read_file(file)
-            valid.append(JobFile(Config(file, content=contents[file]), contents[file]))
+            content = contents[file] = read_file(file)
+            shared = read_defaults(file)
+            if beside := defaults_of(file):
+                contents.setdefault(beside, shared)
+            valid.append(JobFile(Config(file, content=content, defaults=shared), content, shared))
         except ConfigError as error:
             invalid[file.stem] = str(error)
     in_json = valid and all(job.config.job.options.log_format == "json" for job in valid)
     setup_logging("main", log_format="json" if in_json else "text")
     for file, content in contents.items():
         _warn_of_readers(file, content)
-    for job in valid:
-        for caution in cautions(job.content):
-            logger.warning("%s: %s", job.config.path, caution)
+        for caution in cautions(content):
+            logger.warning("%s: %s", file, caution)
     overlaps = find_overlaps([job.config.job for job in valid])
     invalid |= {
         job.name: printable(f"{job.config.path}: {overlaps[job.name]}") for job in valid if job.name in overlaps

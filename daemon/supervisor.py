@@ -93,6 +93,7 @@ class Worker:
         arguments = (
             file.config.path,
             file.content,
+            file.defaults,
             sender,
             lifeline,
             channel,
@@ -405,7 +406,7 @@ class Supervisor:
         for name, state in list(self._states.items()):
             if state.leaving:
                 state.successor = current.get(name)
-            elif name in current and current[name].content != state.file.content:
+            elif name in current and not current[name].is_like(state.file):
                 self._leave(state, current[name])
             elif name not in current and name not in self.invalid:
                 self._leave(state, None)

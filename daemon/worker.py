@@ -39,6 +39,7 @@ def run_worker(
     stopping: StopRequest | None = None,
     *,
     content: bytes | None = None,
+    defaults: bytes | None = None,
     once: bool = True,
     report: Report = lambda _: None,
     reporter: Reporter | None = None,
@@ -46,7 +47,8 @@ def run_worker(
 ) -> JobResult:
     """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
 
-    `content` is what the file held when it was checked; without it the file is read.
+    `content` is what the file held when it was checked, and `defaults` what all jobs beside it share; without
+    them the files are read.
 
     With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
     every run, and `reporter` of all that goes on. A run that fails is tried again at its next time. It is refused
@@ -55,7 +57,7 @@ def run_worker(
     setup_logging(path.stem)
     with error_boundary() as outcome:
         try:
-            config = Config(path, content=content)
+            config = Config(path, content=content, defaults=defaults)
             _set_up_logging(config)
         except (ConfigError, LogDirectoryError) as error:
             logger.error("%s", error, extra=SEVERAL_LINES)  # noqa: TRY400 -- a user's mistake needs no traceback
@@ -211,6 +213,7 @@ def load_libraries() -> None:
 def worker_process(
     path: Path,
     content: bytes,
+    defaults: bytes,
     answer: Connection,
     lifeline: tuple[Connection, Connection],
     channel: Channel,
@@ -252,7 +255,16 @@ def worker_process(
     Watch(stopping, lifeline[0], limit).start()
     reporter.start()
     try:
-        run_worker(path, stopping, content=content, once=once, report=report, reporter=reporter, rivals=rivals)
+        run_worker(
+            path,
+            stopping,
+            content=content,
+            defaults=defaults,
+            once=once,
+            report=report,
+            reporter=reporter,
+            rivals=rivals,
+        )
     finally:
         reporter.close()
         logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki

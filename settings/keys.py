@@ -364,3 +364,4 @@ class Job(Sections):
     """One backup job: all that its file says, checked."""
 
     name: str = Field(description="Name of the file without its suffix")
+    inherited: tuple[str, ...] = Field((), description="Keys whose values come from what all jobs share")

@@ -73,7 +73,7 @@ _ON = "that is the key on, which some programs write as true: put it in quotes, 
 
 _HABITS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("host", "hostname", "address", "server", "port", "scheme", "protocol"), _URL),
-    **dict.fromkeys(("schedule", "backup_schedule", "cron", "interval", "every"), _SCHEDULE),
+    **dict.fromkeys(("backup_schedule", "cron", "interval", "every"), _SCHEDULE),
     **dict.fromkeys(("logging", "log"), _LOGGING),
     **dict.fromkeys(
         ("log_file", "logfile", "log_path", "log_dir"),
@@ -91,8 +91,11 @@ def unknown_key(path: KeyPath) -> str:
     if re.search("[:=]", name):
         return "unknown key; put a space after the colon"
     siblings = {key[-1]: key for key in KEYS if key[:-1] == section}
-    remedy = _habit(name, section) or _near(name, path, siblings)
-    return f"unknown key; {remedy or 'known here: ' + ', '.join(siblings)}"
+    if habit := _habit(name, section):
+        return f"unknown key; {habit}"
+    if near := _near(name, path, siblings):
+        return f"unknown key; did you mean {near}?"
+    return f"unknown key; known here: {', '.join(siblings)}"
 
 
 def _habit(name: str, section: Names) -> str:
@@ -113,13 +116,14 @@ def _near(name: str, path: KeyPath, siblings: Mapping[str, Names]) -> str:
     folded = name.lower().replace("-", "_")
     elsewhere = [key for key in KEYS if key[-1] == folded and _may_be_meant(key, names_of(path[:-1]))]
     near = difflib.get_close_matches(folded, siblings, 1, _NEAR)
+    near = near or [key for key in siblings if key.startswith(f"{folded}_")][:1]
     if not elsewhere and not near:
         reachable = [key for key in KEYS if _may_be_meant(key, names_of(path[:-1]))]
         far = difflib.get_close_matches(folded, sorted({key[-1] for key in reachable}), 1, _VERY_NEAR)
         elsewhere = [key for key in reachable if far and key[-1] == far[0]]
     if len(elsewhere) == 1:
-        return f"did you mean {dotted(elsewhere[0])}?"
-    return f"did you mean {dotted((*path[:-1], near[0]))}?" if near else ""
+        return dotted(elsewhere[0])
+    return dotted((*path[:-1], near[0])) if near else ""
 
 
 def _may_be_meant(key: Names, section: Names) -> bool:

@@ -268,7 +268,7 @@ def test_day_and_weekday_are_alternatives_where_both_are_restricted(text: str, e
         ("", "expected 5 fields .* got 0"),
         ("* * * *", "expected 5 fields .* got 4"),
         ("0 * * * * *", "expected 5 fields .* got 6"),
-        ("@daily", "expected 5 fields"),
+        ("@reboot", "expected 5 fields, or one of @hourly, @daily"),
         ("60 * * * *", "minute: '60' .*0 to 59"),
         ("-1 * * * *", "minute"),
         ("* 24 * * *", "hour: '24' .*0 to 23"),

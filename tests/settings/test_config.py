@@ -470,8 +470,8 @@ WRONG = [
     ("options", "incremental: {timezone: 1}", "options.incremental.timezone", "got 1"),
     ("options", "incremental: {run_on_start: 1}", "options.incremental.run_on_start", "expected true or false"),
     ("options", "incremental: {fallback_days: 0}", "options.incremental.fallback_days", "a number above 0"),
-    ("options", "incremental: {fallback_days: .nan}", "options.incremental.fallback_days", "a number, got nan"),
-    ("options", "incremental: {fallback_days: .inf}", "options.incremental.fallback_days", "got inf"),
+    ("options", "incremental: {fallback_days: .nan}", "options.incremental.fallback_days", "a number, got .nan"),
+    ("options", "incremental: {fallback_days: .inf}", "options.incremental.fallback_days", "got .inf"),
     (
         "options",
         "incremental: {obsolete_threshold: 6X}",
@@ -493,7 +493,7 @@ WRONG = [
     ("options", "retry_delay: -0.1", "options.retry_delay", "from 0 to 86400, got -0.1"),
     ("options", "retry_delay: 5s", "options.retry_delay", "expected a number, got '5s'"),
     ("options", "timeout_client: 0", "options.timeout_client", "above 0"),
-    ("options", "timeout_client: .inf", "options.timeout_client", "got inf"),
+    ("options", "timeout_client: .inf", "options.timeout_client", "got .inf"),
     ("options", "timeout: 5", "options.timeout", "did you mean options.timeout_client?"),
     (
         "options",
@@ -571,7 +571,8 @@ WRONG = [
     ("options", "timezone: UTC", "options.timezone", "did you mean options.incremental.timezone?"),
     ("options", "log_file: x.log", "options.log_file", "in the folder that options.log_directory names"),
     ("logging", "level: x", "logging", "what is logged belongs into options: log_level, log_format"),
-    ("schedule", "a: b", "schedule", "the times to run are options.incremental.schedule"),
+    ("schedule", "a: b", "schedule", "did you mean options.incremental.schedule?"),
+    ("cron", "a: b", "cron", "the times to run are options.incremental.schedule"),
     ("retries", "a: b", "retries", "did you mean options.retries?"),
     ("options", "retry-delay: 3", "options.retry-delay", "did you mean options.retry_delay?"),
     ("options", "notify: {true: [failure]}", "options.notify.true", "write as true: put it in quotes, 'on', or"),
@@ -616,7 +617,8 @@ def test_a_plain_text_is_the_name_of_a_database(value: str, names: list[str]) ->
     source = parse(changed(source=f"databases: {value}"), DATABASE="7").source
     assert [mapping.name for mapping in source.databases] == names
     assert [source.destination_name(name) for name in names] == names
-    assert VALIDATOR.is_valid(read_yaml(changed(source=f"databases: {value}".replace("${", "$${")), {}).data)
+    if "$" not in value:
+        assert VALIDATOR.is_valid(read_yaml(changed(source=f"databases: {value}"), {}).data)
 
 
 @pytest.mark.parametrize(
