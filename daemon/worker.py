@@ -20,6 +20,7 @@ from basics.stopping import StopRequest
 from basics.text import SEVERAL_LINES
 from config import Config, ConfigError, Server
 from copying.results import JobResult
+from daemon.hooks import RunHooks
 from daemon.rivals import Rivals
 from daemon.watch import Watch
 from logger_config import LogDirectoryError, setup_logging
@@ -112,7 +113,8 @@ def _work(run: _Run, *, once: bool, report: Report) -> JobResult:
     times = config.job.options.incremental
     if once or times.schedule is None:
         return run_job_once(job)
-    if _wait_for_servers(config, stopping, report, reporter):
+    # a command of the user's may be what makes a server reachable
+    if config.job.options.hooks.before or _wait_for_servers(config, stopping, report, reporter):
         schedule = Scheduler(
             job_of_many,
             times.schedule,
@@ -135,12 +137,22 @@ def _release_memory() -> None:
 def _guarded_run(run: _Run) -> JobResult:
     """One run that cannot harm the next one."""
     with error_boundary() as outcome:
-        result = _run(run)
+        result = _with_hooks(run)
         if run.config.job.options.backup_mode == "incremental":
             result = replace(result, ended=time.time_ns())
         logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
         return result
     return JobResult(run.config.job.name, problems=(outcome.problem,))
+
+
+def _with_hooks(run: _Run) -> JobResult:
+    """The run between the user's own commands; there is none where the one before fails."""
+    job, stopping = run.config.job, run.stopping
+    hooks = RunHooks(job.name, job.options.hooks, stopping)
+    problem = hooks.before()
+    if problem and stopping.is_set():
+        return JobResult(job.name, stopped=True)
+    return hooks.after(JobResult(job.name, problems=(problem,)) if problem else _run(run))
 
 
 def _run(run: _Run) -> JobResult:

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from basics.patterns import NamePattern
-from basics.times import DAY
+from basics.times import DAY, MINUTE
 from settings.cron import CronExpression
 from settings.kinds import (
+    COMMAND,
     CRON,
     DURATION,
     DURATION_OR_ZERO,
@@ -58,6 +59,7 @@ Occasions = Annotated[
     tuple[Annotated[Occasion, choice(*get_args(Occasion))], ...],
     BeforeValidator(as_list),
 ]
+Command = Annotated[tuple[str, ...], COMMAND]
 LogFormat = Literal["text", "json"]
 
 
@@ -272,6 +274,17 @@ class Notify(Section):
         return self.when or self.on
 
 
+class Hooks(Section):
+    """Commands of the user's around each run: without a shell, their output in the log."""
+
+    before: Command = Field((), description="Command before each run: a text, or a list of words; failing, no run")
+    after: Command = Field((), description="Command after each run, whatever came of it")
+    on_failure: Command = Field((), description="Command after a run that failed, before the one after each run")
+    time_limit: Annotated[int, DURATION] = Field(
+        5 * MINUTE, description="How long each of them may take; it is ended then, and counts as failed"
+    )
+
+
 class Options(Section):
     """How to copy."""
 
@@ -326,6 +339,7 @@ class Options(Section):
     )
     loki: Loki = Field(description="Log lines to Grafana Loki")
     notify: Notify = Field(description="Messages when the job begins to fail, and when it is fine again")
+    hooks: Hooks = Field(description="Commands to run before and after each run")
     ping_url: Annotated[SecretStr, PING_URL] = Field(
         SecretStr(""),
         description="Check to ping as healthchecks.io has it: with /start, as it is after a success, with /fail",

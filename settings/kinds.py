@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import math
 import re
+import shlex
 import types
 import typing
 import zoneinfo
@@ -173,11 +174,28 @@ def choice(*values: str) -> Kind:
     return Kind(read, {"enum": list(values)})
 
 
+def _command(value: object) -> tuple[str, ...]:
+    """The words of a command: of a list, or of a text as a shell would divide it, which does nothing else here."""
+    text = value.text if isinstance(value, Replaced) else value
+    if isinstance(text, list):
+        return tuple(map(_name, text))
+    try:
+        return tuple(shlex.split(_text(value, "a command, or a list of its words")))
+    except ValueError as error:
+        remedy = "close the quotes, or write a list of words" if "quotation" in str(error) else ""
+        raise _expected("a command", value, remedy) if remedy else error from None
+
+
 _DURATION_PATTERN = "^ *(0|([0-9]+(y|M|w|d|h|m|s|ms|us|ns))+) *$"
 TEXT = Kind(_text, {"type": "string"})
 NAME = Kind(_name, {"type": "string", "minLength": 1})
 USER = Kind(_user, {"type": "string", "pattern": "^[^:]*$"})
 SECRET = Kind(_secret, {"type": "string"}, write=lambda secret: secret.get_secret_value())
+COMMAND = Kind(
+    _command,
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string", "minLength": 1}}]},
+    write=list,
+)
 PATH = Kind(_path, {"type": "string", "minLength": 1})
 EXISTING_FILE = Kind(_existing_file, {"type": "string", "minLength": 1})
 PATTERN = Kind(_parsed(parse_pattern, "a name, a glob or a /regex/"), {"type": "string", "minLength": 1})

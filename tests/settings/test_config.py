@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from pydantic import SecretStr, ValidationError
 
 from basics.patterns import NamePattern
-from basics.times import DAY, HOUR
+from basics.times import DAY, HOUR, SECOND
 from config import Config, ConfigError, Job, Problem, load_config, parse_config, schema
 from settings.cautions import cautions
 from settings.cron import parse_cron
@@ -586,6 +586,10 @@ WRONG = [
     ("options", "timeout_client: 20s", "options.timeout_client", "got '20s'; write 20, which means seconds"),
     ("options", "retry_delay: 1m30s", "options.retry_delay", "got '1m30s'; write 90, which means seconds"),
     ("options", "days_of_pagination: 2w", "options.days_of_pagination", "got '2w'; write 14, which means days"),
+    ("options", "hooks: {before: 7}", "options.hooks.before", "expected a command, or a list of its words, got 7"),
+    ("options", "hooks: {before: [a, 7]}", "options.hooks.before", "expected a non-empty text, got 7; put it in"),
+    ("options", 'hooks: {after: "it\'s"}', "options.hooks.after", "close the quotes, or write a list of words"),
+    ("options", "hooks: {time_limit: 0s}", "options.hooks.time_limit", "expected a duration above 0"),
     ("options", "incremental: {schedule: '@reboot'}", "options.incremental.schedule", "or one of @hourly, @daily"),
     ("output", "a: b", "output", "unknown key; known here: source, destination, measurements, options, global"),
 ]
@@ -637,6 +641,22 @@ def test_the_nicknames_of_cron_mean_what_they_mean_there(nickname: str, text: st
     """And stand in the status as they were written."""
     schedule = parse(changed(options=f"incremental: {{schedule: '{nickname}'}}")).options.incremental.schedule
     assert schedule == replace(parse_cron(text), text=nickname.strip())
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("/bin/mount /backup", ("/bin/mount", "/backup")),
+        ("sh -c 'echo $HOME > /x'", ("sh", "-c", "echo $HOME > /x")),
+        ("[sh, -c, \"echo 'a b'\"]", ("sh", "-c", "echo 'a b'")),
+        ("", ()),
+        ("[]", ()),
+    ],
+)
+def test_a_command_is_a_text_or_a_list_of_words(value: str, words: tuple[str, ...]) -> None:
+    """Divided as a shell would, which does nothing else."""
+    assert parse(changed(options=f"hooks: {{before: {value}}}")).options.hooks.before == words
+    assert parse(MINIMAL).options.hooks.time_limit == 300 * SECOND
 
 
 def test_when_is_another_name_of_on() -> None:
@@ -1261,6 +1281,7 @@ KEYS = [
     "options.notify.urls",
     "options.notify.on",
     "options.notify.when",
+    *(f"options.hooks.{key}" for key in ("before", "after", "on_failure", "time_limit")),
     "options.ping_url",
     "global.network",
 ]
