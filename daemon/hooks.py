@@ -89,8 +89,6 @@ class RunHooks:
         reader.start()
         why = self._wait(process, heeds_stop=key == "before")
         reader.join(GRACE)  # what it has left behind may hold its output open for ever
-        if process.stdout and not reader.is_alive():
-            process.stdout.close()
         if why:
             raise HookFailed(f"{name}: {command[0]} {why}")
         logger.info("%s: done in %.1f s", name, time.monotonic() - begun)
@@ -122,11 +120,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _log(name: str, output: IO[bytes] | None) -> None:
+def _log(name: str, output: IO[bytes]) -> None:
     """Its output in the log, line by line, as far as that is bearable."""
     count = 0
-    with suppress(ValueError, OSError):
-        while output and (line := output.readline(LONGEST_LINE)):
+    with suppress(ValueError, OSError), output:
+        while line := output.readline(LONGEST_LINE):
             count += 1
             if count <= LINES:
                 logger.info("%s: %s", name, line.decode("utf-8", "replace").rstrip())

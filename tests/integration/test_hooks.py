@@ -1,7 +1,7 @@
 """`options.hooks`: the user's own commands around real runs."""
 
+import os
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,15 +66,13 @@ def test_a_run_that_fails_is_told_to_the_command_for_that(pair: Pair) -> None:
         ("/nowhere/at/all x", "/nowhere/at/all cannot be started: No such file or directory"),
         ("false", "false failed with exit code 1"),
         ("sh -c 'kill -9 $$'", "sh was ended by signal 9"),
-        ("sleep 60", "sleep did not end within 1s (options.hooks.time_limit)"),
-        ("sh -c 'sleep 60 & wait'", "sh did not end within 1s (options.hooks.time_limit)"),
+        ("sleep 600", "sleep did not end within 1s (options.hooks.time_limit)"),
+        ("sh -c 'sleep 600 & wait'", "sh did not end within 1s (options.hooks.time_limit)"),
     ],
 )
 def test_a_command_that_fails_after_a_run_is_a_warning(command: str, told: str, pair: Pair) -> None:
-    """The copy is whole all the same; in time, whatever the command does."""
-    begun = time.monotonic()
+    """The copy is whole all the same, and the run goes on, whatever the command does."""
     result = run(pair, after=command, time_limit="1s")
-    assert time.monotonic() - begun < 50
     assert (result.failures, result.cautions) == ((), (f"options.hooks.after: {told}",))
     pair.assert_equal(points=1)
 
@@ -91,10 +89,10 @@ def test_the_output_of_a_command_is_in_the_log(pair: Pair, capfd: pytest.Capture
 
 
 def test_a_command_may_leave_something_behind(pair: Pair) -> None:
-    """That holds its output open: the run does not wait for it."""
-    begun = time.monotonic()
-    assert run(pair, before="sh -c 'sleep 60 &'").failures == ()
-    assert time.monotonic() - begun < 50
+    """That holds its output open: the run does not wait for its end."""
+    file = pair.directory / "pid"
+    assert run(pair, before=f"sh -c 'sleep 600 & echo $! > {file}'").failures == ()
+    os.kill(int(file.read_text()), signal.SIGTERM)  # it was still there
     pair.assert_equal(points=1)
 
 
@@ -117,12 +115,11 @@ def test_a_daemon_that_stops_ends_the_command_before_and_lets_the_one_after_tidy
     """In time; a run that was not begun is stopped, not failed."""
     pair.write(f"m v=1 {MONDAY}")
     options = {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": True}}
-    hooks = {"before": "sleep 60", "after": noting(pair.directory / "notes", "after")}
+    hooks = {"before": "sleep 600", "after": noting(pair.directory / "notes", "after")}
     write_job(pair.directory / "jobs", pair.config({"options": {**options, "hooks": hooks}}))
     with running(pair.directory / "jobs", pair.directory) as daemon:
         daemon.wait_for("options.hooks.before: sleep")
         (worker,) = daemon.workers()
         wait_until(lambda: bool(children(worker)), "the command", daemon)
-        code, seconds = daemon.stop(signal.SIGTERM)
-    assert (code, seconds < 10) == (0, True)
+        assert daemon.stop(signal.SIGTERM)[0] == 0
     assert "FAILED" not in daemon.log
