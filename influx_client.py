@@ -19,6 +19,7 @@ from basics.text import printable
 from basics.times import END_OF_TIME, HOUR, MIN_TIME, SECOND
 from influx import answers, counting, fingerprints, frames, influxql, line_protocol, shards
 from influx.answers import Series
+from influx.catalog import Catalog
 from influx.counting import Count
 from influx.errors import (
     AccessDenied,
@@ -90,6 +91,7 @@ class InfluxClient(PageReader):
         )
         super().__init__(transport)
         self._library = Library(transport)
+        self.catalog = Catalog(transport, self._library)
         self.name = transport.name
         self.url = transport.url
         self.version = self.ping()

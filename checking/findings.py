@@ -52,6 +52,8 @@ class DatabasePlan:
     target: str
     exists: bool
     policies: tuple[PolicyPlan, ...] = ()
+    metadata: str = ""
+    """What a run would save of it besides points, and where."""
 
     @property
     def measurements(self) -> tuple[MeasurementPlan, ...]:
@@ -62,6 +64,7 @@ class DatabasePlan:
     def lines(self) -> list[str]:
         """The database, its policies, their measurements."""
         lines = [f"  {self.name} -> {self.target} ({'exists' if self.exists else 'will be created'})"]
+        lines += [f"    metadata: {self.metadata}"] if self.metadata else []
         for policy in self.policies:
             lines.append(f"    {policy.name} ({policy.state}): {counted(len(policy.measurements), 'measurement')}")
             lines += (f"    WARNING: {warning}" for warning in policy.warnings)
@@ -178,6 +181,7 @@ def _database_json(database: DatabasePlan) -> dict[str, object]:
         "name": database.name,
         "destination": database.target,
         "exists": database.exists,
+        "metadata": database.metadata or None,
         "policies": [
             {
                 "name": policy.name,

@@ -39,10 +39,15 @@ def choose_directory(configured: Path | None, logs: Path | None, environ: Mappin
 
 def file_name(location: Location) -> str:
     """`<database>.<policy>.<measurement>.lp`, safe for any names, and another one for any other location."""
-    name = ".".join(map(_encoded, (location.database, location.policy, location.measurement)))
+    return f"{safe_name(location.database, location.policy, location.measurement)}.lp"
+
+
+def safe_name(*names: str) -> str:
+    """These names as one name in a file system; others make another one."""
+    name = ".".join(map(_encoded, names))
     if len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()}"
-    return f"{name}.lp"
+    return name
 
 
 def _encoded(name: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from basics.humanize import counted, format_bytes
 from basics.times import SECOND
+from copying.metadata.store import Saved
 from influx.written import Written
 
 
@@ -67,6 +68,8 @@ class DatabaseResult:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     age: SourceAge | None = None
+    saved: Saved | None = None
+    """Where the run saved what the database has besides points; None where it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,11 @@ class JobResult:
     def ages(self) -> tuple[SourceAge, ...]:
         """How old the databases are at the source, as far as it is known."""
         return tuple(d.age for d in self.databases if d.age)
+
+    @property
+    def saved(self) -> tuple[Saved, ...]:
+        """What the run saved of the databases besides their points."""
+        return tuple(d.saved for d in self.databases if d.saved)
 
     @property
     def succeeded(self) -> bool:

@@ -60,6 +60,7 @@ Occasions = Annotated[
     BeforeValidator(as_list),
 ]
 Command = Annotated[tuple[str, ...], COMMAND]
+MetadataKind = Literal["policies", "queries", "users", "grants", "subscriptions"]
 LogFormat = Literal["text", "json"]
 
 
@@ -336,6 +337,18 @@ class Options(Section):
         None,
         description="Keep points that the destination refuses in <quarantine_directory>/<job>/; "
         "empty: log_directory, else $BACKUP_QUARANTINE_DIR, else quarantine in the working directory",
+    )
+    metadata: Annotated[
+        tuple[Annotated[MetadataKind, choice(*get_args(MetadataKind))], ...], BeforeValidator(as_list)
+    ] = Field(
+        ("policies", "queries"),
+        description="What each run saves of a database besides points: policies (retention policies), queries "
+        "(continuous ones), users (no passwords), grants, subscriptions; []: nothing",
+    )
+    metadata_directory: Annotated[Path | None, PATH] = Field(
+        None,
+        description="Save them in <metadata_directory>/<job>/<database>/; "
+        "empty: metadata, in the directory that holds the quarantine",
     )
     loki: Loki = Field(description="Log lines to Grafana Loki")
     notify: Notify = Field(description="Messages when the job begins to fail, and when it is fine again")

@@ -7,6 +7,8 @@ from basics.humanize import counted, format_bytes, lasting
 from basics.tables import aligned, ruled
 from basics.text import printable
 from basics.times import format_time
+from copying.metadata.snapshot import amount
+from copying.metadata.store import Saved
 from copying.results import JobResult
 from influx.written import Written
 
@@ -15,7 +17,8 @@ LAGS_SHOWN = 5
 
 
 def summary(results: Sequence[JobResult], *, is_logged: bool = False) -> str:
-    """The table of all jobs with their sum, how far databases are behind, then each failure and each warning.
+    """The table of all jobs with their sum; then a line for how far databases are behind, what was saved beside
+    points, each failure and each warning.
 
     Points, values and bytes (line protocol before compression) are what is new: what the destination had already
     is not counted. What came late, was quarantined or had expired has columns only where there is any. Where the
@@ -29,6 +32,7 @@ def summary(results: Sequence[JobResult], *, is_logged: bool = False) -> str:
         rows.append(_sum(results, late=late, lost=lost))
     lines = aligned(ruled(rows))
     lines += [printable(f"LAG {r.job}: {_lags(r.lags)}") for r in results if r.lags]
+    lines += [printable(f"SAVED {r.job}: {saved_metadata(r)}") for r in results if r.saved]
     lines += [line for r in results for line in _failures(r, is_logged=is_logged)]
     lines += [printable(f"WARNING {r.job}: {caution}") for r in results for caution in r.cautions]
     return "\n".join(lines)
@@ -74,6 +78,7 @@ def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[st
                         "lag": result.lags.get(database.name),
                         "problems": list(database.problems),
                         "warnings": list(database.warnings),
+                        "metadata": _saved(database.saved),
                         "measurements": [
                             {
                                 "name": m.name,
@@ -93,6 +98,23 @@ def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[st
         ],
         "invalid": dict(invalid),
     }
+
+
+def saved_metadata(result: JobResult) -> str:
+    """How much of what databases have besides points was saved, and where."""
+    counts: Counter[str] = Counter()
+    for saved in result.saved:
+        counts.update(dict(saved.counts))
+    amounts = ", ".join(amount(kind, number) for kind, number in counts.items())
+    new = sum(saved.is_new for saved in result.saved)
+    changed = f"{counted(new, 'new version')}" if new else "unchanged"
+    return (
+        f"{amounts} of {counted(len(result.saved), 'database')} in {result.saved[0].file.parents[1]} ({changed})"
+    )
+
+
+def _saved(saved: Saved | None) -> dict[str, object] | None:
+    return {"file": str(saved.file), "new": saved.is_new, **dict(saved.counts)} if saved else None
 
 
 def _time(at: int | None) -> str | None:
