@@ -321,7 +321,7 @@ def test_what_was_saved_beside_points_is_one_line_for_each_job() -> None:
     ]
     whole = JobResult("a", tuple(DatabaseResult("d", saved=one) for one in saved))
     lines = summary([whole, JobResult("b", (DatabaseResult("d", saved=saved[1]),)), job("c")]).splitlines()
-    assert lines[5:] == [
+    assert lines[6:] == [
         "SAVED a: 2 retention policies, 3 continuous queries of 2 databases "
         "in quarantine/metadata/a (1 new version)",
         "SAVED b: 1 retention policy, 3 continuous queries of 1 database in quarantine/metadata/a (unchanged)",
