@@ -150,9 +150,7 @@ class BackupManager:
 
     @property
     def _quarantine_directory(self) -> Path:
-        return quarantine.choose_directory(
-            self._options.quarantine_directory, self._options.log_directory, os.environ
-        )
+        return quarantine.directory_of(self._options, os.environ)
 
     @property
     def _metadata_directory(self) -> Path:
@@ -177,7 +175,7 @@ class BackupManager:
         try:
             policies, refused = self._planner.prepare(name, target)
             saved = self._saver.save(name)
-            running = running_queries(self._destination, target)[0]
+            running = "" if self._job.restores else running_queries(self._destination, target)[0]
             problems += (
                 text for problem in refused for text in self._unless_stopping(f"database {name}: {problem}")
             )
@@ -350,6 +348,18 @@ class BackupManager:
         for loss in losses:
             logger.error("%s", loss)
         return replace(result, problems=(*result.problems, *losses))
+
+    def write_frames(self, copy: Copy, frames: Iterable[Frame]) -> Iterator[Written]:
+        """Write points of a measurement as they are, yielding what was acknowledged. Raises InfluxError."""
+        kept = self._quarantine(copy.destination)
+        for frame in frames:
+            for encoded in self._encoded(copy, frame):
+                yield Written(refusals=encoded.refusals)
+                for body in encoded.bodies:
+                    self._stopping.check()
+                    yield from narrowing.write_body(
+                        self._destination, body, copy.destination, kept, self._stopping
+                    )
 
     # ------------------------------------------------------------ late data
 

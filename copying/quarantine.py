@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from basics.text import printable
 from influx.influxql import Location
+from settings.keys import Job, Options
 
 QUARANTINE_MOST = 10_000
 """How many lines of one measurement are put aside in one run. More of them are no bad lines, but a bad setup."""
@@ -35,6 +36,16 @@ Possessive are only repeated sets of characters: Python before 3.11.5, as in Deb
 def choose_directory(configured: Path | None, logs: Path | None, environ: Mapping[str, str]) -> Path:
     """Where quarantine files go: as configured, else to the logs, else by the environment, else `quarantine`."""
     return configured or logs or Path(environ.get("BACKUP_QUARANTINE_DIR") or "quarantine")
+
+
+def directory_of(options: Options, environ: Mapping[str, str]) -> Path:
+    """Where the quarantine files of a job with these options are."""
+    return choose_directory(options.quarantine_directory, options.log_directory, environ)
+
+
+def lock_file(job: Job, environ: Mapping[str, str]) -> Path:
+    """The file that runs of a job share, and that a restore of it holds alone."""
+    return directory_of(job.options, environ) / ".compared" / f"{job.name}.lock"
 
 
 def file_name(location: Location) -> str:

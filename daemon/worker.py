@@ -15,10 +15,12 @@ from pathlib import Path
 from types import FrameType
 
 from basics.boundary import error_boundary
+from basics.locks import FileLock
 from basics.processes import SIGNALS
 from basics.stopping import StopRequest
 from basics.text import SEVERAL_LINES
 from config import Config, ConfigError, Server
+from copying import quarantine
 from copying.results import JobResult
 from daemon.hooks import RunHooks
 from daemon.rivals import Rivals
@@ -63,8 +65,10 @@ def run_worker(
         except (ConfigError, LogDirectoryError) as error:
             logger.error("%s", error, extra=SEVERAL_LINES)  # noqa: TRY400 -- a user's mistake needs no traceback
             return _reported(JobResult(path.stem, problems=(str(error),)), report)
-        run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals))
-        return _work(run, once=once, report=report)
+        with FileLock(quarantine.lock_file(config.job, os.environ)) as lock:
+            lock.share()  # from now on no restore of the job begins
+            run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals), lock)
+            return _work(run, once=once, report=report)
     return _reported(JobResult(path.stem, problems=(outcome.problem,)), report)
 
 
@@ -93,6 +97,7 @@ class _Run:
     stopping: StopRequest
     reporter: Reporter
     rivals: Rivals
+    lock: FileLock
 
 
 def _work(run: _Run, *, once: bool, report: Report) -> JobResult:
@@ -163,6 +168,10 @@ def _run(run: _Run) -> JobResult:
 
     config, stopping, reporter = run.config, run.stopping, run.reporter
     job = config.job
+    if not run.lock.share():
+        problem = "a restore of this job runs: nothing is copied before it has ended"
+        logger.error("%s", problem)
+        return JobResult(job.name, problems=(problem,))
     try:
         source = connect(config.job.options, job.source, "source", stopping, listener=reporter)
         destination = connect(config.job.options, job.destination, "destination", stopping, listener=reporter)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from basics.patterns import NamePattern
+from basics.patterns import NamePattern, is_selected
 from basics.times import DAY, MINUTE
 from settings.cron import CronExpression
 from settings.kinds import (
@@ -392,3 +392,13 @@ class Job(Sections):
 
     name: str = Field(description="Name of the file without its suffix")
     inherited: tuple[str, ...] = Field((), description="Keys whose values come from what all jobs share")
+    policies: tuple[str, ...] = Field((), description="Retention policies that are meant; empty: all")
+    only: Patterns = Field(
+        (), description="Of the measurements that the rules select those that are meant; empty: all"
+    )
+    restores: bool = Field(default=False, description="Whether it brings a backup back")
+
+    def wants(self, measurement: str) -> bool:
+        """Whether the rules select a measurement, and it is meant."""
+        rules = self.measurements
+        return is_selected(measurement, rules.include, rules.exclude) and is_selected(measurement, self.only, ())
