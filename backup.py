@@ -339,7 +339,7 @@ class BackupManager:
                     break
         seconds = time.monotonic() - begun
         if not problems and written.points:
-            logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)
+            logger.info("%s: %s in %.1f s", copy.source, counted(written.points, "point"), seconds)
         return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole)
 
     def with_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
@@ -385,7 +385,7 @@ class BackupManager:
                 return replace(result, late=late_values, extra=extra)
         problem = (
             f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
-            f"{_differing(windows):,} values, or has others: somebody writes there at this moment, "
+            f"{counted(_differing(windows), 'value')}, or has others: somebody writes there at this moment, "
             "or it does not keep them; the next run copies them again"
         )
         problems = self._unless_stopping(problem)
@@ -397,10 +397,12 @@ class BackupManager:
         copy, span = windows[0].copy, _range(windows)
         if missing := sum(window.missing for window in windows):
             logger.info(
-                "%s: the destination lacks %s values in %s; copying them", copy.source, f"{missing:,}", span
+                "%s: the destination lacks %s in %s; copying them", copy.source, counted(missing, "value"), span
             )
         if changed := sum(window.overwritten for window in windows):
-            logger.info("%s: %s values differ in %s; copying them again", copy.source, f"{changed:,}", span)
+            logger.info(
+                "%s: %s with a difference in %s; copying again", copy.source, counted(changed, "value"), span
+            )
         self._news.expect_late(copy, windows)
         result = self.copy_segments(copy, late.segments(windows), independent=True)
         self._news.expect([copy])
@@ -555,7 +557,7 @@ def _losses(copy: Copy, written: Written) -> Iterator[str]:
     source, destination = copy.target.source, copy.target.destination
     if written.expired and destination.keeps_less_than(source):
         yield (
-            f"{written.expired:,} points are older than retention policy {destination.name} of "
-            f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}) and were not "
-            "stored; alter the policy, or set options.incremental.fallback_days"
+            f"not stored: {counted(written.expired, 'point')} older than retention policy {destination.name} of "
+            f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}); "
+            "alter the policy, or set options.incremental.fallback_days"
         )

@@ -12,6 +12,7 @@ failure.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from basics.humanize import counted
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
 from basics.text import printable
@@ -445,7 +446,7 @@ class InfluxClient(PageReader):
                 raise _lost(losses)
             return expired
 
-        expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
+        expired = self._server.attempts(f"write {counted(body.points, 'point')} to {database}.{policy}", write)
         if body.points:
             self._listener.acknowledged()
         # which values the expired points had is not told; all points of a body are alike enough
