@@ -28,12 +28,11 @@ from copying.listener import Planned, RunListener, SilentRun
 from copying.metadata import store
 from copying.metadata.running import running_queries
 from copying.metadata.saving import Saver
-from copying.metadata.store import Saved
 from copying.news import News
 from copying.planner import Planner
 from copying.quarantine import Quarantine
 from copying.reading import Reader, read_ahead
-from copying.results import DatabaseResult, JobResult, MeasurementResult, SourceAge
+from copying.results import DatabaseResult, JobResult, MeasurementResult, Saved, SourceAge
 from copying.retention import kept
 from copying.same_server import check_apart
 from copying.segments import Segment, accompanied, plan_segments
