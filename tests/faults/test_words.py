@@ -1,8 +1,9 @@
 """The word that a run says, against the truth: writers and deletions at both ends, of any age, kills and restarts.
 
 After a run that said ok, every value of the source is at the destination, by a reader that shares no code with the
-tool. Some runs are left alone: that somebody reads at the destination is a reason for the next one to compare it. The seed is printed, and WORDS_SEED repeats it. What fingerprints do not feel (docs/late-data.md) is not
-done here: text is only ever written once.
+tool. Some runs are left alone: that somebody reads at the destination is a reason for the next run to compare. The
+seed is printed, and WORDS_SEED repeats it. What fingerprints do not feel (docs/late-data.md) is not done: text is
+only ever written once.
 """
 
 import json
@@ -189,14 +190,26 @@ class World:
         count = self.chance.randint(1, 300)
         self.pair.write("\n".join(self.numbers_of(now - i * 1000, i) for i in range(count)))
 
+    def rest(self) -> None:
+        """Nothing happens."""
+
+    def delete_everywhere(self) -> None:
+        """Both sides lose the same: nothing is only at the destination then."""
+
+        def query(text: str, db: str) -> None:
+            self.pair.source.query(text, db=db)
+            self.pair.destination.query(text, db=db)
+
+        self._delete(query)
+
     def numbers_of(self, at: int, value: int) -> str:
         """A point with both numbers."""
         return f"cpu,host={self.chance.choice(HOSTS)} v={value}.25,n={value}i {at}"
 
     def calm_step(self) -> None:
         """One thing happens, mostly what is usual, then a run or two."""
-        usual = [self.append] * 4 + [lambda: None] * 2
-        rare = [self.late, self.overwrite, self.delete, self.lose, self.foreign, self.rename, self.new]
+        usual = [self.append, self.append, self.rest]
+        rare = [self.late, self.overwrite, self.delete_everywhere, self.lose, self.new]
         seldom = [self.restart, self.forget, self.kill]
         for _ in range(self.chance.randint(1, 2)):
             act = self.chance.choice([*usual * 2, *rare, self.chance.choice(seldom)])
