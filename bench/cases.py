@@ -278,7 +278,7 @@ class Steady:
             pair = Pair(source, destination, options.directory)
             length = _last_time(self.make(scale, 0, None))
             end = time.time_ns() - (repeats + 1) * QUARTER
-            rows = self.make(scale, end - length, None)
+            rows = self.make(scale, end - length - MINUTE, None)
             options.say(f"{self.name} x {size:g}: loading {rows.rows:,} rows")
             pair.load(rows)
             path = write_job(options.directory, pair.job(rows.name))
@@ -426,7 +426,7 @@ CASES: Sequence[Case] = (
     Copies("mixed", _first_copy(data.mixed)),
     Copies("many", _many),
     Steady("steady", _devops_until_now, (1, 10)),
-    Steady("steady many", _many_until_now),
+    Steady("steady_many", _many_until_now),
     Copies("gaps", _against(data.gaps, lambda scale: data.gaps(scale, dense=True), WITHOUT_GAPS)),
     Copies("thin", _against(data.thin, lambda scale: data.thin(scale, dense=True), DENSE), {0.1: 1, 1: 1}),
 )
@@ -496,7 +496,7 @@ TARGETS: Sequence[Target] = (
     Target("series, nothing new: seconds", 3, lambda r: r.record("series", AGAIN).median("seconds")),
     *(
         Target(f"{case}, {arm}: {what}", most, _steady(case, arm, size, number))
-        for case, size in (("steady", 1), ("steady", 10), ("steady many", 1))
+        for case, size in (("steady", 1), ("steady", 10), ("steady_many", 1))
         for arm in (STILL, NEW)
         for what, number, most in (
             (f"seconds, x {size}", "seconds", 1),

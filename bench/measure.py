@@ -88,10 +88,10 @@ def compactions(server: InfluxServer) -> float:
 def _statistics(server: InfluxServer, module: str) -> Counter[str]:
     """What is shown without a query: one would be a reason for the tool to compare."""
     answer = get(f"{server.url}/debug/vars", timeout=60)
-    entries = [entry for entry in answer.json().values() if entry.get("name") == module]
     found: Counter[str] = Counter()
-    for entry in entries:
-        found.update(entry["values"])
+    for entry in answer.json().values():
+        if isinstance(entry, dict) and entry.get("name") == module:
+            found.update(entry["values"])
     return found
 
 
