@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from basics.humanize import counted
+from basics.later import load_soon
 from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.times import format_time
@@ -206,6 +207,7 @@ class BackupManager:
                 for copy in copies:
                     self._news.read(copy.source, max(copy.resumed.values(), default=None))
                 return copies
+        load_soon("polars")  # while the servers are asked
         return self._planner.plan(database, policy, tags)
 
     def _settled(self, copies: Sequence[Copy], results: Sequence[MeasurementResult]) -> list[MeasurementResult]:
