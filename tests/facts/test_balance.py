@@ -143,15 +143,15 @@ def test_moments_without_writes(db: Database) -> None:
         while not stop.is_set():
             moment += 1
             own.put(*(f"m,s={s},r={moment} v=1,w=2i {MONDAY + moment}" for s in range(series)))
-            time.sleep(0.01 * (moment % 10))
+            time.sleep(0.05 * (moment % 8))
 
     writer = threading.Thread(target=write)
     writer.start()
     still = moved = 0
     names = ("writeReq", "writeReqOk", "writeReqErr", "writePointsOk", "writePointsErr")
     try:
-        until = time.monotonic() + 6
-        while time.monotonic() < until:
+        until = time.monotonic() + 60
+        while min(still, moved) < 6 and time.monotonic() < until:
             before, (row,), after = shard(db), db.rows("SELECT count(v) FROM m"), shard(db)
             is_idle = before["writeReq"] == before["writeReqOk"] + before["writeReqErr"]
             if is_idle and all(before[name] == after[name] for name in names):
