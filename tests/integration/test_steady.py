@@ -259,3 +259,23 @@ def test_a_proof_that_is_lost_costs_one_comparison(steady: Pair) -> None:
     steady.write(points(now() - YEAR, now() - YEAR + 5 * MINUTE, "late"))
     assert run(steady).late == 10
     assert_brought(steady)
+
+
+def test_a_user_who_may_not_see_shards_sees_counters(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What most servers show everybody is enough to prove as much."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
+        own = Pair(guarded, pair.destination, pair.database, pair.directory)
+        login = {"source": {"user": "reader", "password": "pw"}}
+        own.write("\n".join(points(now() - age - 2 * HOUR, now() - age) for age in (0, 30 * DAY, YEAR)))
+        for _ in range(3):
+            assert own.backup(login).failures == ()
+        with compared(monkeypatch) as spans:
+            assert own.backup(login).failures == ()
+        assert spans == []
+        late(own, now())
+        late_by_a_year(own, now())
+        assert own.backup(login).late == 2 * 5 + 2 * 2
+        own.assert_equal()
