@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from basics.humanize import counted
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
 from basics.text import printable
@@ -22,6 +23,7 @@ from basics.times import END_OF_TIME, HOUR, MIN_TIME, SECOND
 from influx import activity, answers, counting, fingerprints, frames, influxql, line_protocol, shards
 from influx.activity import Wanted
 from influx.answers import Series
+from influx.catalog import Catalog
 from influx.counting import Count
 from influx.errors import (
     AccessDenied,
@@ -95,6 +97,7 @@ class InfluxClient(PageReader):
         self._acknowledged: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
         self._library = Library(transport)
+        self.catalog = Catalog(transport, self._library)
         self.name = transport.name
         self.url = transport.url
         self.version = self.ping()
@@ -461,7 +464,7 @@ class InfluxClient(PageReader):
                 raise _lost(losses)
             return expired
 
-        expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
+        expired = self._server.attempts(f"write {counted(body.points, 'point')} to {database}.{policy}", write)
         with self._counting:
             self._acknowledged[database, policy] += body.points - expired
         if body.points:
