@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from basics.humanize import counted
+from basics.later import load_soon
 from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.times import format_time
@@ -30,6 +31,7 @@ from copying.metadata.running import running_queries
 from copying.metadata.saving import Saver
 from copying.news import News
 from copying.planner import Planner
+from copying.proving import Prover
 from copying.quarantine import Quarantine
 from copying.reading import Reader, read_ahead
 from copying.results import DatabaseResult, JobResult, MeasurementResult, Saved, SourceAge
@@ -83,7 +85,9 @@ class BackupManager:
         self._listener = listener or SilentRun()
         self._reader = Reader(config.job, source, self._now, self._stopping)
         self._memory = memory.load(self._memory_file, memory.about(config.job))
-        self._look_back = LookBack(config.job, Comparer(source, destination), self._now, self._memory)
+        comparer = Comparer(source, destination)
+        self._prover = Prover(config.job, comparer, self._now, self._memory)
+        self._look_back = LookBack(config.job, comparer, self._now, self._memory, self._prover)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
         self._quarantines: dict[Location, Quarantine] = {}
         self._news = News(destination, self._planner)
@@ -108,6 +112,7 @@ class BackupManager:
             problems = tuple(self._unless_stopping(str(error)))
         except Stopped:
             stopped = True
+        self._prover.close()
         memory.save(self._memory_file, self._memory)
         self._warnings += self._warned(*self._saver.warnings)
         problems += self._still_quarantined()
@@ -197,7 +202,7 @@ class BackupManager:
         self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]
     ) -> list[MeasurementResult]:
         self._listener.phase("planning")
-        copies = self._planner.plan(database, policy, tags)
+        copies = self._plan(database, policy, tags)
         self._listener.planned(map(self._planned, copies))
         self._news.expect(copies)
         self._listener.phase("looking for late data")
@@ -205,7 +210,21 @@ class BackupManager:
         self._listener.copying()
         done = self._copy_small_measurements([copy for copy in copies if copy.source not in lateness])
         results = list(self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies))
-        return self._settled(copies, results)
+        results = self._settled(copies, results)
+        if not self._stopping.is_set():
+            self._prover.conclude(copies, results, self._news.newest_of(copies))
+        return results
+
+    def _plan(self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]) -> list[Copy]:
+        """What to copy of a policy. Where nothing has happened there since it was equal, nothing more is asked."""
+        if self._prover.begin(database, policy):
+            copies = self._prover.still(self._planner.plan(database, policy, tags, is_still=True))
+            if copies is not None:
+                for copy in copies:
+                    self._news.read(copy.source, max(copy.resumed.values(), default=None))
+                return copies
+        load_soon("polars")  # while the servers are asked
+        return self._planner.plan(database, policy, tags)
 
     def _settled(self, copies: Sequence[Copy], results: Sequence[MeasurementResult]) -> list[MeasurementResult]:
         """The results of these copies, with all that is new."""
