@@ -149,6 +149,9 @@ def as_event(verdict: JobVerdict, at: int) -> Verified:
         extra=sum(m.extra for m in verdict.measurements),
         different=sum(m.different for m in verdict.measurements),
         seconds=verdict.seconds,
+        start=verdict.span.start,
+        end=verdict.span.end,
+        is_complete=all(m.windows == m.of for m in verdict.measurements),
     )
 
 

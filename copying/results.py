@@ -78,6 +78,8 @@ class JobResult:
     seconds: float = 0.0
     stopped: bool = False
     warnings: tuple[str, ...] = ()
+    in_quarantine: int = 0
+    """How many lines wait in quarantine files."""
 
     @property
     def written(self) -> Written:

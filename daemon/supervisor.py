@@ -26,6 +26,7 @@ from settings.keys import Job
 from settings.overlaps import Rival, find_overlaps, find_rivals
 from watching.channel import Channel, Sender
 from watching.events import (
+    LONGEST_TEXTS,
     Contact,
     FileChecked,
     JobEnded,
@@ -152,15 +153,15 @@ class _State:
 
     @property
     def warning(self) -> str:
-        """What the last run of a job warned of that is not failing, the first of several."""
-        return self.result.cautions[0] if self.result and self.result.cautions and not self.problem else ""
+        """What the last run of a job warned of that is not failing."""
+        return "; ".join(bounded(self.result.cautions)) if self.result and not self.problem else ""
 
     @property
     def problem(self) -> str:
         """Why the job counts as failing; empty when it does not."""
         if self.restart_at is not None:
             return "its worker has died, or could not be started, and is about to be started again"
-        return self.result.failures[0] if self.result and self.result.failures else ""
+        return "; ".join(bounded(self.result.failures)) if self.result else ""
 
 
 def job_known(file: JobFile, *, once: bool) -> JobKnown:
@@ -176,7 +177,14 @@ def job_known(file: JobFile, *, once: bool) -> JobKnown:
         job.source.url,
         job.destination.url,
         contact(job),
+        _named_databases(job),
     )
+
+
+def _named_databases(job: Job) -> tuple[str, ...]:
+    """Those that its file names, where an event can hold them."""
+    names = tuple(database.name for database in job.source.databases)
+    return names if sum(map(len, names)) <= LONGEST_TEXTS else ()
 
 
 def contact(job: Job) -> Contact:

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -130,12 +130,13 @@ def _release_memory() -> None:
 
 
 def _guarded_run(run: _Run) -> JobResult:
-    """One run that cannot harm the next one."""
+    """One run that cannot harm the next one. It lasts from here to its end, waits for servers and all."""
+    begun = time.monotonic()
     with error_boundary() as outcome:
-        result = _run(run)
+        result = replace(_run(run), seconds=time.monotonic() - begun)
         logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
         return result
-    return JobResult(run.config.job.name, problems=(outcome.problem,))
+    return JobResult(run.config.job.name, problems=(outcome.problem,), seconds=time.monotonic() - begun)
 
 
 def _run(run: _Run) -> JobResult:

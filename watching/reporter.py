@@ -93,7 +93,6 @@ class _Run:
     before: Totals
     measurements_done: int = 0
     covered: int = 0
-    begun: float = field(default_factory=time.monotonic)
     seen: int = 0
     """Points at the last tick."""
     seen_at: float = field(default_factory=time.monotonic)
@@ -175,13 +174,14 @@ class Reporter:
             totals = Totals(**self._counts)
         record = RunRecord(
             run.state.started,
-            time.monotonic() - run.begun,
+            result.seconds,
             result.outcome,
             totals - run.before,
             bounded(result.failures),
             bounded(result.cautions, LONGEST_WARNINGS),
             len(result.cautions),
             bounded_ages(result.ages),
+            result.in_quarantine,
         )
         self._tell_measurements()
         self._sender.tell(RunFinished(self._job, time.time_ns(), record, self._worker, totals))
@@ -259,6 +259,7 @@ class Reporter:
             counts["bytes"] += written.bytes
             counts["expired"] += written.expired
             counts["quarantined"] += written.quarantined
+            counts["newly_quarantined"] += written.newly_quarantined
             m = self._measurements.get(source)
             if m and written.points:
                 m.points += written.points

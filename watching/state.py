@@ -34,7 +34,15 @@ from watching.events import (
 )
 
 Condition = Literal[
-    "running", "idle", "failing", "waiting for server", "stopped", "invalid file", "worker died", "starting"
+    "running",
+    "idle",
+    "failing",
+    "waiting for server",
+    "finished",
+    "stopped",
+    "invalid file",
+    "worker died",
+    "starting",
 ]
 """What a job is doing, in words. A job that runs although its last run failed is `running`, and is_failing."""
 
@@ -114,7 +122,9 @@ class JobState:
     """The outcome of a job that will not run again."""
     last_attempt: int | None = None
     last_success: int | None = None
-    """When the last run began; when the last run that succeeded was over."""
+    """When the last run began; when the last run that succeeded was over,"""
+    complete_at: int | None = None
+    """and when it began: the copy holds what the source had then."""
     last_error: str = ""
     """In full, also when it is over;"""
     last_error_at: int | None = None
@@ -126,7 +136,11 @@ class JobState:
     """The last runs, oldest first."""
     durations: Durations = field(default_factory=Durations)
     verification: Verified | None = None
-    """What `main.py verify` found last."""
+    """What a comparison of both sides found last;"""
+    difference: Verified | None = None
+    """and the last one that found them not equal, until one shows that they are again."""
+    named: tuple[str, ...] = ()
+    """The databases that its file names; empty: all."""
     earlier: Totals = field(default_factory=Totals)
     """What workers that are gone had done;"""
     present: Totals = field(default_factory=Totals)
@@ -156,8 +170,20 @@ class JobState:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the last run warned of. A job that has any protects less than its file says."""
-        return self.judged.warnings if self.judged else ()
+        """What verify found, and what the last run warned of. A job that has any protects less than it should."""
+        found = self.difference
+        differs = (f"verify: {found.detail.partition(chr(10))[0] or found.result}",) if found else ()
+        return (*differs, *(self.judged.warnings if self.judged else ()))
+
+    @property
+    def compared(self) -> Verified | None:
+        """What is known of both sides: a difference that was not cleared, else what was found last."""
+        return self.difference or self.verification
+
+    @property
+    def warned(self) -> int:
+        """How many warnings there are; `warnings` holds the first of them."""
+        return (self.difference is not None) + (self.judged.warned if self.judged else 0)
 
     @property
     def judged(self) -> RunRecord | None:
@@ -179,7 +205,8 @@ class JobState:
             ("server" in self.troubles, "waiting for server"),
             (self.is_failing, "failing"),
             (self.ended == "stopped", "stopped"),
-            (bool(self.ended or self.history or self.next_run), "idle"),
+            (bool(self.ended), "finished"),
+            (bool(self.history or self.next_run), "idle"),
         )
         return next((condition for holds, condition in cases if holds), "starting")
 
@@ -235,7 +262,8 @@ def _after(event: Event, job: JobState) -> JobState:  # noqa: ARG001 -- the even
 @_after.register
 def _(event: JobKnown, job: JobState) -> JobState:
     return replace(
-        job,
+        _still_named(job, event),
+        named=event.databases,
         schedule=event.schedule,
         timezone=event.timezone,
         mode=event.mode,
@@ -332,16 +360,28 @@ def _(event: RunFinished, job: JobState) -> JobState:
         databases=_databases({}, measurements.values()),
     )
     if record.outcome == "ok":
-        return _untroubled(replace(job, last_success=event.at), "run")
+        return _untroubled(replace(job, last_success=event.at, complete_at=record.started), "run")
     return _troubled(job, "run", "\n".join(record.failures), event.at) if record.failures else job
 
 
 @_after.register
 def _(event: Verified, job: JobState) -> JobState:
-    return replace(job, verification=event)
+    known = event if event.result == "differs" else job.difference
+    return replace(job, verification=event, difference=None if known and event.clears(known) else known)
 
 
 # ---------------------------------------------------------------- parts of them
+
+
+def _still_named(job: JobState, event: JobKnown) -> JobState:
+    """Without what it knew of databases that its file no longer names, or of another server."""
+    moved = job.destination not in ("", event.destination) or job.source not in ("", event.source)
+    kept = {name for name in job.databases if not moved and (not event.databases or name in event.databases)}
+    return replace(
+        job,
+        databases={name: database for name, database in job.databases.items() if name in kept},
+        measurements={key: m for key, m in job.measurements.items() if m.database in kept},
+    )
 
 
 def _troubled(job: JobState, cause: Cause, text: str, at: int) -> JobState:

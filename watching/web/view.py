@@ -1,13 +1,14 @@
 """What the pages say about each job: its card, its facts, its tables. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from basics.humanize import ago, counted, lasting, moment, took
 from basics.text import printable
 from watching.events import RunRecord, RunState
-from watching.state import JobState, State, Trouble
+from watching.standing import tone, word
+from watching.state import JobState, Trouble
 from watching.web.chart import Chart, chart
 from watching.web.tables import NONE
 
@@ -15,19 +16,6 @@ ERRORS_ON_CARD = 3
 DATABASES_ON_CARD = 3
 OVERDUE = 120.0
 """Seconds after which a run that has not begun is worth a word."""
-
-TONES: Mapping[str, str] = {
-    "running": "busy",
-    "idle": "good",
-    "waiting for server": "wait",
-    "failing": "bad",
-    "invalid file": "bad",
-    "worker died": "bad",
-}
-"""The colour and the shape of a condition; any other is `quiet`."""
-
-WARNED = ("idle", "running")
-"""The conditions in which the warnings of the last run colour a job."""
 
 
 # ---------------------------------------------------------------- what is shown
@@ -93,7 +81,7 @@ def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD) -> Card:
         name=printable(job.name),
         key=job_key(job.name),
         tone=tone(job),
-        condition=condition(job),
+        condition=capital(word(job)),
         source=_short(job.source),
         destination=_short(job.destination),
         doing=printable(doing),
@@ -106,57 +94,13 @@ def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD) -> Card:
     )
 
 
+def capital(text: str) -> str:
+    """The text with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def _short(url: str) -> str:
     return printable(url.removeprefix("http://"))
-
-
-def in_order(jobs: Iterable[JobState]) -> list[JobState]:
-    """Those that need attention first, else as they are."""
-    return sorted(jobs, key=lambda job: {"bad": 0, "wait": 1}.get(tone(job), 2))
-
-
-def tone(job: JobState) -> str:
-    """The colour and the shape of its state. A run that goes on after one that failed has not made it good yet."""
-    if job.condition == "running" and job.is_failing:
-        return "bad"
-    if job.is_warned and job.condition in WARNED:
-        return "wait"
-    return TONES.get(job.condition, "quiet")
-
-
-def condition(job: JobState) -> str:
-    """Its state in words."""
-    if job.condition == "running" and job.is_failing:
-        return "Failing, running again"
-    words = "Finished" if job.condition == "idle" and job.ended else job.condition.capitalize()
-    return f"{words}, with warnings" if job.is_warned and job.condition in WARNED else words
-
-
-def verdict(state: State) -> tuple[str, str]:
-    """The whole in one sentence, and its tone."""
-    if not state.jobs:
-        return "No job is known yet", "quiet"
-    waiting = [job for job in state.failing if tone(job) == "wait"]
-    failing = [job for job in state.failing if tone(job) != "wait"]
-    if failing:
-        verb = "is" if len(failing) == 1 else "are"
-        return f"{_share(failing, state)} {verb} failing: {_names(failing)}", "bad"
-    if waiting:
-        verb = "waits" if len(waiting) == 1 else "wait"
-        return f"{_share(waiting, state)} {verb} for a server: {_names(waiting)}", "wait"
-    if state.warned:
-        verb = "has" if len(state.warned) == 1 else "have"
-        return f"{_share(state.warned, state)} {verb} warnings: {_names(state.warned)}", "wait"
-    return "The only job is fine" if len(state.jobs) == 1 else f"All {len(state.jobs)} jobs are fine", "good"
-
-
-def _share(some: Sequence[JobState], state: State) -> str:
-    return f"{len(some)} of {counted(len(state.jobs), 'job')}"
-
-
-def _names(jobs: Sequence[JobState], most: int = 4) -> str:
-    names = ", ".join(printable(job.name) for job in jobs[:most])
-    return f"{names} and {len(jobs) - most} more" if len(jobs) > most else names
 
 
 # ---------------------------------------------------------------- what it does
@@ -289,14 +233,12 @@ def _problems(job: JobState, now: int, most: int) -> Problems | None:
 
 
 def _warnings(job: JobState, now: int, most: int) -> Problems | None:
-    """What the last run warned of."""
-    last = job.judged
-    if last is None or not last.warnings:
+    """What the last run warned of, and what verify found."""
+    if not job.warnings:
         return None
-    found = _bounded(
-        f"{counted(last.warned, 'warning')} of the last run, {ago(last.ended, now)}", job.warnings, most, "wait"
-    )
-    return replace(found, more=last.warned - len(found.texts))
+    last = f" of the last run, {ago(job.judged.ended, now)}" if job.judged and not job.difference else ""
+    found = _bounded(f"{counted(job.warned, 'warning')}{last}", job.warnings, most, "wait")
+    return replace(found, more=job.warned - len(found.texts))
 
 
 def _texts(cause: str, trouble: Trouble) -> list[str]:

@@ -39,11 +39,12 @@ from watching.events import (
     Totals,
     Verified,
 )
+from watching.standing import headline, in_order, tone, word
 from watching.state import State
 from watching.web.chart import HEIGHT, chart
 from watching.web.page import render_job, render_missing, render_status
 from watching.web.tables import measurement_table, run_table
-from watching.web.view import Card, Fact, card, condition, in_order, tone, verdict
+from watching.web.view import Card, Fact, card
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}\u202e\x00"
 
@@ -172,8 +173,17 @@ def test_an_error_that_is_over_is_kept_but_does_not_shout() -> None:
         (state_of(*fine()), "The only job is fine", "good"),
         (all_fine(), "All 3 jobs are fine", "good"),
         (state_of(*fine(), *waiting()), "1 of 2 jobs waits for a server: edge-site-7", "wait"),
-        (state_of(*fine(), *waiting(), *failing()), "1 of 3 jobs is failing: billing", "bad"),
-        (everything(), "3 of 8 jobs are failing: billing, crashed, typo", "bad"),
+        (
+            state_of(*fine(), *waiting(), *failing()),
+            "2 of 3 jobs are failing, 1 of them waiting for a server: billing, edge-site-7",
+            "bad",
+        ),
+        (
+            everything(),
+            "4 of 8 jobs are failing, 1 of them waiting for a server: billing, crashed, typo, edge-site-7",
+            "bad",
+        ),
+        (state_of(*failing(), *warned()), "1 of 2 jobs is failing: billing; 1 more with warnings", "bad"),
         (
             state_of(*(event for n in range(6) for event in invalid(f"j{n}"))),
             "6 of 6 jobs are failing: j0, j1, j2, j3 and 2 more",
@@ -183,7 +193,7 @@ def test_an_error_that_is_over_is_kept_but_does_not_shout() -> None:
 )
 def test_one_sentence_says_whether_all_is_well(state: State, words: str, colour: str) -> None:
     """What fails counts more than what waits."""
-    assert verdict(state) == (words, colour)
+    assert headline(state) == (words, colour)
 
 
 def test_those_that_need_attention_come_first() -> None:
@@ -341,9 +351,9 @@ def test_every_tone_has_an_icon() -> None:
     """The tab shows the state, too."""
     from watching.web.site import ASSETS
 
-    used = {tone(job) for job in everything().jobs.values()} | {"quiet", verdict(all_fine())[1]}
+    used = {tone(job) for job in everything().jobs.values()} | {"quiet", headline(all_fine())[1]}
     assert {f"icon-{name}.svg" for name in used} <= {file.name for file in ASSETS.iterdir()}
-    assert condition(next(iter(state_of(*runs("x", [1])).jobs.values())))
+    assert word(next(iter(state_of(*runs("x", [1])).jobs.values())))
 
 
 # ---------------------------------------------------------------- warnings
@@ -358,7 +368,7 @@ def test_a_job_with_warnings_is_amber_and_names_them() -> None:
     assert found.problems.texts == WARNINGS
     again = shown([*warned(), RunStarted("plant", NOW)])
     assert (again.tone, again.condition) == ("wait", "Running, with warnings")
-    assert verdict(state_of(*fine("a"), *warned())) == ("1 of 2 jobs has warnings: plant", "wait")
+    assert headline(state_of(*fine("a"), *warned())) == ("1 of 2 jobs has warnings: plant", "wait")
     assert [job.name for job in in_order(state_of(*fine("a"), *warned()).jobs.values())] == ["plant", "a"]
     failed = RunFinished("plant", NOW, RunRecord(NOW, 1.0, "FAILED", failures=("x",)), 1)
     assert shown([*warned(), failed]).tone == "bad"
