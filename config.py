@@ -279,7 +279,7 @@ def _unknown_key(path: KeyPath) -> str:
     if re.search("[:=]", name):
         return "unknown key; put a space after the colon"
     siblings = {key[-1]: key for key in _KEYS if key[:-1] == section}
-    elsewhere = [key for key in _KEYS if key[-1] == name]
+    elsewhere = [key for key in _KEYS if key[-1] == name and key[-2:-1] != ("verify",)]  # a schedule is the runs'
     near = difflib.get_close_matches(name.lower(), siblings, 1)
     far = difflib.get_close_matches(name.lower(), sorted({key[-1] for key in _KEYS}), 1, _VERY_CLOSE)
     if not elsewhere and not near and far:

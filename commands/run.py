@@ -14,6 +14,7 @@ from commands.options import CONFIG, JSON, LISTEN, ONCE, QUIET, UsageError
 from daemon.supervisor import Supervisor
 from logger_config import set_console
 from watching.health import health_file
+from watching.history import history_file
 from watching.monitor import Duties, Holder, Observer
 from watching.progress import can_draw
 from watching.summary import as_json, summary
@@ -37,11 +38,13 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         once=arguments.once,
         # a single run beside the daemon must not speak for it
         health=None if arguments.once else health_file(environ),
+        verdicts=None if arguments.once else verdict_folder(environ),
         duties=Duties(
             draws=not is_quiet and can_draw(sys.stderr, environ),
             listener=listener,
             observers=[_notifier, *([_website(listener, environ)] if listener else [])],
             verdicts=None if arguments.once else verdict_folder(environ),
+            history=None if arguments.once else history_file(environ),
         ),
     )
     results = supervisor.run()

@@ -18,6 +18,7 @@ from basics.processes import Delays, death, start
 from basics.shortages import shortage
 from basics.times import SECOND
 from copying.results import JobResult
+from daemon.comparing import Comparing
 from daemon.job_file import JobFile
 from daemon.watch import longest_silence
 from daemon.worker import load_libraries, worker_process
@@ -73,7 +74,7 @@ class Worker:
         file: JobFile,
         channel: Channel,
         listener: socket.socket | None,
-        others: Sequence["Worker"] = (),
+        others: Sequence[Connection] = (),
         *,
         once: bool,
         logs: bool,
@@ -88,7 +89,7 @@ class Worker:
         started.
         """
         context = multiprocessing.get_context("fork")
-        lifeline, inherited = _lifeline(), [worker.answer for worker in others]
+        lifeline, inherited = _lifeline(), list(others)
         receiver, sender = context.Pipe(duplex=False)
         limit = longest_silence(file.config.job.options.timeout_client)
         arguments = (
@@ -136,6 +137,14 @@ class _State:
     successor: JobFile | None = None
     leaving: bool = False
     kill_at: float | None = None
+    copied: int | None = None
+    """When the last run that copied everything began, nanoseconds."""
+
+    def take(self, result: JobResult) -> None:
+        """What became of a run."""
+        self.result = result
+        if result.outcome == "ok":
+            self.copied = time.time_ns() - int(result.seconds * SECOND)
 
     @property
     def is_scheduled(self) -> bool:
@@ -225,6 +234,8 @@ class Supervisor:
     once: bool = False
     health: Path | None = None
     duties: Duties = field(default_factory=Duties)
+    verdicts: Path | None = None
+    """The folder that keeps what comparisons found."""
     stopped: bool = False
     _signals: Signals | None = None
     _stop_at: float = 0.0
@@ -237,6 +248,8 @@ class Supervisor:
         self._known = self.files
         self._monitor = Keeper(self._channel, self.duties, _lifeline())
         self._sender = Sender(self._channel)
+        tell = self._sender.tell
+        self._comparing = Comparing(self._channel, self.duties.listener, _lifeline, tell, self.verdicts)
 
     def run(self) -> list[JobResult]:
         """Supervise; the last result of each job that has one. `stopped` says whether a signal ended it."""
@@ -260,7 +273,9 @@ class Supervisor:
                 reloads = signals.reloads
                 self._reload()
             self._keep_deadlines()
+            self._compare()
             self._beat()
+        self._comparing.kill()
         self._unwatch()
         return [state.result for state in self._states.values() if state.result]
 
@@ -276,7 +291,8 @@ class Supervisor:
 
     def _start_worker(self, state: _State) -> None:
         state.restart_at = None
-        listener, others = self.duties.listener, [worker for _, worker in self._running()]
+        listener = self.duties.listener
+        others = [*(worker.answer for _, worker in self._running()), *self._comparing.connections]
         rivals = find_rivals(state.file.config.job, [file.config.job for file in self._known])
         logs = not self.duties.draws
         try:
@@ -343,7 +359,7 @@ class Supervisor:
         for state, worker in running:
             if worker.answer in ready:
                 try:
-                    state.result = worker.answer.recv()
+                    state.take(worker.answer.recv())
                 except (EOFError, OSError):
                     self._ended(state, worker)
 
@@ -390,9 +406,17 @@ class Supervisor:
                 logger.info("job %s: starting its worker again", state.file.name)
                 self._start_worker(state)
 
+    def _compare(self) -> None:
+        """Compare both sides of scheduled jobs when it is time, of what their last good run copied."""
+        states = () if self.stopped else [s for s in self._states.values() if s.is_scheduled and not s.leaving]
+        copied = {state.file.name: state.copied for state in states if state.copied is not None}
+        workers = [worker.answer for _, worker in self._running()]
+        self._comparing.look_after([state.file for state in states], copied, workers)
+
     def _stop(self, *, now: bool) -> None:
         logger.warning("stopping %s", "now" if now else "after the batches in flight")
         self.stopped, self._stop_at = True, self._stop_at or time.monotonic()
+        self._comparing.stop()
         for state in self._states.values():
             state.stop(0 if now else STOP_WITHIN)
 

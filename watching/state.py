@@ -8,9 +8,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
-from itertools import accumulate, islice
+from itertools import accumulate, islice, takewhile
 from typing import Literal
 
+from watching.days import Days, with_difference, with_run
 from watching.events import (
     HISTORY,
     Event,
@@ -139,6 +140,8 @@ class JobState:
     """What a comparison of both sides found last;"""
     difference: Verified | None = None
     """and the last one that found them not equal, until one shows that they are again."""
+    days: Days = field(default_factory=dict)
+    """How its last days went."""
     named: tuple[str, ...] = ()
     """The databases that its file names; empty: all."""
     earlier: Totals = field(default_factory=Totals)
@@ -206,7 +209,7 @@ class JobState:
             (self.is_failing, "failing"),
             (self.ended == "stopped", "stopped"),
             (bool(self.ended), "finished"),
-            (bool(self.history or self.next_run), "idle"),
+            (bool(self.last_attempt or self.next_run), "idle"),
         )
         return next((condition for holds, condition in cases if holds), "starting")
 
@@ -222,6 +225,8 @@ class State:
     started: int = 0
     """When the daemon was started."""
     jobs: Mapping[str, JobState] = field(default_factory=dict)
+    remembered: Mapping[str, JobState] = field(default_factory=dict)
+    """What is known from earlier of jobs that are not known yet."""
 
     @property
     def failing(self) -> tuple[JobState, ...]:
@@ -241,10 +246,13 @@ def applied(state: State, event: Event) -> State:
     """The state after the event."""
     if isinstance(event, JobRemoved):
         jobs = {name: job for name, job in state.jobs.items() if name != event.job}
-        return replace(state, jobs=jobs)
+        gone = state.jobs.get(event.job)
+        kept = {**state.remembered, event.job: _kept(gone)} if gone else state.remembered
+        return replace(state, jobs=jobs, remembered=kept)
     if event.job not in state.jobs and isinstance(event, Verified):
         return state  # of a job that this daemon does not run
-    before = state.jobs.get(event.job) or JobState(event.job, since=event.at)
+    known = state.remembered.get(event.job, JobState(event.job))
+    before = state.jobs.get(event.job) or replace(known, since=event.at)
     after = _after(event, before)
     if after.condition != before.condition:
         after = replace(after, since=event.at)
@@ -358,6 +366,7 @@ def _(event: RunFinished, job: JobState) -> JobState:
         last_attempt=record.started,
         measurements=measurements,
         databases=_databases({}, measurements.values()),
+        days=with_run(job.days, record, job.timezone),
     )
     if record.outcome == "ok":
         return _untroubled(replace(job, last_success=event.at, complete_at=record.started), "run")
@@ -367,10 +376,37 @@ def _(event: RunFinished, job: JobState) -> JobState:
 @_after.register
 def _(event: Verified, job: JobState) -> JobState:
     known = event if event.result == "differs" else job.difference
+    if event.result == "differs" and event != job.difference:
+        job = replace(job, days=with_difference(job.days, event.at, job.timezone))
     return replace(job, verification=event, difference=None if known and event.clears(known) else known)
 
 
 # ---------------------------------------------------------------- parts of them
+
+
+def _kept(job: JobState) -> JobState:
+    """What is worth remembering of it."""
+    return JobState(
+        job.name,
+        last_success=job.last_success,
+        complete_at=job.complete_at,
+        history=job.history,
+        days=job.days,
+        verification=job.verification,
+        difference=job.difference,
+    )
+
+
+def remembering(job: JobState) -> JobState:
+    """A job of which only its history is known: one whose last run failed is failing until one succeeds."""
+    last = job.judged
+    if last is None or not last.failures:
+        return job
+    failed = takewhile(lambda record: record.outcome != "ok", reversed(job.history))
+    since = min(record.ended for record in failed if record.failures)
+    text = "\n".join(last.failures)
+    trouble = Trouble(text, since, last.ended)
+    return replace(job, troubles={"run": trouble}, last_error=text, last_error_at=last.ended)
 
 
 def _still_named(job: JobState, event: JobKnown) -> JobState:
