@@ -11,7 +11,7 @@ from watching.standing import headline, in_order, protection, protection_line
 from watching.state import JobState, State
 from watching.web.chart import WIDTH
 from watching.web.tables import MOST_ROWS, measurement_table, run_table
-from watching.web.view import capital, card, facts, settings, verified
+from watching.web.view import capital, card, cards, facts, groups, settings, verified
 
 VERSION = "0.1.0"
 
@@ -46,7 +46,8 @@ def render_status(state: State, now: int) -> str:
             now=exactly(now),
             verdict=words,
             protection=capital(protection_line(protection(state, now), now)) if jobs else "",
-            cards=[card(job, now) for job in jobs],
+            cards=cards(jobs, now),
+            groups=groups(jobs),
         )
     )
 
