@@ -42,7 +42,7 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         duties=Duties(
             draws=not is_quiet and can_draw(sys.stderr, environ),
             listener=listener,
-            observers=[_notifier, *([_website(listener, environ)] if listener else [])],
+            observers=[_notifier(environ), *([_website(listener, environ)] if listener else [])],
             verdicts=None if arguments.once else verdict_folder(environ),
             history=None if arguments.once else history_file(environ),
         ),
@@ -83,10 +83,17 @@ def _website(listener: socket.socket, environ: Mapping[str, str]) -> Callable[[H
     return made
 
 
-def _notifier(holder: Holder) -> Observer:
-    from watching.notifications import Notifier  # noqa: PLC0415 -- only the monitor needs it
+def _notifier(environ: Mapping[str, str]) -> Callable[[Holder], Observer]:
+    """What tells people, in the monitor's process."""
 
-    return Notifier(time.time_ns(), holder)
+    def made(holder: Holder) -> Observer:
+        from watching.messages import Place  # noqa: PLC0415 -- only the monitor needs it
+        from watching.notifications import Notifier  # noqa: PLC0415
+
+        place = Place(socket.gethostname(), environ.get("BACKUP_PUBLIC_URL", ""))
+        return Notifier(time.time_ns(), holder, place)
+
+    return made
 
 
 RUN = Command("run", "run the jobs (default)", (CONFIG, ONCE, QUIET, JSON, LISTEN), _run, not_done="not run")

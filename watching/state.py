@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from itertools import accumulate, islice, takewhile
 from typing import Literal
+from urllib.parse import quote
 
 from watching.days import Days, with_difference, with_run
 from watching.events import (
@@ -54,6 +55,11 @@ MOST_MEASUREMENTS = 10_000
 
 BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0)
 """Upper bounds of the histogram of run durations, seconds; the last bucket has none."""
+
+
+def job_key(name: str) -> str:
+    """The name of a job in a URL, and as an id."""
+    return quote(name.encode("utf-8", "surrogateescape"), safe="")
 
 
 @dataclass(frozen=True, slots=True)

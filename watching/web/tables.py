@@ -8,8 +8,8 @@ from urllib.parse import quote
 from basics.humanize import counted, exactly, format_bytes, lasting, took
 from basics.text import printable
 from watching.events import MeasurementState, RunRecord
+from watching.repeats import once
 from watching.state import JobState
-from watching.web.repeats import once
 
 NONE = "\N{EN DASH}"
 """Stands in a cell for nothing."""

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import quote
 
 from basics.humanize import ago, counted, lasting, to_the_minute, took
 from basics.text import printable
 from watching.days import day_of
 from watching.events import RunRecord, RunState
+from watching.repeats import once
 from watching.standing import tone, word
-from watching.state import JobState, Trouble
+from watching.state import JobState, Trouble, job_key
 from watching.web.chart import Chart, Strip, chart, heartbeat
-from watching.web.repeats import once
 from watching.web.tables import NONE
 
 ERRORS_ON_CARD = 3
@@ -86,11 +85,6 @@ class Card:
     """By which the page is filtered: those of GROUPS that it belongs to."""
     is_folded: bool = False
     """Whether it has one line."""
-
-
-def job_key(name: str) -> str:
-    """The name in a URL, and as an id."""
-    return quote(name.encode("utf-8", "surrogateescape"), safe="")
 
 
 def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD, is_folded: bool = False) -> Card:

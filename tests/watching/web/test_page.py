@@ -41,11 +41,11 @@ from watching.events import (
     Totals,
     Verified,
 )
+from watching.repeats import once
 from watching.standing import headline, in_order, tone, word
 from watching.state import State
 from watching.web.chart import HEIGHT, SHAPES, chart, heartbeat
 from watching.web.page import render_job, render_missing, render_status
-from watching.web.repeats import once
 from watching.web.tables import measurement_table, run_table
 from watching.web.view import Card, Fact, card, cards, groups
 
