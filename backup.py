@@ -115,10 +115,19 @@ class BackupManager:
         self._prover.close()
         memory.save(self._memory_file, self._memory)
         self._warnings += self._warned(*self._saver.warnings)
-        problems += self._still_quarantined()
+        waiting = quarantine.left_over(self._quarantine_directory / self._job.name)
+        problems += self._still_quarantined(waiting)
         seconds = time.monotonic() - begun
         stopped = stopped or self._stopping.is_set()
-        return JobResult(self._job.name, tuple(databases), problems, seconds, stopped, self._warnings)
+        return JobResult(
+            self._job.name,
+            tuple(databases),
+            problems,
+            seconds,
+            stopped,
+            self._warnings,
+            sum(count for _, count in waiting),
+        )
 
     def _look_around(self) -> tuple[str, ...]:
         """Warn of rules that match nothing, and of what only the destination has; why there is nothing to copy."""
@@ -135,14 +144,14 @@ class BackupManager:
             logger.warning("%s", warning)
         return warnings
 
-    def _still_quarantined(self) -> tuple[str, ...]:
+    def _still_quarantined(self, waiting: Sequence[tuple[Path, int]]) -> tuple[str, ...]:
         """Lines that an earlier run put aside stay a failure until somebody has seen to them."""
         met = {found.file for found in self._quarantines.values() if found.was_used}
-        left = quarantine.left_over(self._quarantine_directory / self._job.name, met)
         problems = tuple(
             f"{file} still holds {counted(count, 'line')} that an earlier run put aside; remove "
             "the cause, write that file as its head says, and delete it"
-            for file, count in left
+            for file, count in waiting
+            if file not in met
         )
         for problem in problems:
             logger.error("%s", problem)

@@ -91,6 +91,8 @@ class JobResult:
     seconds: float = 0.0
     stopped: bool = False
     warnings: tuple[str, ...] = ()
+    in_quarantine: int = 0
+    """How many lines wait in quarantine files."""
     ended: int = 0
     """When, in nanoseconds since 1970, of a job that is to keep up with its source; 0 for any other."""
 

@@ -140,14 +140,16 @@ def _release_memory() -> None:
 
 
 def _guarded_run(run: _Run) -> JobResult:
-    """One run that cannot harm the next one."""
+    """One run that cannot harm the next one. It lasts from here to its end, waits for servers and all."""
+    begun = time.monotonic()
     with error_boundary() as outcome:
         result = _with_hooks(run)
-        if run.config.job.options.backup_mode == "incremental":
-            result = replace(result, ended=time.time_ns())
+        seconds = time.monotonic() - begun
+        is_incremental = run.config.job.options.backup_mode == "incremental"
+        result = replace(result, seconds=seconds, ended=time.time_ns() if is_incremental else 0)
         logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
         return result
-    return JobResult(run.config.job.name, problems=(outcome.problem,))
+    return JobResult(run.config.job.name, problems=(outcome.problem,), seconds=time.monotonic() - begun)
 
 
 def _with_hooks(run: _Run) -> JobResult:
