@@ -78,7 +78,7 @@ class Frame:
         """The rows at the positions `[start, end)`."""
         return self._each(lambda column: column.slice(start, end - start))
 
-    def gather(self, positions: list[int]) -> "Frame":
+    def gather(self, positions: list[int] | npt.NDArray[np.int64]) -> "Frame":
         """The rows at these positions."""
         return self._each(lambda column: column.gather(positions))
 
