@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,7 +47,7 @@ ROWS = SERIES * GROUPS * TIMES
 STEP = HOUR // TIMES
 POLICY = "hours"
 INDEXES = ["inmem", "tsi1"]
-KEPT_BACK = 0.12
+KEPT_BACK = 0.2
 """For how many seconds a third of the writes is kept back."""
 
 
@@ -93,20 +94,34 @@ def pages(url: str, **options: object) -> Sections:
 
 
 class Lanes:
-    """Keeps a third of the writes back. After `cut` those that are on their way get lost."""
+    """Keeps a third of the writes back. After `cut` those that are on their way get lost.
+
+    `is_overtaken`: a later write has arrived before one that is kept back.
+    """
 
     def __init__(self, number: int) -> None:
         self._chance = random.Random(number)
+        self._lock = threading.Lock()
+        self._kept_back = 0
+        self.is_overtaken = False
         self.is_cut = False
 
     def __call__(self, exchange: Exchange) -> None:
         """Serve a write."""
         if self._chance.random() < 1 / 3:
+            self._keep_back(1)
             exchange.pause(KEPT_BACK)
+            self._keep_back(-1)
         if self.is_cut:
             exchange.reset()
         else:
             forward(exchange)
+            self._keep_back(0)
+
+    def _keep_back(self, more: int) -> None:
+        with self._lock:
+            self._kept_back += more
+            self.is_overtaken = self._kept_back > 0 and (more == 0 or self.is_overtaken)
 
     def cut(self) -> None:
         """From now on nothing arrives."""
@@ -123,21 +138,26 @@ def between(server: InfluxServer, number: int) -> Iterator[tuple[Proxy, Lanes]]:
 
 
 class Middle:
-    """Waits until a copy has written so many points more than before it."""
+    """Waits until a copy has written so many points more than before it, and a write is overtaken."""
 
-    def __init__(self, pair: Pair, points: float) -> None:
+    def __init__(self, pair: Pair, points: float, lanes: Lanes) -> None:
         self._destination = pair.destination
         self._points = points_written(pair.destination) + points
+        self._lanes = lanes
 
     def wait(self, tool: Daemon) -> None:
-        """The copy must not be over then."""
+        """The copy must not be over then; when it has gone on for long, it may be hit in any state."""
         waiting.wait_until(
-            lambda: points_written(self._destination) > self._points,
+            self._is_there,
             "the middle of the copy",
             progress=lambda: (points_written(self._destination), tool.log),
             pause=0.005,
         )
         assert tool.process.poll() is None, f"the copy was over before the fault\n{tool.log}"
+
+    def _is_there(self) -> bool:
+        more = points_written(self._destination) - self._points
+        return more > ROWS / 6 or (more > 0 and self._lanes.is_overtaken)
 
 
 def holes(pair: Pair) -> int:
@@ -166,7 +186,7 @@ class Seen:
     def check(self) -> None:
         """That the order really was free: without holes there is nothing to mend."""
         logger.info("%d of %d faults left holes", self.with_holes, self.rounds)
-        assert self.rounds < 5 or self.with_holes, "no fault left a hole in the newest shard group"
+        assert self.rounds < 4 or self.with_holes, "no fault left a hole in the newest shard group"
 
 
 # ---------------------------------------------------------------- the tool
@@ -175,7 +195,7 @@ class Seen:
 def test_kill_9_of_the_tool(many: Pair, rounds: Rounds) -> None:
     """Once, or twice in a row: the second time while the holes of the first are closed, or after that."""
     seen = Seen()
-    for number in rounds.of("free order: kill -9 of the tool", 50):
+    for number in rounds.of("free order: kill -9 of the tool", 40):
         _interrupt(many, number, signal.SIGKILL, seen)
     seen.check()
 
@@ -183,7 +203,7 @@ def test_kill_9_of_the_tool(many: Pair, rounds: Rounds) -> None:
 def test_sigterm_of_the_tool(many: Pair, rounds: Rounds) -> None:
     """What is on its way is waited for, so there are no holes at all."""
     seen = Seen()
-    for number in rounds.of("free order: SIGTERM of the tool", 20):
+    for number in rounds.of("free order: SIGTERM of the tool", 10):
         _interrupt(many, number, signal.SIGTERM, seen)
     assert seen.with_holes == 0
 
@@ -194,7 +214,7 @@ def _interrupt(many: Pair, number: int, sent: signal.Signals, seen: Seen) -> Non
         load(round_, number)
         for time in range(1 + number % 3 // 2):
             with between(round_.destination, number) as (proxy, lanes):
-                middle = Middle(round_, chance.uniform(0.02, 0.3) * ROWS)
+                middle = Middle(round_, chance.uniform(0.02, 0.2) * ROWS, lanes)
                 with copying(round_, pages(proxy.url)) as tool:
                     middle.wait(tool)
                     workers = tool.workers()
@@ -217,11 +237,11 @@ def _interrupt(many: Pair, number: int, sent: signal.Signals, seen: Seen) -> Non
 def test_a_server_is_killed_or_stopped(many: Pair, rounds: Rounds, role: str) -> None:
     """It comes back while the tool retries, and the run is ok; or later, and the next run is."""
     server, seen = getattr(many, role), Seen()
-    for number in rounds.of(f"free order: kill -9 or SIGTERM of the {role}", 40):
+    for number in rounds.of(f"free order: kill -9 or SIGTERM of the {role}", 25):
         retries = 20 if number % 4 > 1 else 1
-        with fresh(many, number) as round_, between(round_.destination, number) as (proxy, _):
+        with fresh(many, number) as round_, between(round_.destination, number) as (proxy, lanes):
             load(round_, number)
-            middle = Middle(round_, random.Random(number).uniform(0.02, 0.5) * ROWS)
+            middle = Middle(round_, random.Random(number).uniform(0.02, 0.4) * ROWS, lanes)
             with copying(round_, pages(proxy.url, retries=retries)) as tool:
                 middle.wait(tool)
                 _end(server, kill=number % 2 == 0)
@@ -253,7 +273,7 @@ def _end(server: InfluxServer, *, kill: bool) -> None:
 
 def test_requests_that_are_acknowledged_and_forgotten(many: Pair, rounds: Rounds) -> None:
     """Every sixth: an ok is true, and whatever is still missing is in the newest shard group."""
-    for number in rounds.of("free order: every sixth request acknowledged and forgotten", 40):
+    for number in rounds.of("free order: every sixth request acknowledged and forgotten", 20):
         with fresh(many, number) as round_, Proxy(round_.destination.url) as proxy:
             load(round_, number)
             forgotten = proxy.inject(only(_has_points, forget()), "write", count=None, share=1 / 6, seed=number)
@@ -268,14 +288,14 @@ def test_requests_that_are_acknowledged_and_forgotten(many: Pair, rounds: Rounds
 
 def test_kill_9_of_the_tool_while_requests_are_forgotten(many: Pair, rounds: Rounds) -> None:
     """What nobody has asked for yet is lost with the tool."""
-    for number in rounds.of("free order: kill -9 of the tool while requests are forgotten", 20):
+    for number in rounds.of("free order: kill -9 of the tool while requests are forgotten", 10):
         chance = random.Random(number)
         with fresh(many, number) as round_, Proxy(round_.destination.url) as proxy:
             load(round_, number)
             lanes = Lanes(number)
             proxy.inject(only(_has_points, forget()), "write", count=None, share=1 / 10, seed=number)
             proxy.inject(lanes, "write", count=None)
-            middle = Middle(round_, chance.uniform(0.02, 0.4) * ROWS)
+            middle = Middle(round_, chance.uniform(0.02, 0.3) * ROWS, lanes)
             with copying(round_, pages(proxy.url, retries=10)) as tool:
                 middle.wait(tool)
                 for victim in [tool.process.pid, *tool.workers()]:
