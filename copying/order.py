@@ -5,11 +5,7 @@ older than the newest group that holds points is there. Inside that group points
 next run surely compares all of it before it goes on (late.py). Everywhere else points go strictly by time.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
-import polars as pl
+from typing import TYPE_CHECKING
 
 from basics.times import DAY
 from copying.retention import comparable_since
@@ -18,8 +14,9 @@ from influx import shard_groups
 from influx.frames import Frame
 from settings.keys import Job
 
-FEW = 50
-"""Rows are put in the order of their series where a page holds fewer than this of each, on average."""
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def is_free(copy: Copy, job: Job) -> bool:
@@ -44,7 +41,7 @@ def cuts(frame: Frame, target: Target, now: int) -> list[int]:
     return sorted({*found, *edges} - {0, len(frame)})
 
 
-def stretch(times: npt.NDArray[np.int64], target: Target, now: int) -> int | None:
+def stretch(times: "npt.NDArray[np.int64]", target: Target, now: int) -> int | None:
     """The same number for requests that may overlap; None for one that goes alone.
 
     The times lie between two of the cuts. Those later than now go in their order: once that has passed, they are
@@ -59,19 +56,3 @@ def stretch(times: npt.NDArray[np.int64], target: Target, now: int) -> int | Non
 def _lasting_since(target: Target, now: int) -> int:
     """From when on all that both policies hold can still be compared a day later."""
     return comparable_since(target, now + DAY)
-
-
-def by_series(frame: Frame, positions: Sequence[int]) -> Frame:
-    """The rows series by series between each two of the positions, if there are few of each.
-
-    The server stores them more easily so. Rows of one series stay in the order of time. Series whose hashes are
-    equal get mixed, which does no harm.
-    """
-    tags = {str(i): column for i, (_, column) in enumerate(frame.tags) if column.dtype != pl.Null}
-    if not tags:
-        return frame
-    series = pl.DataFrame(tags).hash_rows()
-    if len(frame) >= FEW * series.n_unique():
-        return frame
-    parts = np.searchsorted(positions, np.arange(len(frame)), side="right")
-    return frame.gather(np.lexsort((series.to_numpy(), parts)))

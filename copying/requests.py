@@ -57,7 +57,7 @@ class Requests:
         for page in found:
             for frame in page.frames:
                 try:
-                    for item in self._of_frame(copy, frame):
+                    for item in self.of_frame(copy, frame):
                         yield Request(page.span, *item) if isinstance(item, tuple) else item
                 except InfluxError as error:
                     raise error.during(describe(page.span)) from error
@@ -67,15 +67,15 @@ class Requests:
     def _reached(self, frame: Frame) -> Reached:
         return Reached(int(frame.times[-1]), frame.newest(self._now))
 
-    def _of_frame(self, copy: Copy, frame: Frame) -> Iterator[tuple[Body, int | None] | Written | Reached]:
-        """The frame without unwanted types, in blocks of which one is encoded at a time."""
+    def of_frame(self, copy: Copy, frame: Frame) -> Iterator[tuple[Body, int | None] | Written | Reached]:
+        """The frame without unwanted types, of which one block is encoded at a time: bodies with their stretch."""
         allowed = allowed_types(copy.rules)
         if not allowed.issuperset(frame.types.values()):
             frame = frame.only_types(allowed)
         may_conflict = not fits(copy, frame.types)
         is_free = not may_conflict and order.is_free(copy, self._job)
         cuts = order.cuts(frame, copy.target, self._now)
-        ordered = order.by_series(frame, cuts) if is_free else frame
+        ordered = frame.by_series(cuts) if is_free else frame
         for block, inside in _blocks(ordered, cuts):
             for encoded in self._apart(copy, block, inside) if may_conflict else [_encoded(copy, block, inside)]:
                 yield Written(refusals=encoded.refusals)

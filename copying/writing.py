@@ -17,6 +17,7 @@ from copying.requests import Request, Requests
 from copying.segments import Segment, accompanied
 from copying.task import Copy
 from influx.errors import InfluxError, NotKept
+from influx.frames import Frame
 from influx.influxql import Location
 from influx.line_protocol import Point
 from influx.written import Written
@@ -63,6 +64,16 @@ class Writer:
             yield from self._transfer(copy, Segment(segment.fields, span), again)
             if self._destination.find_lost(again, place.database, place.policy):
                 raise NotKept(f"{describe(span)}: the destination loses what it acknowledges; look at its log")
+
+    def write(self, copy: Copy, frames: Iterable[Frame]) -> Iterator[Written]:
+        """Write points that were read elsewhere, one request at a time, telling what was acknowledged."""
+        kept = self._quarantine(copy.destination)
+        for item in (item for frame in frames for item in self._requests.of_frame(copy, frame)):
+            if isinstance(item, tuple):
+                self._stopping.check()
+                yield from narrowing.write_body(self._destination, item[0], copy.destination, kept, self._stopping)
+            elif isinstance(item, Written):
+                yield item
 
     def _transfer(self, copy: Copy, segment: Segment, sent: list[tuple[Span, Point]]) -> Iterator[Written]:
         """The same without the second look; `sent` gets a point of each request, and its page's range.

@@ -1,4 +1,4 @@
-"""In which order points are written: which requests may overlap, and when rows go series by series."""
+"""In which order points are written: which requests may overlap."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import pytest
 from basics.spans import Span
 from basics.times import DAY, HOUR
 from config import parse_config
-from copying.order import FEW, by_series, cuts, is_free, stretch
+from copying.order import cuts, is_free, stretch
 from copying.task import Copy, Target
 from influx.frames import Frame
 from influx.influxql import Location, Policy
@@ -124,43 +124,3 @@ def test_rows_of_one_kind_are_not_cut() -> None:
     """Neither at their beginning nor at their end."""
     assert cuts(frame([NOW - 1, NOW], ["a", "b"]), target(), NOW) == []
     assert cuts(frame([NOW + 1, NOW + 2], ["a", "b"]), target(), NOW) == []
-
-
-# ---------------------------------------------------------------- the order of rows
-
-
-def test_rows_go_series_by_series_between_the_cuts() -> None:
-    """Those of one series by time; none leaves its part."""
-    hosts: list[str | None] = ["a", "b", None, "a", "b", None, "b", "a"]
-    found = by_series(frame([1, 1, 1, 2, 2, 2, 3, 3], hosts), [6])
-    (_, column), (_, values) = found.tags[0], found.fields[0]
-    first, second = column.to_list()[:6], column.to_list()[6:]
-    assert sorted(map(str, first)) == ["None", "None", "a", "a", "b", "b"]
-    assert first[0::2] == first[1::2]
-    assert sorted(map(str, second)) == ["a", "b"]
-    assert found.time.to_list()[:6] == [1, 2] * 3
-    assert [hosts[int(value)] for value in values] == column.to_list()
-
-
-def test_many_rows_of_each_series_stay_as_they_are() -> None:
-    """Nothing would be gained."""
-    rows = frame(list(range(2 * FEW)), ["a", "b"] * FEW)
-    assert by_series(rows, []) is rows
-    fewer = rows.slice(1, 2 * FEW)
-    assert by_series(fewer, []).tags[0][1].to_list() != fewer.tags[0][1].to_list()
-
-
-def test_without_tags_there_is_one_series() -> None:
-    """A tag that no point has is none."""
-    rows = frame([1, 2], [None, None])
-    assert by_series(rows, []) is rows
-    assert by_series(Frame(rows.time, rows.fields, ()), []).time.to_list() == [1, 2]
-
-
-def test_tags_that_are_no_text_are_put_in_order_too() -> None:
-    """InfluxDB keeps bytes that are not UTF-8."""
-    tag = pl.Series([b"\xff", b"a", b"\xff", b"a"])
-    rows = replace(frame([1, 1, 2, 2], ["x"] * 4), tags=(("host", tag),))
-    found = by_series(rows, []).tags[0][1].to_list()
-    assert found[0] == found[1]
-    assert found[2] == found[3]
