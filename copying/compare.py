@@ -15,8 +15,9 @@ from basics.spans import Span, cut, halves
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME, MINUTE, SECOND
 from copying.pace import Pace
 from copying.selection import allowed_types
-from copying.task import Copy
+from copying.task import Copy, Target
 from influx import fingerprints, influxql, line_protocol, shard_groups
+from influx.counting import Count
 from influx.errors import QueryTooLarge
 from influx.fingerprints import Fingerprints, Look, Statement
 from influx.frames import Frame
@@ -207,10 +208,24 @@ class Comparer:
         The range must lie inside one shard group on each side where a field has several types. Memory is bounded
         by a page of each side. How many values each side had is added to `read`.
         """
+        last, follows = span.start, False
+        for sides in self.read_both(copy, span):
+            if read is not None:
+                for side in ("source", "destination"):
+                    read[side] += sum(part.values for part in sides[side])
+            found, equal = mismatches(sides["source"], sides["destination"], copy.source.measurement)
+            for mismatch in found:
+                between = bisect_right(equal, last) < bisect_left(equal, mismatch.time)
+                yield replace(mismatch, is_next=follows and not between)
+                last, follows = mismatch.time, True
+            follows = follows and bisect_right(equal, last) == len(equal)
+
+    def read_both(self, copy: Copy, span: Span) -> Iterator[dict[str, list[Frame]]]:
+        """The points of both sides, oldest first, each time those of the same stretch of time."""
         places = [] if copy.target.is_foreign else [("source", self._source, copy.source)]
         if not copy.target.is_new:
             places.append(("destination", self._destination, copy.destination))
-        position, last, follows = span.start, span.start, False
+        position = span.start
         rows = page_rows(len(copy.types) + len(copy.tags))
         pace = Pace(span.length, min(rows, FIRST_ROWS), ceiling=rows)
         with ThreadPoolExecutor(2) as pool:
@@ -240,20 +255,42 @@ class Comparer:
                 sides: dict[str, list[Frame]] = {"source": [], "destination": []}
                 for (side, _, _), page in zip(places, pages, strict=True):
                     sides[side] = [_cut(copy, part, position) for part in page.frames]
-                    if read is not None:
-                        read[side] += sum(part.values for part in sides[side])
-                found, equal = mismatches(sides["source"], sides["destination"], copy.source.measurement)
-                for mismatch in found:
-                    between = bisect_right(equal, last) < bisect_left(equal, mismatch.time)
-                    yield replace(mismatch, is_next=follows and not between)
-                    last, follows = mismatch.time, True
-                follows = follows and bisect_right(equal, last) == len(equal)
+                yield sides
 
-    def shard_states(self, copy: Copy, now: int) -> tuple[ShardStates, ShardStates] | None:
-        """What was written to the shards of a copy's policy on both sides; None where one may not be seen."""
-        source = self._source.get_shard_states(copy.source.database, copy.source.policy, now)
-        destination = self._destination.get_shard_states(copy.destination.database, copy.destination.policy, now)
+    def shard_states(self, database: str, target: Target, now: int) -> tuple[ShardStates, ShardStates] | None:
+        """What was written to the shards of a policy on both sides; None where one may not be seen."""
+        source = self.source_states(database, target, now)
+        destination = self._destination.get_shard_states(target.database, target.destination.name, now)
         return None if source is None or destination is None else (source, destination)
+
+    def source_states(self, database: str, target: Target, now: int) -> ShardStates | None:
+        """The same of the source alone."""
+        return self._source.get_shard_states(database, target.source.name, now)
+
+    def newer_points(self, database: str, target: Target, times: Sequence[int]) -> dict[int, int]:
+        """How many points the source holds from each of these times on, in all of a policy.
+
+        Of each measurement as many as its fullest field has values: a write never adds more than its points.
+        """
+        found = dict.fromkeys(times, 0)
+        asked = [
+            (time, Count(Location(database, target.source.name, name), types, Span(time, END_OF_TIME)))
+            for name, types in target.source_types.items()
+            for time in times
+        ]
+        answers = self._source.count_many([count for _, count in asked])
+        for (time, _), values in zip(asked, answers, strict=True):
+            found[time] += max(values.values(), default=0)
+        return found
+
+    def acknowledged(self, target: Target) -> int:
+        """How many points of a policy the destination has acknowledged to us so far."""
+        return self._destination.acknowledged(target.database, target.destination.name)
+
+    @property
+    def questions(self) -> int:
+        """How many questions we have asked the destination so far."""
+        return self._destination.questions
 
     def edges_at_destination(
         self, edge: str, copies: Sequence[Copy], *, end: int = END_OF_TIME, unknowable: int | None = None
@@ -325,6 +362,26 @@ def mismatches(
         for mismatch in _unequal_values(key[0], there.get(key, {}), here.get(key, {}))
     ]
     return found, times
+
+
+def lacking_parts(
+    source: Sequence[Frame], destination: Sequence[Frame], measurement: str
+) -> Iterator[tuple[Frame, frozenset[str]]]:
+    """The points of the source of which the destination lacks fields: frames, each with the fields it lacks."""
+    sides = [
+        [(part, line_protocol.frame_lines(part, measurement)) for part in side] for side in (source, destination)
+    ]
+    equal = frozenset(line for _, found in sides[0] for line in found) & frozenset(
+        line for _, found in sides[1] for line in found
+    )
+    here = _unequal_points(sides[1], equal, measurement)
+    for part, lines in sides[0]:
+        odd = [i for i, line in enumerate(lines) if line not in equal]
+        lacking: dict[frozenset[str], list[int]] = {}
+        for index, point in zip(odd, line_protocol.frame_points(part.gather(odd), measurement), strict=True):
+            theirs = here.get((point.time, tuple(sorted(point.tags.items()))), {})
+            lacking.setdefault(frozenset(point.fields.keys() - theirs.keys()), []).append(index)
+        yield from ((part.gather(rows), names) for names, rows in lacking.items() if names)
 
 
 def _unequal_points(

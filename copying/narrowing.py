@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def write_body(
     client: InfluxClient, body: Body, location: Location, quarantine: Quarantine | None, stopping: StopRequest
 ) -> Iterator[Written]:
-    """Write a body, oldest lines first, telling of each acknowledged request before the next one.
+    """Write a body, first lines first, telling of each acknowledged request before the next one.
 
     What the server refuses is sent in ever smaller parts, down to the lines that it does not take: these are put
     into the quarantine, and all others are written. Raises WriteRefused for a line that is refused where there is
@@ -91,10 +91,12 @@ def put_aside_whole(
 
 def _put_aside(bodies: Sequence[Body], refusal: WriteRefused, answer: str, quarantine: Quarantine) -> Written:
     lines = [line for body in bodies for line in body.lines()]
+    before = quarantine.added
     try:
         count = quarantine.put(lines, answer)
     except OSError as problem:
         raise refusal.reworded(
             f"{refusal}; and {quarantine.file} cannot be written to put it aside: {problem.strerror}"
         ) from problem
-    return Written(put_aside=(PutAside(str(quarantine.file), answer, count),) if count else ())
+    part = PutAside(str(quarantine.file), answer, count, quarantine.added - before)
+    return Written(put_aside=(part,) if count else ())

@@ -7,12 +7,14 @@ each measurement of a job, and is only ever added to.
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from urllib.parse import quote, urlencode
 
 from basics.text import printable
 from influx.influxql import Location
+from settings.keys import Job, Options
 
 QUARANTINE_MOST = 10_000
 """How many lines of one measurement are put aside in one run. More of them are no bad lines, but a bad setup."""
@@ -35,6 +37,16 @@ Possessive are only repeated sets of characters: Python before 3.11.5, as in Deb
 def choose_directory(configured: Path | None, logs: Path | None, environ: Mapping[str, str]) -> Path:
     """Where quarantine files go: as configured, else to the logs, else by the environment, else `quarantine`."""
     return configured or logs or Path(environ.get("BACKUP_QUARANTINE_DIR") or "quarantine")
+
+
+def directory_of(options: Options, environ: Mapping[str, str]) -> Path:
+    """Where the quarantine files of a job with these options are."""
+    return choose_directory(options.quarantine_directory, options.log_directory, environ)
+
+
+def lock_file(job: Job, environ: Mapping[str, str]) -> Path:
+    """The file that runs of a job share, and that a restore of it holds alone."""
+    return directory_of(job.options, environ) / ".compared" / f"{job.name}.lock"
 
 
 def file_name(location: Location) -> str:
@@ -111,6 +123,9 @@ class Quarantine:
         self._known: set[bytes] | None = None
         self._answer = ""
         self._put: set[bytes] = set()
+        self.added = 0
+        """How many lines were not in the file before."""
+        self._lock = Lock()
 
     @property
     def was_used(self) -> bool:
@@ -138,11 +153,16 @@ class Quarantine:
         When this returns, they are on the disk. Raises OSError when they cannot be. Returns how many were not put
         aside before in this run: the look-back meets them a second time.
         """
+        with self._lock:  # several requests of a measurement may be on their way
+            return self._put_new(lines, answer)
+
+    def _put_new(self, lines: Sequence[bytes], answer: str) -> int:
         known = self._read_known()
         new = [line for line in dict.fromkeys(lines) if _digest(line) not in known]
         if new:
             self._append(b"".join(line + b"\n" for line in (*self._comments(answer), *_marked(new))))
             known.update(map(_digest, new))
+            self.added += len(new)
             self._answer = answer
         before = len(self._put)
         self._put.update(map(_digest, lines))
@@ -175,12 +195,12 @@ class Quarantine:
             os.close(descriptor)
 
 
-def left_over(directory: Path, but: Set[Path]) -> list[tuple[Path, int]]:
-    """The quarantine files in a job's directory that hold lines, with their number; not those in `but`."""
+def left_over(directory: Path) -> list[tuple[Path, int]]:
+    """The quarantine files in a job's directory that hold lines, with their number."""
     found = []
     for file in sorted(directory.glob("*.lp")) if directory.is_dir() else ():
         lines = [line for line in split_lines(file.read_bytes()) if not line.startswith(b"#")]
-        if lines and file not in but:
+        if lines:
             found.append((file, len(lines)))
     return found
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from basics.humanize import counted
 from basics.spans import Span
 from basics.text import printable
 from basics.times import END_OF_TIME
@@ -57,13 +58,6 @@ class Page:
     def rows(self) -> int:
         """How many points."""
         return sum(map(len, self.frames))
-
-    @property
-    def blocks(self) -> Iterator[Frame]:
-        """The same points in frames of about BLOCK_CELLS, so that encoding them takes little memory."""
-        for frame in self.frames:
-            rows = max(1, BLOCK_CELLS // (1 + len(frame.fields) + len(frame.tags)))
-            yield from frame.split(range(rows, len(frame), rows))
 
     @property
     def slow_start(self) -> bool:
@@ -340,7 +334,8 @@ class PageReader:
                 for a, part in zip(asked, parts, strict=True)
             ]
 
-        return self._server.attempts(f"read {len(asked)} measurements of {asked[0].location.database}", read)
+        what = f"read {counted(len(asked), 'measurement')} of {asked[0].location.database}"
+        return self._server.attempts(what, read)
 
     def read_windows(
         self, location: Location, averaged: Sequence[str], latest: Sequence[str], span: Span, window: int
@@ -377,6 +372,12 @@ def changed_types(
 ) -> dict[str, tuple[str, ...]]:
     """The fields that have a type by now that is not known, with all their types."""
     return {name: found[name] for name, types in known.items() if set(found.get(name, ())) - set(types)}
+
+
+def blocks(frame: Frame) -> Iterator[Frame]:
+    """The rows of a page in frames of about BLOCK_CELLS, so that encoding them takes little memory."""
+    rows = max(1, BLOCK_CELLS // (1 + len(frame.fields) + len(frame.tags)))
+    yield from frame.split(range(rows, len(frame), rows))
 
 
 def page_rows(columns: int) -> int:
