@@ -4,7 +4,6 @@ None of these goes on from where it stopped, compares, or keeps a destination up
 database once, through files.
 """
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,9 +37,23 @@ class ExportImport:
         """Export and import."""
         with tempfile.TemporaryDirectory(dir=pair.directory) as folder, watched(*pair.servers) as run:
             file, home = Path(folder) / "export", pair.source.directory
-            export = [PROGRAMS / "influx_inspect", "export", "-database", self.rows.name, "-out", file]
+            export: list[str | Path] = [
+                PROGRAMS / "influx_inspect",
+                "export",
+                "-database",
+                self.rows.name,
+                "-out",
+                file,
+            ]
             export += ["-datadir", home / "data", "-waldir", home / "wal"]
-            load = [PROGRAMS / "influx", "-host", "127.0.0.1", "-port", str(pair.destination.port), "-import"]
+            load: list[str | Path] = [
+                PROGRAMS / "influx",
+                "-host",
+                "127.0.0.1",
+                "-port",
+                str(pair.destination.port),
+                "-import",
+            ]
             run.update(added(run_measured(export), run_measured([*load, "-path", file, "-precision", "ns"])))
             run["file"] = file.stat().st_size
         return run
@@ -60,12 +73,12 @@ class Files:
     def run(self, pair: Pair) -> Run:
         """Back up and restore."""
         with tempfile.TemporaryDirectory(dir=pair.directory) as folder, watched(*pair.servers) as run:
-            influxd, common = find_influxd(), ["-portable", "-db", self.rows.name]
-            backup, restore = (
-                [influxd, verb, *common, "-host", server.rpc_address, folder]
+            influxd = find_influxd()
+            commands: list[list[str | Path]] = [
+                [influxd, verb, "-portable", "-db", self.rows.name, "-host", server.rpc_address, folder]
                 for verb, server in (("backup", pair.source), ("restore", pair.destination))
-            )
-            run.update(added(run_measured(backup), run_measured(restore)))
+            ]
+            run.update(added(*map(run_measured, commands)))
             run["file"] = sum(file.stat().st_size for file in Path(folder).iterdir())
         return run
 
@@ -118,11 +131,6 @@ class Peers:
                 options.say(f"{rows.name}: {arm.name}: exact, {when}")
                 return
             pair.destination.restart()
-
-
-def is_built() -> bool:
-    """Whether what has to be built is there."""
-    return all(shutil.which(PROGRAMS / name) for name in ("influx", "influx_inspect"))
 
 
 PEERS = Peers()

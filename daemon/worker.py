@@ -236,8 +236,8 @@ def load_libraries(*, all_of_them: bool) -> None:
     without; polars cannot, so each worker imports it for itself.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
-    # polars keeps what is freed for a while, and then as pages that still count: more than what is in use
-    os.environ["_RJEM_MALLOC_CONF"] = "dirty_decay_ms:0,muzzy_decay_ms:0"
+    # polars' allocator keeps what is freed, for each thread apart: together more than what is in use
+    os.environ["_RJEM_MALLOC_CONF"] = "narenas:1,dirty_decay_ms:100,muzzy_decay_ms:0"
     with suppress(AttributeError):  # not every C library can
         # large texts outside the heap: once one of them is freed, glibc would put the next ones inside, for good
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)

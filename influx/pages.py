@@ -35,6 +35,9 @@ BLOCK_CELLS = 450_000
 PAGE_BYTES = 24 * 1024 * 1024
 """The most bytes of one page off the wire; very long strings make the tool ask for fewer rows."""
 
+LONG_TEXT = 20
+"""From how many bytes on for each cell text costs more to write, and to read, as CSV than as msgpack."""
+
 SLOW_START = 0.1
 """From which share of its time on a page that had to wait for its first row should have been longer."""
 
@@ -210,7 +213,8 @@ class PageReader:
                     self._not_as_csv.discard(location)
                     raise
                 else:
-                    self._not_as_csv.discard(location)
+                    if not _has_long_texts(types, answer):
+                        self._not_as_csv.discard(location)
                     return answer
             return self._read_msgpack(query, ask, unsigned, limit, most_bytes, expected)
 
@@ -383,6 +387,12 @@ def blocks(frame: Frame) -> Iterator[Frame]:
 def page_rows(columns: int) -> int:
     """How many rows of so many columns a page holds."""
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
+
+
+def _has_long_texts(types: Mapping[str, Sequence[str]], answer: tuple[list[Frame], frozenset[str], Meter]) -> bool:
+    parts, _, meter = answer
+    cells = sum(len(part) * (1 + len(part.fields) + len(part.tags)) for part in parts)
+    return ("string",) in map(tuple, types.values()) and meter.size > LONG_TEXT * cells > 0
 
 
 def _as_rows(series: Series, field: str, tags: Sequence[str]) -> Frame:
