@@ -258,7 +258,7 @@ class Supervisor:
         stops = reloads = 0
         self._watch(self.files)  # which needs none of the libraries
         if self.files:
-            load_libraries()
+            load_libraries(all_of_them=not self.once or len(self.files) > 1)
         self._tell_invalid({})
         for file in self.files:
             self._start(file)

@@ -220,14 +220,19 @@ def _unreachable(config: Config, server: Server, role: str, stopping: StopReques
 # ---------------------------------------------------------------- the process
 
 
-def load_libraries() -> None:
-    """Import most of what a run needs before workers are forked, so that all of them share its memory.
+def load_libraries(*, all_of_them: bool) -> None:
+    """Import what each run needs before workers are forked, so that all of them share its memory.
+
+    `all_of_them`: also what a run needs only when it has something to copy.
 
     None of it may start a thread: a fork copies the locks that a thread holds, but not the thread. numpy can do
     without; polars cannot, so each worker imports it for itself.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
-    from influx import shard_groups, transport  # noqa: F401, PLC0415 -- numpy, msgpack, requests
+    from influx import transport  # noqa: F401, PLC0415 -- msgpack, requests
+
+    if all_of_them:
+        import numpy  # noqa: F401, PLC0415
 
     gc.collect()
     gc.freeze()  # a collection in a worker does not touch these objects, which would copy their pages

@@ -11,16 +11,16 @@ The rules were proved on real servers with random names and values. Two encoders
 the plain one, and `encode_frame`, which does the same to whole columns at once; a test compares them.
 """
 
+from __future__ import annotations
+
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-
+from basics.later import Later
 from influx.frames import Frame
 from influx.storable import (
     ALONE,
@@ -32,6 +32,13 @@ from influx.storable import (
     tag_value_problem,
 )
 from influx.written import Refusal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+else:
+    np, pl = Later("numpy"), Later("polars")
 
 
 class Unsigned(int):
@@ -66,7 +73,7 @@ class Body:
     measurement: str = field(default="", compare=False)
     frame: Frame | None = field(default=None, compare=False, repr=False)
     last: Callable[[], Point] | None = field(default=None, compare=False, repr=False)
-    """Gives the point of its last line; it is not made before that is asked for."""
+    """Gives its newest point, the last of them; it is not made before that is asked for."""
 
     @property
     def fields(self) -> frozenset[str]:
@@ -332,7 +339,7 @@ def _bodies(frame: Frame, measurement: str, pieces: Iterable[tuple[int, int]]) -
     for start, end in pieces:
         for first, last in _cut(ends, start, end):
             part = frame.slice(first, last)
-            newest = functools.partial(_row, part, measurement, len(part) - 1)
+            newest = functools.partial(_newest, part, measurement)
             yield Body(_joined(lines, first, last), last - first, part.values, measurement, part, newest)
 
 
@@ -351,7 +358,7 @@ def _cut(ends: npt.NDArray[np.int64], start: int, end: int) -> Iterator[tuple[in
 
 
 def halves(body: Body) -> tuple[Body, ...]:
-    """The older and the newer half of the lines, in two bodies or more; none for a line that stands alone."""
+    """The first and the second half of the lines, in two bodies or more; none for a line that stands alone."""
     if body.frame is None or body.points < 2:
         return ()
     middle = body.points // 2
@@ -507,6 +514,11 @@ def frame_points(frame: Frame, measurement: str) -> list[Point]:
             )
         )
     return points
+
+
+def _newest(frame: Frame, measurement: str) -> Point:
+    """The rows may be in the order of their series."""
+    return _row(frame, measurement, int(np.flatnonzero(frame.times == frame.times.max())[-1]))
 
 
 def _row(frame: Frame, measurement: str, index: int) -> Point:

@@ -8,9 +8,11 @@ import gzip
 import logging
 import re
 import struct
+import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -53,6 +55,10 @@ says that another one follows.
 
 STORED_BLOCK = 0xFFFF
 """How many bytes a block of gzip holds at most when it is not compressed."""
+
+_GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+_BLOCK_HEAD = struct.Struct("<BHH")
+_GZIP_END = struct.Struct("<II")
 
 STORED_MOST = 10_000_000
 """How many bytes of a request are sent as they are, within one machine."""
@@ -102,6 +108,7 @@ class Transport:
         self._timeout = timeout
         self._retries = Retries(retries, retry_delay, stopping, listener)
         self._stopping = stopping
+        self._answered, self._counting = Counter[str](), threading.Lock()
         # compressing costs more than it saves within one machine
         self._is_local = same_host(server.host) == "localhost"
         self._threads = threads
@@ -115,6 +122,10 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
+
+    def answered(self, *endpoints: str) -> int:
+        """How many requests to these were answered so far."""
+        return sum(self._answered[endpoint] for endpoint in endpoints)
 
     def attempts(self, what: str, request: Callable[[], T]) -> T:
         """Make a request until it succeeds, fails for good, or has failed too often (influx/retries.py)."""
@@ -234,7 +245,7 @@ class Transport:
         """
         params = {"db": database, "rp": policy, "precision": "ns"}
         # a single huge value may only get past the server's max-body-size when it is compressed
-        packed = _stored(body) if self._is_local and len(body) <= STORED_MOST else gzip.compress(body, 1)
+        packed = _Stored(body) if self._is_local and len(body) <= STORED_MOST else gzip.compress(body, 1)
         response = self._send("write", params, packed, {"Content-Encoding": "gzip"})
         text = self._body(response)
         has_version = "X-Influxdb-Version" in response.headers
@@ -246,7 +257,7 @@ class Transport:
         self,
         endpoint: str,
         params: Mapping[str, str | int | None],
-        data: Mapping[str, str] | bytes = b"",
+        data: Mapping[str, str] | bytes | Iterable[bytes] = b"",
         headers: Mapping[str, str] | None = None,
         *,
         method: str = "POST",
@@ -271,6 +282,8 @@ class Transport:
             raise self._lost(error, timed_out) from error
         except OSError as error:  # how requests tells that ca_file is gone
             raise _untrusted(error) from error
+        with self._counting:
+            self._answered[endpoint] += 1
         if 300 <= response.status_code < 400:
             response.close()  # it may be a stream, of which nobody will read the end
             target = without_credentials(response.headers.get("Location", "elsewhere"))[:LONGEST_TARGET]
@@ -340,19 +353,29 @@ def _untrusted(error: OSError) -> AccessDenied:
     return AccessDenied(f"TLS: {reason}; {remedy}")
 
 
-def _stored(body: bytes) -> bytes:
-    """The body as gzip (RFC 1952) that is not compressed: its checksum still tells when it is cut on its way.
+class _Stored:
+    """A body as gzip (RFC 1952) that is not compressed: its checksum still tells when it is cut on its way.
 
-    Three times as fast as level 0 of zlib, which copies it piece by piece.
+    Three times as fast as level 0 of zlib, and made block by block as it is sent: several requests may be on their
+    way, and none of them is in memory twice.
     """
-    view = memoryview(body)
-    pieces: list[bytes | memoryview] = [b"\x1f\x8b\x08\0\0\0\0\0\0\xff"]
-    for begin in range(0, max(1, len(body)), STORED_BLOCK):
-        block = view[begin : begin + STORED_BLOCK]
-        is_last = begin + STORED_BLOCK >= len(body)
-        pieces += [struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF), block]
-    pieces.append(struct.pack("<II", zlib.crc32(body), len(body) & 0xFFFFFFFF))
-    return b"".join(pieces)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._blocks = range(0, max(1, len(body)), STORED_BLOCK)
+
+    def __len__(self) -> int:
+        return len(_GZIP_HEAD) + len(self._blocks) * _BLOCK_HEAD.size + len(self._body) + _GZIP_END.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        body, view = self._body, memoryview(self._body)
+        head = _GZIP_HEAD
+        for begin in self._blocks:
+            block = view[begin : begin + STORED_BLOCK]
+            is_last = begin + STORED_BLOCK >= len(body)
+            end = _GZIP_END.pack(zlib.crc32(body), len(body) & 0xFFFFFFFF) if is_last else b""
+            yield b"".join((head, _BLOCK_HEAD.pack(is_last, len(block), len(block) ^ 0xFFFF), block, end))
+            head = b""
 
 
 def _query_parameters(database: str, policy: str, chunk_rows: int) -> dict[str, str | int]:
