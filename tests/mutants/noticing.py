@@ -3,6 +3,12 @@
 A module that is not named here is looked at by the tests of its package.
 """
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+ENOUGH = 90.0
+"""Seconds of tests on servers that look at one mistake, the likely and the quick ones first."""
+
 COPY = (
     "tests/integration/test_round_trip.py",
     "tests/integration/test_small_measurements.py",
@@ -133,6 +139,43 @@ def files_of(module: str) -> tuple[str, ...]:
     return MODULES.get(module) or PACKAGES[module.partition("/")[0]]
 
 
+def needs_server(test: str) -> bool:
+    """Whether a test (or the file of one) runs on real servers."""
+    return test.startswith(("tests/integration", "tests/security"))
+
+
 def quick_files_of(module: str) -> tuple[str, ...]:
     """Those that need no server."""
-    return tuple(path for path in files_of(module) if not path.startswith(("tests/integration", "tests/security")))
+    return tuple(path for path in files_of(module) if not needs_server(path))
+
+
+def all_files(root: Path, *, units: bool) -> list[str]:
+    """The files of all tests that may be asked."""
+    found = {path for module in (*MODULES, *PACKAGES) for path in files_of(module)}
+    found |= {"tests/watching"} if units else {"tests/watching", "tests/integration"}
+    files = {
+        file for path in found for file in ((root / path).glob("test_*.py") if "." not in path else [root / path])
+    }
+    names = sorted(str(file.relative_to(root)) for file in files)
+    return [name for name in names if not (units and needs_server(name))]
+
+
+def chosen(found: Collection[str], seconds: Mapping[str, float], likely: Sequence[str]) -> list[str]:
+    """All tests that need no server, then as many others as there is time for: the likely and the quick ones."""
+
+    def order(test: str) -> tuple[bool, bool, float, str]:
+        return needs_server(test), not within([test], likely), seconds[test], test
+
+    spent, tests = 0.0, list[str]()
+    for test in sorted(found, key=order):
+        spent += seconds[test] * needs_server(test)
+        if not tests or spent < ENOUGH:
+            tests.append(test)
+    return tests
+
+
+def within(tests: Iterable[str], files: Sequence[str]) -> list[str]:
+    """The tests of these files and folders."""
+    return [
+        test for test in tests if test.startswith(tuple(f"{file}/" if "." not in file else file for file in files))
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import queue
 import random
@@ -19,96 +20,102 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.mutants.mistakes import Chance, Mistake, chances
-from tests.mutants.noticing import PACKAGES, files_of, quick_files_of
+from tests.mutants.noticing import PACKAGES, all_files, chosen, files_of, within
+from tests.mutants.reached import KEPT, Reached, reached
 
 ROOT = Path(__file__).parents[2]
 FACES = ("backup.py", "influx_client.py")
 """The modules at the root that belong to these packages."""
 
-LONGEST_TEST = 180
+LONGEST_TEST = 60
 """Seconds for one test: a mistake that makes a loop endless is noticed by that."""
 
-LONGEST = 1200
+LONGEST = 600
 """Seconds for all tests of one mistake."""
 
+OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "tests.mutants.quick", "--no-header")
 
-@dataclass
+
+@dataclass(frozen=True)
 class Outcome:
-    """What became of all mistakes that were tried."""
+    """What became of one mistake."""
 
-    noticed: int = 0
-    missed: list[Mistake] = field(default_factory=list)
-    broken: set[str] = field(default_factory=set)
-    """Modules whose tests fail without any mistake."""
+    key: str
+    name: str
+    diff: str
+    noticed_by: str
+    """The first test that failed; nothing when none did."""
 
-    @property
-    def tried(self) -> int:
-        """How many."""
-        return self.noticed + len(self.missed)
+
+class Record:
+    """The outcomes of all runs, in a file: a run goes on where the last one stopped."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.outcomes = {outcome.key: outcome for outcome in (Outcome(**json.loads(line)) for line in lines)}
+
+    def is_open(self, key: str, *, again: bool) -> bool:
+        """Whether it has to be tried: it never was or, when these are tried again, nobody noticed it."""
+        outcome = self.outcomes.get(key)
+        return outcome is not None and not outcome.noticed_by if again else outcome is None
+
+    def add(self, outcome: Outcome) -> None:
+        """Also instead of an older one."""
+        self.outcomes[outcome.key] = outcome
+        with self._path.open("a") as file:
+            file.write(json.dumps(asdict(outcome)) + "\n")
 
 
 class Campaign:
     """Tries mistakes in several copies of the folder at once."""
 
-    def __init__(self, python: str, *, workers: int, units: bool, until: float) -> None:
-        self._python, self._units, self._until = python, units, until
+    def __init__(
+        self, python: str, copies: Sequence[Path], reached: Reached, record: Record, *, until: float
+    ) -> None:
+        self._python, self._reached, self._record, self._until = python, reached, record, until
         self._copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        self._workers = workers
-        self._healthy: dict[tuple[str, ...], bool] = {}
-        self.outcome = Outcome()
+        self._workers = len(copies)
+        for copy in copies:
+            self._copies.put(copy)
 
-    def run(self, wanted: Sequence[Chance]) -> Outcome:
+    def run(self, wanted: Sequence[Chance]) -> None:
         """Try them, in their order, until the time is over."""
-        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-            for number in range(self._workers):
-                self._copies.put(_copy(Path(folder) / str(number)))
-            with ThreadPoolExecutor(self._workers) as pool:
-                list(pool.map(self._try, wanted))
-        return self.outcome
+        with ThreadPoolExecutor(self._workers) as pool:
+            list(pool.map(self._try, wanted))
 
     def _try(self, chance: Chance) -> None:
         if time.monotonic() > self._until or (mistake := chance.mistake()) is None:
             return
         copy = self._copies.get()
+        file, tests = copy / mistake.module, self._tests_of(mistake)
         try:
-            tests = quick_files_of(mistake.module) if self._units else files_of(mistake.module)
-            if not self._is_healthy(copy, tests):
-                self.outcome.broken.add(mistake.module)
-                return
-            file = copy / mistake.module
             file.write_text(mistake.after)
-            failed = self._failed(copy, tests)
-            file.write_text(mistake.before)
+            failed = self._failed(copy, tests) if tests else ""
         finally:
+            file.write_text(mistake.before)
             self._copies.put(copy)
-        if failed:
-            self.outcome.noticed += 1
-            _say(f"noticed {mistake.name}")
-        else:
-            self.outcome.missed.append(mistake)
-            _say(f"MISSED {mistake.name}\n{mistake.diff}")
+        self._record.add(Outcome(chance.key, mistake.name, mistake.diff, failed))
+        _say(f"noticed {mistake.name} by {failed}" if failed else f"MISSED {mistake.name}\n{mistake.diff}")
 
-    def _is_healthy(self, copy: Path, tests: tuple[str, ...]) -> bool:
-        """Whether the tests pass without a mistake: else nothing could be said."""
-        if tests not in self._healthy:
-            failed = self._failed(copy, tests) if tests else "there are none"
-            self._healthy[tests] = not failed
-            if failed:
-                _say(f"without any mistake: {failed}")
-        return self._healthy[tests]
+    def _tests_of(self, mistake: Mistake) -> list[str]:
+        """Those that reach it, or all that look at its module where it is read on import or by other processes."""
+        files = files_of(mistake.module)
+        found = self._reached.tests(mistake.module, *mistake.lines) if mistake.lines else frozenset[str]()
+        return chosen(found or within(self._reached.seconds, files), self._reached.seconds, files)
 
     def _failed(self, copy: Path, tests: Sequence[str]) -> str:
         """The first test that fails; nothing when all pass."""
-        options = ["-q", "-x", "-p", "no:cacheprovider", "--timeout", str(LONGEST_TEST), "--no-header"]
-        with tempfile.TemporaryFile("w+", errors="replace") as output:
+        with tempfile.TemporaryDirectory(dir=copy.parent) as scratch, tempfile.TemporaryFile("w+") as output:
             process = subprocess.Popen(
-                [self._python, "-m", "pytest", *options, *tests],
+                [self._python, "-m", "pytest", *OPTIONS, "--timeout", str(LONGEST_TEST), *tests],
                 cwd=copy,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # of the same size and second is not the same
+                # Bytecode of a mistake of the same size and second would be taken for that of another.
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": scratch},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -119,7 +126,7 @@ class Campaign:
                 return "it takes too long"
             finally:
                 _end(process)
-            output.seek(0)
+            output.seek(0, os.SEEK_SET)
             lines = [line.strip() for line in output if line.startswith(("FAILED", "ERROR"))]
         return (lines or [f"exit code {code}"])[-1] if code else ""
 
@@ -132,8 +139,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _copy(folder: Path) -> Path:
-    """All files of this folder that git knows, as they are now; the programs that tests need are shared."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    """All files of this folder that git does not ignore, as they are now; programs that tests need are shared."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+    ).stdout
     for name in listed.decode().rstrip("\0").split("\0"):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -155,6 +164,17 @@ def _modules(named: Sequence[str]) -> list[str]:
     return [*FACES, *(str(path.relative_to(ROOT)) for path in files if path.name != "__init__.py")]
 
 
+def _wanted(options: argparse.Namespace) -> list[Chance]:
+    """The chances of a run, in the order that the seed decides."""
+    found = [
+        chance
+        for module in _modules(options.modules)
+        for chance in chances(ROOT, module, every=options.every, seed=options.seed)
+    ]
+    random.Random(options.seed).shuffle(found)
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Try mistakes, and print what was missed."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
@@ -162,33 +182,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=60, help="how long at most (default: 60)")
     parser.add_argument("--units", action="store_true", help="only the tests that need no server")
     parser.add_argument("--every", action="store_true", help="every mistake there is, not one for each place")
+    parser.add_argument("--missed", action="store_true", help="those once more that no test noticed so far")
     parser.add_argument("--seed", type=int, default=1, help="decides which mistakes, and their order (default: 1)")
     parser.add_argument("--workers", type=int, default=2, help="how many at once (default: 2)")
     parser.add_argument("--python", default=sys.executable, help="the Python that has what the tests need")
     options = parser.parse_args(argv)
-    python = str(Path(options.python).absolute())
-    wanted = [
-        chance
-        for module in _modules(options.modules)
-        for chance in chances(ROOT, module, every=options.every, seed=options.seed)
-    ]
-    random.Random(options.seed).shuffle(wanted)
-    begun = time.monotonic()
-    campaign = Campaign(python, workers=options.workers, units=options.units, until=begun + 60 * options.minutes)
-    outcome = campaign.run(wanted)
-    if outcome.missed:
+    begun, wanted = time.monotonic(), _wanted(options)
+    record = Record(KEPT / ("units.jsonl" if options.units else "outcomes.jsonl"))
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copies = [_copy(Path(folder) / str(number)) for number in range(options.workers)]
+        python, files = str(Path(options.python).absolute()), all_files(ROOT, units=options.units)
+        known, failed = reached(copies[0], python, _modules([]), files, workers=options.workers)
+        for line in failed:
+            _say(f"without any mistake, and so not asked: {line}")
+        campaign = Campaign(python, copies, known, record, until=begun + 60 * options.minutes)
+        campaign.run([chance for chance in wanted if record.is_open(chance.key, again=options.missed)])
+    _report(wanted, record, options.seed)
+    return 0
+
+
+def _report(wanted: Sequence[Chance], record: Record, seed: int) -> None:
+    """All that was tried of them, in this run and those before."""
+    tried = [record.outcomes[chance.key] for chance in wanted if chance.key in record.outcomes]
+    missed = sorted((outcome for outcome in tried if not outcome.noticed_by), key=lambda outcome: outcome.name)
+    if missed:
         _say("\nNo test noticed these:")
-    for mistake in sorted(outcome.missed, key=lambda mistake: (mistake.module, mistake.place)):
-        _say(f"\n{mistake.name}\n{mistake.diff}")
-    for module in sorted(outcome.broken):
-        _say(f"\n{module}: its tests fail without any mistake, or there are none")
-    share = 100 * outcome.noticed / outcome.tried if outcome.tried else 0
-    minutes = (time.monotonic() - begun) / 60
+    for outcome in missed:
+        _say(f"\n{outcome.name}\n{outcome.diff}")
+    share = 100 * (1 - len(missed) / len(tried)) if tried else 0
     _say(
-        f"\n{outcome.noticed} of {outcome.tried} mistakes noticed ({share:.1f} %), of {len(wanted)} places for "
-        f"one, in {minutes:.0f} minutes; seed {options.seed}"
+        f"\n{len(tried) - len(missed)} of {len(tried)} mistakes noticed ({share:.1f} %), "
+        f"of {len(wanted)} places for one; seed {seed}"
     )
-    return int(bool(outcome.broken) or not outcome.tried)
 
 
 if __name__ == "__main__":
