@@ -3,6 +3,7 @@
 A module that is not named here is looked at by the tests of its package.
 """
 
+import ast
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,23 @@ COPY = (
     "tests/integration/test_resume.py",
 )
 """A whole run, whatever module it goes through."""
+
+ELSEWHERE = tuple(
+    f"tests/integration/test_{name}.py"
+    for name in (
+        "amber",
+        "bad_input",
+        "daemon",
+        "jobs",
+        "loki",
+        "monitor",
+        "notifications",
+        "prometheus",
+        "shortages",
+        "states",
+    )
+)
+"""They watch other processes run, and so reach nothing themselves: not asked, for they take long."""
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "copying": ("tests/copying", *COPY),
@@ -157,7 +175,17 @@ def all_files(root: Path, *, units: bool) -> list[str]:
         file for path in found for file in ((root / path).glob("test_*.py") if "." not in path else [root / path])
     }
     names = sorted(str(file.relative_to(root)) for file in files)
-    return [name for name in names if not (units and needs_server(name))]
+    return [name for name in names if name not in ELSEWHERE and not (units and needs_server(name))]
+
+
+def watchers(root: Path, files: Iterable[str]) -> set[str]:
+    """The tests in these files that run the tool as a process of its own: they reach everything unseen."""
+    return {
+        f"{file}::{node.name}"
+        for file in files
+        for node in ast.parse((root / file).read_text()).body
+        if isinstance(node, ast.FunctionDef) and "run_main(" in ast.unparse(node)
+    }
 
 
 def chosen(found: Collection[str], seconds: Mapping[str, float], likely: Sequence[str]) -> list[str]:

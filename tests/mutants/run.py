@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import queue
@@ -17,14 +18,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from tests.mutants.mistakes import Chance, Mistake, chances
-from tests.mutants.noticing import PACKAGES, all_files, chosen, files_of, within
+from tests.mutants.noticing import PACKAGES, all_files, chosen, files_of, watchers, within
 from tests.mutants.reached import KEPT, Reached, reached
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +39,8 @@ LONGEST_TEST = 60
 
 LONGEST = 600
 """Seconds for all tests of one mistake."""
+
+_seconds = itertools.count(1_000_000_000)
 
 OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "tests.mutants.quick", "--no-header")
 
@@ -74,14 +79,14 @@ class Record:
 class Campaign:
     """Tries mistakes in several copies of the folder at once."""
 
-    def __init__(
-        self, python: str, copies: Sequence[Path], reached: Reached, record: Record, *, until: float
-    ) -> None:
-        self._python, self._reached, self._record, self._until = python, reached, record, until
-        self._copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        self._workers = len(copies)
-        for copy in copies:
-            self._copies.put(copy)
+    def __init__(self, runners: Sequence[Runner], reached: Reached, record: Record, *, until: float) -> None:
+        self._reached, self._record, self._until = reached, record, until
+        self._watchers = watchers(ROOT, {test.partition("::")[0] for test in reached.seconds})
+        self._idle: queue.SimpleQueue[Runner] = queue.SimpleQueue()
+        self._workers = len(runners)
+        for runner in runners:
+            runner.check(sorted(reached.seconds, key=lambda test: reached.seconds[test])[:20])
+            self._idle.put(runner)
 
     def run(self, wanted: Sequence[Chance]) -> None:
         """Try them, in their order, until the time is over."""
@@ -91,51 +96,91 @@ class Campaign:
     def _try(self, chance: Chance) -> None:
         if time.monotonic() > self._until or (mistake := chance.mistake()) is None:
             return
-        copy = self._copies.get()
-        file, tests = copy / mistake.module, self._tests_of(mistake)
+        tests, runner = self._tests_of(mistake), self._idle.get()
         try:
-            file.write_text(mistake.after)
-            failed = self._failed(copy, tests) if tests else ""
+            failed = runner.failed(mistake, tests) if tests else ""
         finally:
-            file.write_text(mistake.before)
-            self._copies.put(copy)
+            self._idle.put(runner)
         self._record.add(Outcome(chance.key, mistake.name, mistake.diff, failed))
         _say(f"noticed {mistake.name} by {failed}" if failed else f"MISSED {mistake.name}\n{mistake.diff}")
 
     def _tests_of(self, mistake: Mistake) -> list[str]:
         """Those that reach it, or all that look at its module where it is read on import or by other processes."""
-        files = files_of(mistake.module)
+        seconds, files = self._reached.seconds, files_of(mistake.module)
+        likely = within(seconds, files)
         found = self._reached.tests(mistake.module, *mistake.lines) if mistake.lines else frozenset[str]()
-        return chosen(found or within(self._reached.seconds, files), self._reached.seconds, files)
+        return chosen(found.union(self._watchers.intersection(likely)) if found else likely, seconds, files)
 
-    def _failed(self, copy: Path, tests: Sequence[str]) -> str:
-        """The first test that fails; nothing when all pass."""
-        with tempfile.TemporaryDirectory(dir=copy.parent) as scratch, tempfile.TemporaryFile("w+") as output:
-            process = subprocess.Popen(
-                [self._python, "-m", "pytest", *OPTIONS, "--timeout", str(LONGEST_TEST), *tests],
-                cwd=copy,
-                # Bytecode of a mistake of the same size and second would be taken for that of another.
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": scratch},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                code = process.wait(LONGEST)
-            except subprocess.TimeoutExpired:
-                return "it takes too long"
-            finally:
-                _end(process)
-            output.seek(0, os.SEEK_SET)
+
+class Runner:
+    """Runs tests in a copy of the folder, with one mistake at a time."""
+
+    def __init__(self, python: str, copy: Path) -> None:
+        self.copy = copy
+        self._output = copy.with_suffix(".txt")
+        self._server = subprocess.Popen(
+            [python, "-m", "tests.mutants.forked"],
+            cwd=copy,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def failed(self, mistake: Mistake, tests: Sequence[str]) -> str:
+        """The first test that notices the mistake; nothing when none does."""
+        file = self.copy / mistake.module
+        try:
+            file.write_text(mistake.after)
+            # Bytecode of a mistake of the same size and second would be taken for that of another.
+            os.utime(file, (next(_seconds),) * 2)
+            return self._failed(tests)
+        finally:
+            file.write_text(mistake.before)
+
+    def check(self, tests: Sequence[str]) -> None:
+        """End the campaign when these fail without a mistake."""
+        if failed := self._failed(tests):
+            raise SystemExit(f"without any mistake: {failed}")
+
+    def _failed(self, tests: Sequence[str]) -> str:
+        code = self._run([*OPTIONS, "--timeout", str(LONGEST_TEST), *tests])
+        with self._output.open(errors="replace") as output:
             lines = [line.strip() for line in output if line.startswith(("FAILED", "ERROR"))]
+        if code == 1 and not lines:
+            raise SystemExit(f"the tests cannot be run:\n{self._output.read_text(errors='replace')}")
         return (lines or [f"exit code {code}"])[-1] if code else ""
 
+    def _run(self, arguments: Sequence[str]) -> int:
+        orders, answers = self._pipes()
+        orders.write(f"{json.dumps([arguments, str(self._output)])}\n")
+        orders.flush()
+        group = int(answers.readline())
+        timer = threading.Timer(LONGEST, _end, [group])
+        timer.start()
+        try:
+            return int(answers.readline())
+        finally:
+            timer.cancel()
+            _end(group)
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+    def close(self) -> None:
+        """End the process that the test runs come from."""
+        orders, answers = self._pipes()
+        orders.close()
+        self._server.wait()
+        answers.close()
+
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        return self._server.stdin, self._server.stdout
+
+
+def _end(group: int) -> None:
     """End whatever a test run has left behind, servers above all."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        os.killpg(group, signal.SIGKILL)
 
 
 def _copy(folder: Path) -> Path:
@@ -195,8 +240,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         known, failed = reached(copies[0], python, _modules([]), files, workers=options.workers)
         for line in failed:
             _say(f"without any mistake, and so not asked: {line}")
-        campaign = Campaign(python, copies, known, record, until=begun + 60 * options.minutes)
+        runners = [Runner(python, copy) for copy in copies]
+        campaign = Campaign(runners, known, record, until=begun + 60 * options.minutes)
         campaign.run([chance for chance in wanted if record.is_open(chance.key, again=options.missed)])
+        for runner in runners:
+            runner.close()
     _report(wanted, record, options.seed)
     return 0
 
