@@ -7,7 +7,7 @@ import ast
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-ENOUGH = 90.0
+ENOUGH = 240.0
 """Seconds of tests on servers that look at one mistake, the likely and the quick ones first."""
 
 COPY = (
