@@ -196,9 +196,10 @@ def chosen(found: Collection[str], seconds: Mapping[str, float], likely: Sequenc
 
     spent, tests = 0.0, list[str]()
     for test in sorted(found, key=order):
-        spent += seconds[test] * needs_server(test)
-        if not tests or spent < ENOUGH:
+        cost = seconds[test] * needs_server(test)
+        if not tests or spent + cost <= ENOUGH:
             tests.append(test)
+            spent += cost
     return tests
 
 
