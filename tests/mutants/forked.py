@@ -35,7 +35,7 @@ def main() -> int:
 
 def _become_a_test_run(printed: str) -> None:
     os.setsid()
-    output = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    output = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for file, place in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(file, place)
