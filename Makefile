@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --no-cache-dir --no-compile
-# What packages bring that nobody runs: their own tests, and headers.
-UNUSED := find .venv/lib -type d \( -name tests -o -path '*/pyarrow/include' \) -prune -exec rm -rf {} +
+# What packages bring that nobody runs: their own tests, headers, Arrow's network service.
+UNUSED := find .venv/lib \( -type d \( -name tests -o -path '*/pyarrow/include' \) -o -path '*/pyarrow/*flight*.so*' \) \
+	-prune -exec rm -rf {} +
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist worksteal
 
@@ -20,7 +21,8 @@ help:
 	@echo "                    INFLUXD_VERSION=1.8.10 make test builds that version, and runs on it"
 	@echo "make test-versions  builds other versions of InfluxDB, and VictoriaLogs, and tests on all of them"
 	@echo "make facts          of these the facts of docs/influxdb.md; make facts VERSION=1.7.11 on one version"
-	@echo "make faults         every fault, all rounds, source and destination compared after each; make test runs a tenth"
+	@echo "make faults         every fault, all rounds, source and destination compared after each; make test runs a tenth,"
+	@echo "                    FAULT_ROUNDS=4 make faults a fourth"
 	@echo "make mutants        mistakes put into the code, one at a time: which of them does no test notice? About an hour"
 	@echo "make containers     as root: the integration tests on containers, and tests of the image"
 	@echo "make pythons        the unit tests, on every Python from 3.11 on that is here"
@@ -70,12 +72,13 @@ victorialogs: prepare-versions
 	@sh demo/prepare.sh $(PYTHON) versions
 	tests/support/programs.sh influxd $*
 
+FAULT_ROUNDS ?= all
 faults: prepare-faults .venv/tests .cache/influxd/$(INFLUXD_VERSION)
 ifeq ($(AS_ROOT),)
-	FAULT_ROUNDS=all $(PYTEST) tests/faults $(PARALLEL) --timeout 1800
+	FAULT_ROUNDS=$(FAULT_ROUNDS) $(PYTEST) tests/faults $(PARALLEL) --timeout 1800
 else
-	FAULT_ROUNDS=all $(PYTEST) tests/faults $(PARALLEL) --timeout 1800 --ignore $(DISKS)
-	FAULT_ROUNDS=all $(AS_ROOT) $(PYTEST) $(DISKS) --timeout 1800
+	FAULT_ROUNDS=$(FAULT_ROUNDS) $(PYTEST) tests/faults $(PARALLEL) --timeout 1800 --ignore $(DISKS)
+	FAULT_ROUNDS=$(FAULT_ROUNDS) $(AS_ROOT) $(PYTEST) $(DISKS) --timeout 1800
 endif
 
 bench: prepare-demo .venv/bench

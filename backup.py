@@ -25,6 +25,10 @@ from copying.compare import Comparer, Window
 from copying.inventory import Inventory, take_inventory
 from copying.late import Lateness, LookBack
 from copying.listener import Planned, RunListener, SilentRun
+from copying.metadata import store
+from copying.metadata.running import running_queries
+from copying.metadata.saving import Saver
+from copying.metadata.store import Saved
 from copying.news import News
 from copying.planner import Planner
 from copying.quarantine import Quarantine
@@ -84,6 +88,7 @@ class BackupManager:
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
         self._quarantines: dict[Location, Quarantine] = {}
         self._news = News(destination, self._planner)
+        self._saver = Saver(config.job, source, self._metadata_directory, self._now)
         self._path = config.path
         self._inventory = Inventory()
         self._warnings: tuple[str, ...] = ()
@@ -105,6 +110,7 @@ class BackupManager:
         except Stopped:
             stopped = True
         memory.save(self._memory_file, self._memory)
+        self._warnings += self._warned(*self._saver.warnings)
         problems += self._still_quarantined()
         seconds = time.monotonic() - begun
         stopped = stopped or self._stopping.is_set()
@@ -144,8 +150,13 @@ class BackupManager:
 
     @property
     def _quarantine_directory(self) -> Path:
-        return quarantine.choose_directory(
-            self._options.quarantine_directory, self._options.log_directory, os.environ
+        return quarantine.directory_of(self._options, os.environ)
+
+    @property
+    def _metadata_directory(self) -> Path:
+        options = self._options
+        return store.choose_directory(
+            options.metadata_directory, options.quarantine_directory, options.log_directory, os.environ
         )
 
     def _databases(self) -> tuple[str, ...]:
@@ -158,8 +169,13 @@ class BackupManager:
         self._stopping.check()
         results: list[MeasurementResult] = []
         problems: list[str] = []
+        saved: Saved | None = None
+        running = ""
+        target = self._job.source.destination_name(name)
         try:
-            policies, refused = self._planner.prepare(name, self._job.source.destination_name(name))
+            policies, refused = self._planner.prepare(name, target)
+            saved = self._saver.save(name)
+            running = "" if self._job.restores else running_queries(self._destination, target)[0]
             problems += (
                 text for problem in refused for text in self._unless_stopping(f"database {name}: {problem}")
             )
@@ -175,7 +191,8 @@ class BackupManager:
             problems += self._unless_stopping(f"database {name}: {error}")
         self._listener.failed(problems)
         age = self._age(name) if not problems and not self._stopping.is_set() else None
-        return DatabaseResult(name, tuple(results), tuple(problems), self._warnings_of(name, age), age)
+        warnings = (*self._warned(running), *self._warnings_of(name, age))
+        return DatabaseResult(name, tuple(results), tuple(problems), warnings, age, saved)
 
     def _process_policy(
         self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]
@@ -322,7 +339,7 @@ class BackupManager:
                     break
         seconds = time.monotonic() - begun
         if not problems and written.points:
-            logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)
+            logger.info("%s: %s in %.1f s", copy.source, counted(written.points, "point"), seconds)
         return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole)
 
     def with_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
@@ -331,6 +348,18 @@ class BackupManager:
         for loss in losses:
             logger.error("%s", loss)
         return replace(result, problems=(*result.problems, *losses))
+
+    def write_frames(self, copy: Copy, frames: Iterable[Frame]) -> Iterator[Written]:
+        """Write points of a measurement as they are, yielding what was acknowledged. Raises InfluxError."""
+        kept = self._quarantine(copy.destination)
+        for frame in frames:
+            for encoded in self._encoded(copy, frame):
+                yield Written(refusals=encoded.refusals)
+                for body in encoded.bodies:
+                    self._stopping.check()
+                    yield from narrowing.write_body(
+                        self._destination, body, copy.destination, kept, self._stopping
+                    )
 
     # ------------------------------------------------------------ late data
 
@@ -356,7 +385,7 @@ class BackupManager:
                 return replace(result, late=late_values, extra=extra)
         problem = (
             f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
-            f"{_differing(windows):,} values, or has others: somebody writes there at this moment, "
+            f"{counted(_differing(windows), 'value')}, or has others: somebody writes there at this moment, "
             "or it does not keep them; the next run copies them again"
         )
         problems = self._unless_stopping(problem)
@@ -368,10 +397,12 @@ class BackupManager:
         copy, span = windows[0].copy, _range(windows)
         if missing := sum(window.missing for window in windows):
             logger.info(
-                "%s: the destination lacks %s values in %s; copying them", copy.source, f"{missing:,}", span
+                "%s: the destination lacks %s in %s; copying them", copy.source, counted(missing, "value"), span
             )
         if changed := sum(window.overwritten for window in windows):
-            logger.info("%s: %s values differ in %s; copying them again", copy.source, f"{changed:,}", span)
+            logger.info(
+                "%s: %s with a difference in %s; copying again", copy.source, counted(changed, "value"), span
+            )
         self._news.expect_late(copy, windows)
         result = self.copy_segments(copy, late.segments(windows), independent=True)
         self._news.expect([copy])
@@ -526,7 +557,7 @@ def _losses(copy: Copy, written: Written) -> Iterator[str]:
     source, destination = copy.target.source, copy.target.destination
     if written.expired and destination.keeps_less_than(source):
         yield (
-            f"{written.expired:,} points are older than retention policy {destination.name} of "
-            f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}) and were not "
-            "stored; alter the policy, or set options.incremental.fallback_days"
+            f"not stored: {counted(written.expired, 'point')} older than retention policy {destination.name} of "
+            f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}); "
+            "alter the policy, or set options.incremental.fallback_days"
         )

@@ -12,12 +12,14 @@ failure.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from basics.humanize import counted
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import END_OF_TIME, HOUR, MIN_TIME, SECOND
 from influx import answers, counting, fingerprints, frames, influxql, line_protocol, shards
 from influx.answers import Series
+from influx.catalog import Catalog
 from influx.counting import Count
 from influx.errors import (
     AccessDenied,
@@ -89,6 +91,7 @@ class InfluxClient(PageReader):
         )
         super().__init__(transport)
         self._library = Library(transport)
+        self.catalog = Catalog(transport, self._library)
         self.name = transport.name
         self.url = transport.url
         self.version = self.ping()
@@ -443,7 +446,7 @@ class InfluxClient(PageReader):
                 raise _lost(losses)
             return expired
 
-        expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
+        expired = self._server.attempts(f"write {counted(body.points, 'point')} to {database}.{policy}", write)
         if body.points:
             self._listener.acknowledged()
         # which values the expired points had is not told; all points of a body are alike enough

@@ -41,9 +41,16 @@ def exactly(at: int) -> str:
     return f"{datetime.fromtimestamp(at // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def worded(number: float, noun: str) -> str:
+    """The noun as it stands after that number: `point` after 1, `points` and `stretches` after any other."""
+    if number == 1:
+        return noun
+    return noun + ("es" if noun.endswith(("ch", "s", "x")) else "s")
+
+
 def counted(number: int, noun: str) -> str:
     """`1 point`, `1,440 points`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {worded(number, noun)}"
 
 
 def took(seconds: float) -> str:

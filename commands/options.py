@@ -47,6 +47,10 @@ def _parsed(parse: Callable[[str], int]) -> Callable[[str], int]:
     return read
 
 
+parsed_start, parsed_end = _parsed(parse_time), _parsed(parse_end)
+"""Types of options that are times."""
+
+
 def _share(text: str) -> float:
     try:
         percent = float(text.removesuffix("%"))
@@ -68,6 +72,7 @@ CONFIG = Option(
 )
 ONCE = Option("--once", {"action": "store_true", "help": "ignore schedules: run each job once, now"})
 QUIET = Option("--quiet", {"action": "store_true", "help": "no progress and no summary: warnings and errors only"})
+VERBOSE = Option("--verbose", {"action": "store_true", "help": "list what is equal, too"})
 JSON = Option("--json", {"action": "store_true", "help": "print the results as JSON instead of a table"})
 LISTEN = Option(
     "--http", {"metavar": "ADDRESS:PORT", "help": "answer there (default: $BACKUP_HTTP, else nowhere)"}
@@ -88,6 +93,7 @@ MAX_DURATION = Option(
     "--max-duration",
     {"type": _parsed(parse_duration), "metavar": "10m", "help": "stop after this long"},
 )
+TEST = Option("--test", {"action": "store_true", "help": "send the message"})
 YES = Option("--yes", {"action": "store_true", "help": "repair without asking"})
 
 IGNORED: Sequence[Option] = tuple(

@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from basics.streams import say
+from basics.streams import is_one_place, say
 from commands.interface import FAILURE, SUCCESS, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs, log_all, reloaded
 from commands.options import CONFIG, JSON, LISTEN, ONCE, QUIET, UsageError
+from daemon.job_file import JobFile
 from daemon.supervisor import Supervisor
 from logger_config import set_console
 from watching.health import health_file
@@ -48,8 +49,13 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.json:
         print_json(as_json(results, supervisor.invalid))
     elif results and not is_quiet:
-        say(summary(results) + "\n")
+        is_logged = is_one_place() and not any(_hides_errors(job) for job in jobs)
+        say(summary(results, is_logged=is_logged) + "\n")
     return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
+
+
+def _hides_errors(file: JobFile) -> bool:
+    return file.config.job.options.log_level == "CRITICAL"
 
 
 def _listener(arguments: argparse.Namespace, environ: Mapping[str, str]) -> socket.socket | None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 from basics.humanize import counted, format_bytes
+from basics.times import SECOND
+from copying.metadata.store import Saved
 from influx.written import Written
 
 
@@ -66,6 +68,8 @@ class DatabaseResult:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     age: SourceAge | None = None
+    saved: Saved | None = None
+    """Where the run saved what the database has besides points; None where it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,17 @@ class JobResult:
     seconds: float = 0.0
     stopped: bool = False
     warnings: tuple[str, ...] = ()
+    ended: int = 0
+    """When, in nanoseconds since 1970, of a job that is to keep up with its source; 0 for any other."""
+
+    @property
+    def lags(self) -> dict[str, float]:
+        """How many seconds each database is behind, as far as it is whole and its newest point is known."""
+        return {
+            d.name: max(0.0, (self.ended - d.age.newest) / SECOND)
+            for d in self.databases
+            if self.ended and d.age and d.age.newest is not None and not any(m.problems for m in d.measurements)
+        }
 
     @property
     def written(self) -> Written:
@@ -114,6 +129,11 @@ class JobResult:
         return tuple(d.age for d in self.databases if d.age)
 
     @property
+    def saved(self) -> tuple[Saved, ...]:
+        """What the run saved of the databases besides their points."""
+        return tuple(d.saved for d in self.databases if d.saved)
+
+    @property
     def succeeded(self) -> bool:
         """Whether everything that the job names is at the destination."""
         return not self.failures
@@ -137,7 +157,13 @@ class JobResult:
         nothing = "nothing new" if self.outcome == "ok" else "nothing copied"
         ended = ", ".join([counted(len(self.failures), "failure"), *_warnings(self.cautions)])
         late = f", {self.late:,} of them late" if self.late else ""
-        amounts = f"{written.points:,} points, {written.values:,} values{late}, {format_bytes(written.bytes)}"
+        amounts = ", ".join(
+            [
+                counted(written.points, "point"),
+                f"{counted(written.values, 'value')}{late}",
+                format_bytes(written.bytes),
+            ]
+        )
         return (
             f"run ended: {amounts if written.values else nothing} in {self.seconds:.1f} s: "
             f"{ended if self.failures else self.verdict}"

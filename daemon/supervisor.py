@@ -93,6 +93,7 @@ class Worker:
         arguments = (
             file.config.path,
             file.content,
+            file.defaults,
             sender,
             lifeline,
             channel,
@@ -183,7 +184,7 @@ def contact(job: Job) -> Contact:
     """Whom to tell about a job."""
     notify = job.options.notify
     urls = tuple(url.get_secret_value() for url in notify.urls)
-    return Contact(urls, notify.on, job.options.ping_url.get_secret_value())
+    return Contact(urls, notify.occasions, job.options.ping_url.get_secret_value())
 
 
 class Signals:
@@ -405,7 +406,7 @@ class Supervisor:
         for name, state in list(self._states.items()):
             if state.leaving:
                 state.successor = current.get(name)
-            elif name in current and current[name].content != state.file.content:
+            elif name in current and not current[name].is_like(state.file):
                 self._leave(state, current[name])
             elif name not in current and name not in self.invalid:
                 self._leave(state, None)

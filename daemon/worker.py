@@ -9,16 +9,20 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 
 from basics.boundary import error_boundary
+from basics.locks import FileLock
 from basics.processes import SIGNALS
 from basics.stopping import StopRequest
+from basics.text import SEVERAL_LINES
 from config import Config, ConfigError, Server
+from copying import quarantine
 from copying.results import JobResult
+from daemon.hooks import RunHooks
 from daemon.rivals import Rivals
 from daemon.watch import Watch
 from logger_config import LogDirectoryError, setup_logging
@@ -38,6 +42,7 @@ def run_worker(
     stopping: StopRequest | None = None,
     *,
     content: bytes | None = None,
+    defaults: bytes | None = None,
     once: bool = True,
     report: Report = lambda _: None,
     reporter: Reporter | None = None,
@@ -45,7 +50,8 @@ def run_worker(
 ) -> JobResult:
     """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
 
-    `content` is what the file held when it was checked; without it the file is read.
+    `content` is what the file held when it was checked, and `defaults` what all jobs beside it share; without
+    them the files are read.
 
     With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
     every run, and `reporter` of all that goes on. A run that fails is tried again at its next time. It is refused
@@ -54,13 +60,15 @@ def run_worker(
     setup_logging(path.stem)
     with error_boundary() as outcome:
         try:
-            config = Config(path, content=content)
+            config = Config(path, content=content, defaults=defaults)
             _set_up_logging(config)
         except (ConfigError, LogDirectoryError) as error:
-            logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
+            logger.error("%s", error, extra=SEVERAL_LINES)  # noqa: TRY400 -- a user's mistake needs no traceback
             return _reported(JobResult(path.stem, problems=(str(error),)), report)
-        run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals))
-        return _work(run, once=once, report=report)
+        with FileLock(quarantine.lock_file(config.job, os.environ)) as lock:
+            lock.share()  # from now on no restore of the job begins
+            run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals), lock)
+            return _work(run, once=once, report=report)
     return _reported(JobResult(path.stem, problems=(outcome.problem,)), report)
 
 
@@ -89,6 +97,7 @@ class _Run:
     stopping: StopRequest
     reporter: Reporter
     rivals: Rivals
+    lock: FileLock
 
 
 def _work(run: _Run, *, once: bool, report: Report) -> JobResult:
@@ -109,7 +118,8 @@ def _work(run: _Run, *, once: bool, report: Report) -> JobResult:
     times = config.job.options.incremental
     if once or times.schedule is None:
         return run_job_once(job)
-    if _wait_for_servers(config, stopping, report, reporter):
+    # a command of the user's may be what makes a server reachable
+    if config.job.options.hooks.before or _wait_for_servers(config, stopping, report, reporter):
         schedule = Scheduler(
             job_of_many,
             times.schedule,
@@ -132,10 +142,22 @@ def _release_memory() -> None:
 def _guarded_run(run: _Run) -> JobResult:
     """One run that cannot harm the next one."""
     with error_boundary() as outcome:
-        result = _run(run)
+        result = _with_hooks(run)
+        if run.config.job.options.backup_mode == "incremental":
+            result = replace(result, ended=time.time_ns())
         logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
         return result
     return JobResult(run.config.job.name, problems=(outcome.problem,))
+
+
+def _with_hooks(run: _Run) -> JobResult:
+    """The run between the user's own commands; there is none where the one before fails."""
+    job, stopping = run.config.job, run.stopping
+    hooks = RunHooks(job.name, job.options.hooks, stopping)
+    problem = hooks.before()
+    if problem and stopping.is_set():
+        return JobResult(job.name, stopped=True)
+    return hooks.after(JobResult(job.name, problems=(problem,)) if problem else _run(run))
 
 
 def _run(run: _Run) -> JobResult:
@@ -146,6 +168,10 @@ def _run(run: _Run) -> JobResult:
 
     config, stopping, reporter = run.config, run.stopping, run.reporter
     job = config.job
+    if not run.lock.share():
+        problem = "a restore of this job runs: nothing is copied before it has ended"
+        logger.error("%s", problem)
+        return JobResult(job.name, problems=(problem,))
     try:
         source = connect(config.job.options, job.source, "source", stopping, listener=reporter)
         destination = connect(config.job.options, job.destination, "destination", stopping, listener=reporter)
@@ -208,6 +234,7 @@ def load_libraries() -> None:
 def worker_process(
     path: Path,
     content: bytes,
+    defaults: bytes,
     answer: Connection,
     lifeline: tuple[Connection, Connection],
     channel: Channel,
@@ -249,7 +276,16 @@ def worker_process(
     Watch(stopping, lifeline[0], limit).start()
     reporter.start()
     try:
-        run_worker(path, stopping, content=content, once=once, report=report, reporter=reporter, rivals=rivals)
+        run_worker(
+            path,
+            stopping,
+            content=content,
+            defaults=defaults,
+            once=once,
+            report=report,
+            reporter=reporter,
+            rivals=rivals,
+        )
     finally:
         reporter.close()
         logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki

@@ -1,4 +1,4 @@
-"""Two throwaway servers, sample data, two jobs, an exact comparison, new points, the same job again."""
+"""Two throwaway servers, sample data, two jobs, an exact comparison, new points, a restore of what was dropped."""
 
 import subprocess
 import sys
@@ -64,8 +64,17 @@ def run_jobs(*paths: Path) -> dict[str, int]:
     print(done.stdout, end="", flush=True)
     if done.returncode != 0:
         raise DemoFailed("the backup failed; its output is above")
-    rows = [line.split() for line in done.stdout.splitlines()[2:]]
-    return {row[0]: int(row[3].replace(",", "")) for row in rows}
+    jobs = {path.stem for path in paths}
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {row[0]: int(row[3].replace(",", "")) for row in rows if row and row[0] in jobs}
+
+
+def restore(job: Path, *arguments: str) -> None:
+    """`python main.py restore --config ...`, its output as it comes."""
+    command = [sys.executable, "main.py", "restore", "--config", str(job), *arguments]
+    print("$ python", *command[1:], flush=True)
+    if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+        raise DemoFailed("the restore failed; its output is above")
 
 
 def compare(source: InfluxServer, destination: InfluxServer, copy: str, wanted: Wanted) -> None:
@@ -120,6 +129,11 @@ def show(source: InfluxServer, destination: InfluxServer, directory: Path) -> No
         raise DemoFailed(f"{moved} points moved, though only {new} were new")
     print(f"{moved} points moved: {new} new ones, and {moved - new} that share their series' newest known time")
     say("comparing again")
+    compare(source, destination, DATABASE, lambda _: True)
+    say("somebody drops the measurement cpu at the source; it comes back from the backup")
+    source.query('DROP MEASUREMENT "cpu"', db=DATABASE)
+    restore(paths[0], "--measurement", "cpu", "--yes")
+    say("comparing once more")
     compare(source, destination, DATABASE, lambda _: True)
 
 

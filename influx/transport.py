@@ -131,7 +131,9 @@ class Transport:
         if response.status_code not in (200, 204) or not version:
             if response.status_code >= 500:
                 raise Overloaded(f"HTTP {response.status_code}")
-            raise QueryRefused(f"no InfluxDB answers there (HTTP {response.status_code}); check the url")
+            needs_tls = error_texts.needs_tls(self.url, self._body(response))
+            remedy = needs_tls or error_texts.names_no_port(self.url) or "check the url"
+            raise QueryRefused(f"no InfluxDB answers there (HTTP {response.status_code}); {remedy}")
         return response
 
     def query(self, params: Mapping[str, str | int | None], method: str) -> requests.Response:
@@ -284,7 +286,9 @@ class Transport:
         """
         reason = error_texts.reason(error)
         if "timed out" not in reason or isinstance(error, requests.ConnectTimeout):
-            return Unreachable(reason)
+            no_port = error_texts.names_no_port(self.url) if "refused" in reason else ""
+            remedy = error_texts.needs_tls(self.url, reason) or no_port
+            return Unreachable(f"{reason}; {remedy}" if remedy else reason)
         if timed_out is not Unreachable and not self._answers():
             return Unreachable(f"no byte received for too long ({reason}), nor an answer to a ping")
         return timed_out(f"no byte received for too long ({reason})")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from basics.times import format_time
 from basics.urls import same_host
-from settings.keys import Destination, File, Loki, Options, Server, Source
+from settings.keys import Destination, File, Loki, Notify, Options, Server, Source
 from settings.kinds import shown
 
 
@@ -29,6 +29,7 @@ def conflicts(file: File) -> Iterator[Conflict]:
     yield from _database_conflicts(file.source)
     yield from _copies_onto_itself(file.source, file.destination)
     yield from _loki_conflicts(file.options.loki)
+    yield from _notify_conflicts(file.options.notify)
 
 
 def _range_conflicts(options: Options) -> Iterator[Conflict]:
@@ -96,3 +97,8 @@ def _loki_conflicts(loki: Loki) -> Iterator[Conflict]:
     if port is not None and "port" in loki.model_fields_set and port != loki.port:
         message = f"{loki.port}, but the URL names port {port}; remove one of them"
         yield Conflict("options.loki.port", message, depends)
+
+
+def _notify_conflicts(notify: Notify) -> Iterator[Conflict]:
+    if notify.when and "on" in notify.model_fields_set:
+        yield Conflict("options.notify.when", "given together with on; keep one of them", ("options.notify",))

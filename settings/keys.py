@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from basics.patterns import NamePattern
-from basics.times import DAY
+from basics.patterns import NamePattern, is_selected
+from basics.times import DAY, MINUTE
 from settings.cron import CronExpression
 from settings.kinds import (
+    COMMAND,
     CRON,
     DURATION,
     DURATION_OR_ZERO,
@@ -34,6 +35,7 @@ from settings.kinds import (
     URL_OR_HOST,
     USER,
     Section,
+    as_databases,
     as_list,
     as_measurement_sections,
     as_secrets,
@@ -53,6 +55,12 @@ _MANY_DAYS: Final = 100_000
 Patterns = Annotated[tuple[Annotated[NamePattern, PATTERN], ...], BeforeValidator(as_list)]
 FieldType = Literal["numeric", "float", "integer", "unsigned", "string", "boolean"]
 Occasion = Literal["failure", "warning", "recovery", "success"]
+Occasions = Annotated[
+    tuple[Annotated[Occasion, choice(*get_args(Occasion))], ...],
+    BeforeValidator(as_list),
+]
+Command = Annotated[tuple[str, ...], COMMAND]
+MetadataKind = Literal["policies", "queries", "users", "grants", "subscriptions"]
 LogFormat = Literal["text", "json"]
 
 
@@ -121,8 +129,8 @@ class DatabaseMapping(Section):
 class Source(Server):
     """Where to copy from, and which databases."""
 
-    databases: Annotated[tuple[DatabaseMapping, ...], BeforeValidator(as_list)] = Field(
-        (), description="Databases to copy, each with name and destination; empty: all but _internal"
+    databases: Annotated[tuple[DatabaseMapping, ...], BeforeValidator(as_databases)] = Field(
+        (), description="Databases to copy, each a name, or name and destination; empty: all but _internal"
     )
     prefix: Annotated[str, TEXT] = Field("", description="Put before each name in the destination")
     suffix: Annotated[str, TEXT] = Field("", description="Put after each name in the destination")
@@ -200,7 +208,7 @@ class IncrementalOptions(Section):
     run_on_start: Annotated[bool, FLAG] = Field(
         default=False, description="Also run at once when the daemon starts"
     )
-    fallback_days: Annotated[float | None, number(0, _MANY_DAYS, above=True)] = Field(
+    fallback_days: Annotated[float | None, number(0, _MANY_DAYS, unit="days", above=True)] = Field(
         None,
         description="A measurement that is empty in the destination starts this many days back; "
         "empty: at its first point in the source",
@@ -254,10 +262,27 @@ class Notify(Section):
         (),
         description="Apprise URLs such as slack://, mailtos://, jsons://; better references: ${SLACK_URL}",
     )
-    on: Annotated[tuple[Annotated[Occasion, choice(*get_args(Occasion))], ...], BeforeValidator(as_list)] = Field(
+    on: Occasions = Field(
         ("failure", "warning", "recovery"),
         description="failure: it begins to fail; warning: a run succeeds, but warns; recovery: it is fine again; "
         "success: each run that succeeds",
+    )
+    when: Occasions = Field((), description="The same as on, under a name that no program writes as true")
+
+    @property
+    def occasions(self) -> tuple[Occasion, ...]:
+        """What to tell of."""
+        return self.when or self.on
+
+
+class Hooks(Section):
+    """Commands of the user's around each run: without a shell, their output in the log."""
+
+    before: Command = Field((), description="Command before each run: a text, or a list of words; failing, no run")
+    after: Command = Field((), description="Command after each run, whatever came of it")
+    on_failure: Command = Field((), description="Command after a run that failed, before the one after each run")
+    time_limit: Annotated[int, DURATION] = Field(
+        5 * MINUTE, description="How long each of them may take; it is ended then, and counts as failed"
     )
 
 
@@ -276,16 +301,16 @@ class Options(Section):
         "and that has nothing newer in the source; empty: never",
     )
     retries: Annotated[int, whole(0, 1000)] = Field(3, description="How often a failed request is tried again")
-    retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS)] = Field(
+    retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS, unit="seconds")] = Field(
         5.0, description="Seconds before the first retry; doubles up to 60 s"
     )
-    timeout_client: Annotated[float, number(0, _DAY_IN_SECONDS, above=True)] = Field(
+    timeout_client: Annotated[float, number(0, _DAY_IN_SECONDS, unit="seconds", above=True)] = Field(
         20.0, description="Seconds without a byte received until a request has failed"
     )
-    initial_connection_retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS)] = Field(
+    initial_connection_retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS, unit="seconds")] = Field(
         60.0, description="Seconds until a daemon tries again to reach its servers at the start"
     )
-    days_of_pagination: Annotated[float | None, number(0, _MANY_DAYS, above=True)] = Field(
+    days_of_pagination: Annotated[float | None, number(0, _MANY_DAYS, unit="days", above=True)] = Field(
         None, description="Longest range of time of one query, in days; empty: chosen, and adapted"
     )
     max_lag: Annotated[int | None, DURATION] = Field(
@@ -313,8 +338,21 @@ class Options(Section):
         description="Keep points that the destination refuses in <quarantine_directory>/<job>/; "
         "empty: log_directory, else $BACKUP_QUARANTINE_DIR, else quarantine in the working directory",
     )
+    metadata: Annotated[
+        tuple[Annotated[MetadataKind, choice(*get_args(MetadataKind))], ...], BeforeValidator(as_list)
+    ] = Field(
+        ("policies", "queries"),
+        description="What each run saves of a database besides points: policies (retention policies), queries "
+        "(continuous ones), users (no passwords), grants, subscriptions; []: nothing",
+    )
+    metadata_directory: Annotated[Path | None, PATH] = Field(
+        None,
+        description="Save them in <metadata_directory>/<job>/<database>/; "
+        "empty: metadata, in the directory that holds the quarantine",
+    )
     loki: Loki = Field(description="Log lines to Grafana Loki")
     notify: Notify = Field(description="Messages when the job begins to fail, and when it is fine again")
+    hooks: Hooks = Field(description="Commands to run before and after each run")
     ping_url: Annotated[SecretStr, PING_URL] = Field(
         SecretStr(""),
         description="Check to ping as healthchecks.io has it: with /start, as it is after a success, with /fail",
@@ -353,3 +391,14 @@ class Job(Sections):
     """One backup job: all that its file says, checked."""
 
     name: str = Field(description="Name of the file without its suffix")
+    inherited: tuple[str, ...] = Field((), description="Keys whose values come from what all jobs share")
+    policies: tuple[str, ...] = Field((), description="Retention policies that are meant; empty: all")
+    only: Patterns = Field(
+        (), description="Of the measurements that the rules select those that are meant; empty: all"
+    )
+    restores: bool = Field(default=False, description="Whether it brings a backup back")
+
+    def wants(self, measurement: str) -> bool:
+        """Whether the rules select a measurement, and it is meant."""
+        rules = self.measurements
+        return is_selected(measurement, rules.include, rules.exclude) and is_selected(measurement, self.only, ())

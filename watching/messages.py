@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from basics.humanize import format_bytes
+from basics.humanize import counted, format_bytes
 from basics.text import printable
 from basics.times import SECOND
 from settings.cron import parse_cron
-from settings.keys import Occasion
+from settings.keys import Job, Occasion
 from settings.next_run import next_run
 from watching.events import RunRecord
 from watching.state import JobState
@@ -141,6 +141,18 @@ def _recovery(told: Told, job: JobState, now: int, *, succeeded: bool) -> Messag
     return _message("recovery", at, f"{job.name}: backup is fine again", lines)
 
 
+def trial_message(job: Job, host: str) -> Message:
+    """What shows that a service can be reached: where it comes from, and of what it will tell."""
+    lines = [
+        f"This is a test: job {job.name} on {host} can tell you something here.",
+        "",
+        f"From: {job.source.url}",
+        f"To: {job.destination.url}",
+        f"It tells of: {', '.join(job.options.notify.occasions)}",
+    ]
+    return _message("success", 0, f"{job.name}: test message", lines)
+
+
 def _success(job: JobState) -> Message:
     summary = _summary(job.history[-1]) if job.history else "ok"
     return _message(
@@ -161,8 +173,9 @@ def _summary(record: RunRecord) -> str:
     """A run in one line, and its failures and warnings in one each."""
     done = record.amounts
     late = f", {done.late:,} of them late" if done.late else ""
-    lost = f", {done.quarantined:,} lines quarantined" if done.quarantined else ""
-    numbers = f"{done.points:,} points, {done.values:,} values{late}, {format_bytes(done.bytes)}{lost}"
+    lost = f", {counted(done.quarantined, 'line')} quarantined" if done.quarantined else ""
+    points, values = counted(done.points, "point"), counted(done.values, "value")
+    numbers = f"{points}, {values}{late}, {format_bytes(done.bytes)}{lost}"
     is_new = done.values or done.quarantined or record.outcome != "ok"
     first = f"{record.outcome}: {numbers if is_new else 'nothing new'} in {record.seconds:.1f} s"
     return "\n".join([first, *map(printable, (*record.failures, *record.warnings))])

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from basics.humanize import counted
 from basics.sessions import PlainSession
 from basics.times import MINUTE
 from watching.events import Contact, Event, JobKnown, JobRemoved
@@ -79,7 +80,7 @@ class _Service(Generic[Item]):
         if self._thread is not None and self._deadline is not None:
             self._thread.join(max(0.0, self._deadline - time.monotonic()))
             if self._waiting and not self._down:
-                logger.warning("%s did not take %d messages in time", self.label, len(self._waiting))
+                logger.warning("%s did not take %s in time", self.label, counted(len(self._waiting), "message"))
 
     # The rest runs in the thread.
 
@@ -182,7 +183,7 @@ class Notifier:
     def _messenger(self, url: str, key: str) -> _Service[Message]:
         if url not in self._messengers:
             label = f"the notification service {url.partition('://')[0].strip()}:// ({key})"
-            self._messengers[url] = _Service(label, functools.partial(_send, url), MESSAGES_WAITING)
+            self._messengers[url] = _Service(label, functools.partial(send_message, url), MESSAGES_WAITING)
         return self._messengers[url]
 
     def _pinger(self, url: str, key: str) -> _Service[Signal]:
@@ -192,7 +193,8 @@ class Notifier:
         return self._pingers[url]
 
 
-def _send(url: str, item: Message) -> None:
+def send_message(url: str, item: Message) -> None:
+    """Take it to the service, which takes as long as that does. Raises NotDelivered."""
     from basics import apprise_service  # noqa: PLC0415 -- heavy: only who has something to tell pays for it
 
     try:
