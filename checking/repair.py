@@ -187,6 +187,17 @@ def verify_jobs(
     return verdicts
 
 
+def compare_job(config: Config, scope: Scope, stopping: StopRequest) -> JobVerdict:
+    """What the comparison of one job finds. Raises nothing of InfluxDB's."""
+    try:
+        source = connect(config.job.options, config.job.source, "source", stopping)
+        destination = connect(config.job.options, config.job.destination, "destination", stopping)
+        check_apart(config.job, source, destination)
+    except InfluxError as error:
+        return unchecked(config.job.name, str(error))
+    return Verifier(config, source, destination, scope, stopping).verify()
+
+
 def _verify_job(
     config: Config, scope: Scope, stopping: StopRequest, ask: Callable[[], bool] | None, telling: Telling
 ) -> JobVerdict:

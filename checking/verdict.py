@@ -169,6 +169,9 @@ def as_event(verdict: JobVerdict, at: int) -> Verified:
         extra=verdict.extra,
         different=verdict.different,
         seconds=verdict.seconds,
+        start=verdict.span.start,
+        end=verdict.span.end,
+        is_complete=all(m.windows == m.of for m in verdict.measurements),
     )
 
 

@@ -1,11 +1,20 @@
 """What became of a run, its databases and measurements, as small frozen values. Pure."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from basics.humanize import counted, format_bytes
 from basics.times import SECOND
-from copying.metadata.store import Saved
 from influx.written import Written
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a run saved of a database besides points, or an earlier one that saved the same."""
+
+    file: Path
+    is_new: bool
+    counts: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,8 @@ class JobResult:
     seconds: float = 0.0
     stopped: bool = False
     warnings: tuple[str, ...] = ()
+    in_quarantine: int = 0
+    """How many lines wait in quarantine files."""
     ended: int = 0
     """When, in nanoseconds since 1970, of a job that is to keep up with its source; 0 for any other."""
 

@@ -140,14 +140,16 @@ def _release_memory() -> None:
 
 
 def _guarded_run(run: _Run) -> JobResult:
-    """One run that cannot harm the next one."""
+    """One run that cannot harm the next one. It lasts from here to its end, waits for servers and all."""
+    begun = time.monotonic()
     with error_boundary() as outcome:
         result = _with_hooks(run)
-        if run.config.job.options.backup_mode == "incremental":
-            result = replace(result, ended=time.time_ns())
+        seconds = time.monotonic() - begun
+        is_incremental = run.config.job.options.backup_mode == "incremental"
+        result = replace(result, seconds=seconds, ended=time.time_ns() if is_incremental else 0)
         logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
         return result
-    return JobResult(run.config.job.name, problems=(outcome.problem,))
+    return JobResult(run.config.job.name, problems=(outcome.problem,), seconds=time.monotonic() - begun)
 
 
 def _with_hooks(run: _Run) -> JobResult:
@@ -218,14 +220,19 @@ def _unreachable(config: Config, server: Server, role: str, stopping: StopReques
 # ---------------------------------------------------------------- the process
 
 
-def load_libraries() -> None:
-    """Import most of what a run needs before workers are forked, so that all of them share its memory.
+def load_libraries(*, all_of_them: bool) -> None:
+    """Import what each run needs before workers are forked, so that all of them share its memory.
+
+    `all_of_them`: also what a run needs only when it has something to copy.
 
     None of it may start a thread: a fork copies the locks that a thread holds, but not the thread. numpy can do
     without; polars cannot, so each worker imports it for itself.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
-    from influx import shard_groups, transport  # noqa: F401, PLC0415 -- numpy, msgpack, requests
+    from influx import transport  # noqa: F401, PLC0415 -- msgpack, requests
+
+    if all_of_them:
+        import numpy  # noqa: F401, PLC0415
 
     gc.collect()
     gc.freeze()  # a collection in a worker does not touch these objects, which would copy their pages

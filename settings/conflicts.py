@@ -29,6 +29,7 @@ def conflicts(file: File) -> Iterator[Conflict]:
     yield from _database_conflicts(file.source)
     yield from _copies_onto_itself(file.source, file.destination)
     yield from _loki_conflicts(file.options.loki)
+    yield from _verify_conflicts(file)
     yield from _notify_conflicts(file.options.notify)
 
 
@@ -41,6 +42,18 @@ def _range_conflicts(options: Options) -> Iterator[Conflict]:
     if limits is not None and limits.end <= limits.start:
         message = f"{format_time(limits.end)} is not after start_date, {format_time(limits.start)}; swap them?"
         yield Conflict("options.range.end_date", message, ("options.range",))
+
+
+def _verify_conflicts(file: File) -> Iterator[Conflict]:
+    if file.options.verify.schedule is None:
+        return
+    depends = ("options.verify", "options.incremental", "source.group_by")
+    if file.options.incremental.schedule is None:
+        message = "needs options.incremental.schedule: a job that runs once is compared with main.py verify"
+        yield Conflict("options.verify.schedule", message, depends)
+    if file.source.group_by:
+        message = "means cannot be compared with the points they stand for; remove it, or source.group_by"
+        yield Conflict("options.verify.schedule", message, depends)
 
 
 def _tls_conflicts(name: str, server: Server) -> Iterator[Conflict]:

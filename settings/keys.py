@@ -26,6 +26,7 @@ from settings.kinds import (
     NOTIFICATION_URL,
     PATH,
     PATTERN,
+    PERCENT,
     PING_URL,
     SECRET,
     TEXT,
@@ -286,6 +287,18 @@ class Hooks(Section):
     )
 
 
+class VerifyOptions(Section):
+    """When the daemon compares both sides by itself, beside the runs."""
+
+    schedule: Annotated[CronExpression | None, CRON] = Field(
+        None, description="When: cron with 5 fields, in the time zone of the runs; empty: only main.py verify does"
+    )
+    full: Annotated[bool, FLAG] = Field(default=False, description="Every value instead of fingerprints")
+    sample: Annotated[float, PERCENT] = Field(
+        100.0, description="Which share of the windows, chosen at random each time, such as 5%"
+    )
+
+
 class Options(Section):
     """How to copy."""
 
@@ -351,6 +364,7 @@ class Options(Section):
         "empty: metadata, in the directory that holds the quarantine",
     )
     loki: Loki = Field(description="Log lines to Grafana Loki")
+    verify: VerifyOptions = Field(description="When the daemon compares both sides by itself")
     notify: Notify = Field(description="Messages when the job begins to fail, and when it is fine again")
     hooks: Hooks = Field(description="Commands to run before and after each run")
     ping_url: Annotated[SecretStr, PING_URL] = Field(

@@ -217,6 +217,20 @@ DURATION_OR_ZERO = Kind(
     format_duration,
 )
 
+
+def _percent(text: str) -> float:
+    percent = float(text.removesuffix("%")) if re.fullmatch(r"[0-9.]+%", text) and text.count(".") < 2 else 0.0
+    if not 0 < percent <= 100:
+        raise ValueError(f"{text!r} is not a share above 0% up to 100%; write it as 5%")
+    return percent
+
+
+PERCENT = Kind(
+    _parsed(_percent, "a share such as 5%"),
+    {"type": "string", "pattern": r"^[0-9.]+%$"},
+    lambda share: f"{share:g}%",
+)
+
 # --- Numbers and booleans ----------------------------------------------------------------------------
 
 

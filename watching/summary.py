@@ -8,8 +8,7 @@ from basics.tables import aligned, ruled
 from basics.text import printable
 from basics.times import format_time
 from copying.metadata.snapshot import amount
-from copying.metadata.store import Saved
-from copying.results import JobResult
+from copying.results import JobResult, Saved
 from influx.written import Written
 
 LAGS_SHOWN = 5

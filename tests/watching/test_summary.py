@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from basics.humanize import format_bytes
-from copying.metadata.store import Saved
-from copying.results import DatabaseResult, JobResult, MeasurementResult, SourceAge
+from copying.results import DatabaseResult, JobResult, MeasurementResult, Saved, SourceAge
 from influx.written import PutAside, Refusal, Written
 from watching.summary import as_json, summary
 
