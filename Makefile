@@ -13,7 +13,7 @@ PARALLEL := -n 2 --dist worksteal
 DISKS := tests/faults/test_disks.py
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),unshare --map-root-user --mount)
 
-.PHONY: help demo test test-versions facts influxd victorialogs bench bench-quick faults mutants containers pythons lint types \
+.PHONY: help demo test test-versions facts influxd victorialogs bench bench-quick bench-peers faults mutants containers pythons lint types \
 	pytest format schema clean
 help:
 	@echo "make demo           two throwaway servers, sample data, two backup jobs, an exact comparison"
@@ -28,6 +28,7 @@ help:
 	@echo "make pythons        the unit tests, on every Python from 3.11 on that is here"
 	@echo "make influxd        the servers of make test-versions; make influxd VERSION=1.7.11 one of them"
 	@echo "make bench          time, CPU and memory on real servers, against SELECT INTO; make bench-quick in three minutes"
+	@echo "make bench-peers    the same against what comes with InfluxDB: influxd backup, influx_inspect export"
 	@echo "make format         reformat the code       make schema  refresh config/schema.json"
 	@echo "make clean          remove .venv and caches"
 
@@ -86,6 +87,10 @@ bench: prepare-demo .venv/bench
 
 bench-quick: prepare-demo .venv/bench
 	$(BIN)/python -m bench.run --quick $(BENCH)
+
+bench-peers: prepare-versions .venv/bench
+	tests/support/programs.sh peers
+	$(BIN)/python -m bench.run --case peers $(BENCH)
 
 mutants: prepare-tests .venv/tests .cache/mutants .cache/influxd/$(INFLUXD_VERSION)
 	.cache/mutants/bin/python -m tests.mutants.run --python $(BIN)/python $(MUTANTS)

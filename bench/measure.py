@@ -23,8 +23,8 @@ CALM = 0.05
 CALM_FOR, LOOK_EVERY, PATIENCE = 1.0, 0.25, 90.0
 
 Run = dict[str, float]
-"""What one run took: seconds, cpu (seconds), peak and pss (bytes), queries, writes, servers (CPU seconds), and how
-many cores were busy with something else meanwhile (others)."""
+"""What one run took: seconds, cpu (seconds), peak, pss and file (bytes), queries, writes, servers (CPU seconds),
+and how many cores were busy with something else meanwhile (others)."""
 
 
 class BenchError(RuntimeError):
@@ -36,13 +36,17 @@ def run_tool(*arguments: str | Path) -> Run:
 
     Raises BenchError, with the end of what it printed, when it fails.
     """
+    return run_measured([sys.executable, "main.py", *arguments])
+
+
+def run_measured(command: Sequence[str | Path]) -> Run:
+    """The same of any command."""
     with tempfile.TemporaryDirectory() as directory:
         found = Path(directory) / "usage.json"
-        command = [sys.executable, "-m", "bench.peak", "--json", found, sys.executable, "main.py", *arguments]
         # Most people's Python keeps what it has compiled; where this one does not, starting would take longer.
         environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", "bench.peak", "--json", found, *command],
             cwd=ROOT,
             env=environ,
             check=False,
@@ -51,9 +55,16 @@ def run_tool(*arguments: str | Path) -> Run:
             text=True,
         )
         if done.returncode:
-            raise BenchError(f"main.py ended with {done.returncode}:\n{done.stdout[-3000:]}")
+            told = " ".join(map(str, command[:2]))
+            raise BenchError(f"{told} ended with {done.returncode}:\n{done.stdout[-3000:]}")
         run: Run = json.loads(found.read_text())
     return run
+
+
+def added(*runs: Run) -> Run:
+    """What several commands took, one after the other: the peak is that of the largest."""
+    sums = {name: sum(run[name] for run in runs) for name in ("seconds", "cpu")}
+    return {**sums, "peak": max(run["peak"] for run in runs)}
 
 
 @contextmanager

@@ -143,6 +143,7 @@ def _columns(record: Record, reference: Record | None) -> dict[str, str]:
         "CPU s/M values": _spread([cpu / million for cpu in record.numbers("cpu")]) if million else "",
         "peak MB": _spread([peak / MB for peak in record.numbers("peak")], 0),
         "PSS MB": _spread([size / MB for size in record.numbers("pss")], 0),
+        "file MB": _spread([size / MB for size in record.numbers("file")], 0),
         "queries": _spread(record.numbers("queries"), 0),
         "writes": _spread(record.numbers("writes"), 0),
         "servers' CPU s": _spread(record.numbers("servers"), 1),

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench.cases import CASES, TARGETS, Case, Options
 from bench.measure import ROOT, BenchError
+from bench.peers import PEERS
 from bench.report import Record, Results, case_table, plot, target_table, to_json
 from tests.support.servers import find_influxd
 
@@ -66,14 +67,16 @@ def measure(cases: Sequence[Case], options: Options) -> tuple[list[Record], list
             break
         finally:
             records += found
-        sys.stdout.write(f"\n{case.name} (load average before: {load:.1f})\n{case_table(found)}\n")
+        for name in dict.fromkeys(record.case for record in found):
+            table = case_table([record for record in found if record.case == name])
+            sys.stdout.write(f"\n{name} (load average before: {load:.1f})\n{table}\n")
         sys.stdout.flush()
     return records, failures
 
 
 def main() -> int:
     """Measure. Exit code 1 when a copy failed or both sides differ; slow is no failure."""
-    names = [case.name for case in CASES]
+    names = [case.name for case in (*CASES, PEERS)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the data, each once")
     parser.add_argument("--case", action="append", choices=names, metavar="NAME", help=", ".join(names))
@@ -89,7 +92,7 @@ def main() -> int:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         options = Options(Path(directory), arguments.quick, arguments.repeat, say)
-        chosen = [case for case in CASES if case.name in (arguments.case or names)]
+        chosen = [c for c in (*CASES, PEERS) if (c.name in arguments.case if arguments.case else c is not PEERS)]
         records, failures = measure(chosen, options)
     about |= {"quick": arguments.quick, "seconds": round(time.monotonic() - begun), "failures": failures}
     results = Results(records, about)

@@ -1,9 +1,10 @@
-"""Answers as CSV: numbers and tags parsed as whole columns, with the proof that nothing is missing. Pure.
+"""Answers as CSV: parsed as whole columns, with the proof that nothing is missing. Pure.
 
 CSV is several times cheaper to read than msgpack, but it tells less: neither the types of numbers, nor an empty
-text from none, nor errors. So it is used where the types are known and no field holds text, and the answer ends
-with the measurement's tag keys and field types as they are *after* the reading. Whatever is not exactly as
-expected is `Doubtful`, and is read again as msgpack, which tells everything.
+text from none, nor errors. So it is used where the types are known; the answer ends with the measurement's tag
+keys and field types as they are *after* the reading; and where fields of text have blanks, the rows whose text
+is empty are asked for: the other blanks are none. Whatever is not exactly as expected is `Doubtful`, and is read
+again as msgpack, which tells everything.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from basics.later import Later
-from influx import influxql
+from influx import frames, influxql
 from influx.frames import Frame
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 else:
     pl = Later("polars")
 
-TYPES = ("float", "integer", "unsigned", "boolean")
-"""The field types that CSV tells exactly, once they are known."""
+TYPES = ("float", "integer", "unsigned", "boolean", "string")
+"""The field types that CSV tells exactly, once they are known; of text it does not tell empty from none."""
 
 
 @functools.cache
 def _column_types() -> Mapping[str, type[pl.DataType]]:
-    return dict(zip(TYPES, (pl.Float64, pl.Int64, pl.UInt64, pl.Boolean), strict=True))
+    return dict(zip(TYPES, (pl.Float64, pl.Int64, pl.UInt64, pl.Boolean, pl.String), strict=True))
 
 
 _REPLACED = "\ufffd".encode()
@@ -120,13 +121,65 @@ def to_frame(rows: bytes, types: Mapping[str, str], tags: Sequence[str]) -> Fram
     except pl.exceptions.PolarsError as error:  # text that is not UTF-8, or a value of another type
         raise Doubtful(str(error)) from error
     time, *columns = table.get_columns()
-    if time.null_count() or len(time) != rows.count(b"\n") - 1:
-        raise Doubtful("a text holds a newline")
+    newlines = rows.count(b"\n") - 1 - len(time)
+    if time.null_count() or newlines != (sum(map(_newlines, columns)) if newlines else 0):
+        raise Doubtful("the answer is not well-formed")
     return Frame(
         time.rechunk(),
         tuple(zip(types, columns[: len(types)], strict=True)),
         tuple(zip(tags, columns[len(types) :], strict=True)),
     )
+
+
+def _newlines(column: pl.Series) -> int:
+    return int(column.str.count_matches("\n", literal=True).sum()) if column.dtype == pl.String else 0
+
+
+def blank_texts(frame: Frame) -> list[str]:
+    """The fields of text in which cells are blank: each of them is an empty text, or none.
+
+    Raises Doubtful for one whose name no condition can tell.
+    """
+    names = [name for name, column in frame.fields if column.dtype == pl.String and column.null_count()]
+    if not all(map(influxql.is_comparable, names)):
+        raise Doubtful("no condition can name one of its fields")
+    return names
+
+
+def with_empty_texts(frame: Frame, found: Mapping[str, Sequence[Frame]]) -> Frame:
+    """The frame with empty texts where rows of these times and tags were `found` for a field; the others are none.
+
+    Raises Doubtful when a row has no field then: the point has changed between the two questions.
+    """
+    columns = dict(frame.fields)
+    for name, parts in found.items():
+        for empty in frames.joined(parts):
+            columns[name] = _filled(frame, columns[name], empty)
+    if all(column.null_count() for column in columns.values()):
+        present = functools.reduce(pl.Series.__or__, (column.is_not_null() for column in columns.values()))
+        if not present.all():
+            raise Doubtful("a point has changed meanwhile")
+    return Frame(frame.time, tuple(columns.items()), frame.tags)
+
+
+def _filled(frame: Frame, column: pl.Series, empty: Frame) -> pl.Series:
+    """The column of a field, with the empty texts in the place of blanks of the same time and tags."""
+    if any(text.dtype == pl.Binary for _, text in empty.tags):
+        raise Doubtful("a tag is not UTF-8")
+    blank = column.is_null()
+    blanks = _keys(frame.filter(blank)).with_columns(row=blank.arg_true())
+    keys = [key for key in blanks.columns if key != "row"]
+    found = blanks.join(_keys(empty), on=keys, how="semi", nulls_equal=True)["row"]
+    if len(found) == len(blanks):
+        return column.fill_null("")
+    is_empty = pl.Series("", [False]).new_from_index(0, len(column)).scatter(found, True)  # noqa: FBT003
+    return pl.select(pl.when(is_empty).then(pl.lit("")).otherwise(column)).to_series()
+
+
+def _keys(frame: Frame) -> pl.DataFrame:
+    """What makes a row unique: its time, and its tags, null where it has none."""
+    texts = {str(i): column.cast(pl.String) for i, (_, column) in enumerate(frame.tags)}
+    return pl.DataFrame({"time": frame.time, **texts}).with_columns(pl.col(pl.String).replace("", None))
 
 
 def _empty(kind: type[pl.DataType]) -> pl.Series:

@@ -59,13 +59,14 @@ def is_quotable(name: str) -> bool:
     return not any(c in "\r\0" or "\ud800" <= c <= "\udfff" for c in name)
 
 
-def is_comparable(tag: str) -> bool:
-    """Whether a condition of a SELECT can name this tag: `time` in any case is taken for the time, `_name` for the
-    name of the measurement.
+def is_comparable(name: str) -> bool:
+    """Whether a condition of a SELECT can name this tag or field.
+
+    `time` in any case is taken for the time, `_name` for the name of the measurement.
 
     Go knows one letter more than ASCII whose lower case is in that word.
     """
-    return is_quotable(tag) and tag.replace("İ", "i").lower() not in ("time", "_name")
+    return is_quotable(name) and name.replace("İ", "i").lower() not in ("time", "_name")
 
 
 def exact_regex(name: str) -> str:
@@ -115,6 +116,13 @@ def select_points(
     """
     columns = [_column(f, "field") for f in fields] + [_column(t, "tag") for t in tags]
     return f"SELECT {', '.join(columns)} FROM {_from(location)} WHERE {_where(start, end)} LIMIT {limit}"
+
+
+def select_empty(location: Location, field: str, tags: Iterable[str], start: int, end: int) -> str:
+    """The rows of the range where the field is an empty text: the field, then the tags. Its name is comparable."""
+    columns = [_column(field, "field")] + [_column(t, "tag") for t in tags]
+    where = f"{_where(start, end)} AND {_typed(field, 'string')} = ''"
+    return f"SELECT {', '.join(columns)} FROM {_from(location)} WHERE {where}"
 
 
 def select_windows(

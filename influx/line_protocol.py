@@ -251,7 +251,7 @@ def _tidy(frame: Frame) -> Frame:
 
     Fields that cannot stand in front stand last.
     """
-    fields = [(name, column) for name, column in frame.fields if column.dtype != pl.Null]
+    fields = [(name, column) for name, column in frame.fields if column.null_count() < len(column)]
     return Frame(
         frame.time,
         tuple(sorted(fields, key=lambda field: needs_company(field[0]))),

@@ -35,6 +35,9 @@ BLOCK_CELLS = 450_000
 PAGE_BYTES = 24 * 1024 * 1024
 """The most bytes of one page off the wire; very long strings make the tool ask for fewer rows."""
 
+LONG_TEXT = 20
+"""From how many bytes on for each cell text costs more to write, and to read, as CSV than as msgpack."""
+
 SLOW_START = 0.1
 """From which share of its time on a page that had to wait for its first row should have been longer."""
 
@@ -210,7 +213,8 @@ class PageReader:
                     self._not_as_csv.discard(location)
                     raise
                 else:
-                    self._not_as_csv.discard(location)
+                    if not _has_long_texts(types, answer):
+                        self._not_as_csv.discard(location)
                     return answer
             return self._read_msgpack(query, ask, unsigned, limit, most_bytes, expected)
 
@@ -233,7 +237,32 @@ class PageReader:
             raise csv_answers.Doubtful("the types of its fields have changed")
         types = {name: expected[0] for name, expected in ask.types.items()}
         frame = csv_answers.to_frame(answer.rows, types, ask.tags)
-        return [frame] if len(frame) else [], answer.tags, meter
+        present = answer.tags
+        if blank := csv_answers.blank_texts(frame):
+            frame, keys = self._with_empty_texts(ask, frame, blank, most_bytes)
+            present |= keys
+        return [frame] if len(frame) else [], present, meter
+
+    def _with_empty_texts(
+        self, ask: Ask, frame: Frame, blank: Sequence[str], most_bytes: int | None
+    ) -> tuple[Frame, frozenset[str]]:
+        """The rows with those texts that are empty, of the fields with blanks; and the tag keys after that.
+
+        The rows are asked for, not their number: points that are written meanwhile could have the missing ones.
+        """
+        location, start, end = ask.location, int(frame.times[0]), int(frame.times[-1]) + 1
+        statements = [influxql.select_empty(location, name, ask.tags, start, end) for name in blank]
+        statements.append(influxql.show_tag_keys(location))
+        found: dict[str, list[Frame]] = {name: [] for name in blank}
+        present = set[str]()
+        for number, series in self._server.stream(
+            "; ".join(statements), statements=len(statements), most_bytes=most_bytes, timed_out=QueryTooLarge
+        ):
+            if number < len(blank):
+                found[blank[number]].append(_as_rows(series, blank[number], ask.tags))
+            elif number == len(blank):
+                present.update(answers.as_text(row[0]) for row in series.rows)
+        return csv_answers.with_empty_texts(frame, found), frozenset(present)
 
     def _read_msgpack(
         self,
@@ -358,6 +387,19 @@ def blocks(frame: Frame) -> Iterator[Frame]:
 def page_rows(columns: int) -> int:
     """How many rows of so many columns a page holds."""
     return max(FEWEST_ROWS, PAGE_CELLS // (1 + columns))
+
+
+def _has_long_texts(types: Mapping[str, Sequence[str]], answer: tuple[list[Frame], frozenset[str], Meter]) -> bool:
+    parts, _, meter = answer
+    cells = sum(len(part) * (1 + len(part.fields) + len(part.tags)) for part in parts)
+    return ("string",) in map(tuple, types.values()) and meter.size > LONG_TEXT * cells > 0
+
+
+def _as_rows(series: Series, field: str, tags: Sequence[str]) -> Frame:
+    try:
+        return frames.to_frame(series.rows, [field], tags)
+    except frames.UnexpectedRows as error:
+        raise csv_answers.Doubtful(str(error)) from error
 
 
 def _whole(parts: Sequence[Frame], limit: int) -> Frame | None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from influx import csv_answers
+from influx import csv_answers, frames
 from influx.csv_answers import Doubtful
+from influx.frames import Frame
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 KEYS = b"name,tags,tagKey\nm,,host\nm,,rack\n\n"
@@ -95,7 +96,7 @@ def test_a_field_of_two_types_has_both() -> None:
     ("types", "tags", "plain"),
     [
         ({"f": ("float",), "i": ("integer",), "b": ("boolean",)}, ["host"], True),
-        ({"s": ("string",)}, [], False),
+        ({"s": ("string",)}, [], True),
         ({"f": ("float", "integer")}, [], False),
         ({"f": ()}, [], False),
         ({"f": ("float",)}, ["a,b"], False),
@@ -106,7 +107,7 @@ def test_a_field_of_two_types_has_both() -> None:
         ({"f": ("float",)}, ["a\udcffb"], False),
     ],
 )
-def test_only_known_numbers_and_plain_names_are_read_as_csv(
+def test_only_known_types_and_plain_names_are_read_as_csv(
     types: dict[str, tuple[str, ...]], tags: list[str], plain: bool
 ) -> None:
     """All else is left to msgpack."""
@@ -141,6 +142,12 @@ def test_no_rows_become_empty_columns() -> None:
     assert (len(frame), frame.types) == (0, {})
 
 
+def quoted(text: str) -> str:
+    """A cell as Go writes it."""
+    needed = text == "\\." or any(c in text for c in ',"\r\n') or text[:1].isspace()
+    return '"' + text.replace('"', '""') + '"' if needed else text
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**63 - 1))
 @REPRODUCIBLE
 def test_numbers_are_exact_to_the_last_bit(number: float, integer: int) -> None:
@@ -153,11 +160,33 @@ def test_numbers_are_exact_to_the_last_bit(number: float, integer: int) -> None:
     assert (frame.fields[1][1].to_list(), frame.times.tolist()) == ([integer], [integer])
 
 
-@pytest.mark.parametrize("tag", ["a b", "a,b", 'a "b"', "'a'", " a ", "ü🚀", "#a", "\\a", "NA", "null", "=", "1"])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "a b",
+        "a,b",
+        'a "b"',
+        "'a'",
+        " a ",
+        "ü🚀",
+        "#a",
+        "\\a",
+        "NA",
+        "null",
+        "=",
+        "1",
+        "\n",
+        "a\nb",
+        '"\n"',
+        "\x85",
+        "\u2028",
+        "\v",
+        "\ufeff",
+    ],
+)
 def test_tag_values_come_out_as_they_are(tag: str) -> None:
     """Quoted as Go's csv package quotes."""
-    quoted = '"' + tag.replace('"', '""') + '"' if any(c in tag for c in ',"') or tag.startswith(" ") else tag
-    rows = f"name,tags,time,f,host\nm,,1,1,{quoted}\nm,,2,1,x\n".encode()
+    rows = f"name,tags,time,f,host\nm,,1,1,{quoted(tag)}\nm,,2,1,x\n".encode()
     assert csv_answers.to_frame(rows, {"f": "float"}, ["host"]).tags[0][1].to_list() == [tag, "x"]
 
 
@@ -169,13 +198,13 @@ def test_tag_values_come_out_as_they_are(tag: str) -> None:
         b"name,tags,time,f,g\nm,,1,1,1\n",
         b"name,tags,time,f\nm,,1,1,1\n",
         b"name,tags,time,i\nm,,1,1.5\n",
-        b'name,tags,time,f,host\nm,,1,1,"a\nb"\n',
+        b"name,tags,time,f,host\nm,,1,1,a\nb\n",
         b"name,tags,time,f,host\nm,,1,1,\xff\n",
         b"name,time,f\nm,1,1\n",
     ],
 )
 def test_rows_that_are_not_what_was_asked_for_are_in_doubt(rows: bytes) -> None:
-    """Other types, other columns, text over several lines or not UTF-8: msgpack has to tell."""
+    """Other types, other columns, text that is not UTF-8 or goes on without quotes: msgpack has to tell."""
     tags = ["host"] if b"host" in rows else []
     types = {"i": "integer"} if b"time,i" in rows else {"f": "float"}
     with pytest.raises(Doubtful):
@@ -189,3 +218,69 @@ def test_unsigned_integers_are_exact(value: int) -> None:
     found = csv_answers.to_frame(rows, {"u": "unsigned"}, [])
     assert found.types == {"u": "unsigned"}
     assert found.fields[0][1].to_list() == [value, None]
+
+
+TEXTS = st.text(max_size=8) | st.text(st.sampled_from('",\n \\#xé'), max_size=8)
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=30))
+@REPRODUCIBLE
+def test_texts_come_out_as_they_are(cells: list[tuple[str, str, str]]) -> None:
+    """Or in doubt, where there is a carriage return; a blank is none so far."""
+    lines = [",".join(["m", "", str(i), *map(quoted, row)]) for i, row in enumerate(cells)]
+    rows = "\n".join(["name,tags,time,s,t,host", *lines, ""]).encode()
+    proof = b"name,tags,tagKey\nm,,host\n\nname,tags,fieldKey,fieldType\nm,,s,string\nm,,t,string\n"
+    try:
+        answer = csv_answers.take_apart(rows + b"\n" + proof)
+    except Doubtful:
+        assert b"\r" in rows or "\ufffd".encode() in rows
+        return
+    assert answer.rows == rows
+    frame = csv_answers.to_frame(rows, {"s": "string", "t": "string"}, ["host"])
+    columns = [column.to_list() for _, column in (*frame.fields, *frame.tags)]
+    assert list(zip(*columns, strict=True)) == [tuple(text or None for text in row) for row in cells]
+
+
+def test_blanks_become_empty_texts_where_such_a_row_was_found() -> None:
+    """Of the same time and tags, whatever else is found; a tag that is missing may come as an empty one."""
+    rows = b"name,tags,time,s,t,n,host\nm,,1,,,1,a\nm,,1,,x,,\nm,,2,y,x,,a\nm,,3,,x,,\n"
+    frame = csv_answers.to_frame(rows, {"s": "string", "t": "string", "n": "integer"}, ["host"])
+    assert csv_answers.blank_texts(frame) == ["s", "t"]
+    found = [(1, b"", None), (2, b"", b"a"), (3, b"", b"a"), (3, b"", b""), (9, b"", None)]
+    whole = csv_answers.with_empty_texts(frame, {"s": empty_rows(found[:1], found[1:]), "t": []})
+    assert {name: column.to_list() for name, column in whole.fields} == {
+        "s": [None, "", "y", ""], "t": [None, "x", "x", "x"], "n": [1, None, None, None],
+    }  # fmt: skip
+    every = empty_rows([(1, b"", b"a"), (1, b"", b""), (3, b"", None)])
+    assert csv_answers.with_empty_texts(frame, {"s": every}).fields[0][1].to_list() == ["", "", "y", ""]
+
+
+def empty_rows(*parts: list[tuple[int, bytes, bytes | None]]) -> list[Frame]:
+    """As they come off the wire, one document after another."""
+    return [frames.to_frame(part, ["s"], ["host"]) for part in parts]
+
+
+def test_a_row_that_has_no_field_left_is_in_doubt() -> None:
+    """It had an empty text when it was read, which was overwritten or removed before the second question."""
+    frame = csv_answers.to_frame(b"name,tags,time,s,host\nm,,1,,a\nm,,2,x,a\n", {"s": "string"}, ["host"])
+    assert csv_answers.with_empty_texts(frame, {"s": empty_rows([(1, b"", b"a")])}).fields[0][1].to_list() == [
+        "",
+        "x",
+    ]
+    for found in ([], empty_rows([(2, b"", b"a")])):
+        with pytest.raises(Doubtful):
+            csv_answers.with_empty_texts(frame, {"s": found})
+
+
+def test_a_row_of_a_tag_that_is_not_utf_8_is_in_doubt() -> None:
+    """It is a new one: the answer before had none."""
+    frame = csv_answers.to_frame(b"name,tags,time,s,host\nm,,1,,a\n", {"s": "string"}, ["host"])
+    with pytest.raises(Doubtful):
+        csv_answers.with_empty_texts(frame, {"s": empty_rows([(1, b"", b"a")], [(1, b"", b"\xff")])})
+
+
+def test_a_blank_of_a_field_that_no_condition_can_name_is_in_doubt() -> None:
+    """A field called like the time."""
+    frame = csv_answers.to_frame(b"name,tags,time,Time\nm,,1,\n", {"Time": "string"}, [])
+    with pytest.raises(Doubtful):
+        csv_answers.blank_texts(frame)

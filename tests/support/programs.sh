@@ -2,6 +2,7 @@
 # Provides the programs that tests run, in .cache, each once:
 #
 #   tests/support/programs.sh influxd VERSION   .cache/influxd/VERSION/influxd; `all`: those of influxd_versions
+#   tests/support/programs.sh peers             .cache/peers/influx and influx_inspect, which a bench compares with
 #   tests/support/programs.sh victorialogs      .cache/victorialogs/victoria-logs, which takes Loki's pushes
 #
 # InfluxDB 1.6 is Debian's package; the others are built from the Go module proxy, with any Go that their go.mod
@@ -85,9 +86,19 @@ provide_victorialogs() {
     mv "$cache/victorialogs/new" "$cache/victorialogs/victoria-logs"
 }
 
+provide_peers() { # what comes with InfluxDB to copy a database by hand; Debian has no influx_inspect
+    [ -x "$cache/peers/influx_inspect" ] && return
+    echo "building influx and influx_inspect $1"
+    need_go
+    GOBIN=$cache/peers.new go install "github.com/influxdata/influxdb/cmd/influx@v$1" \
+        "github.com/influxdata/influxdb/cmd/influx_inspect@v$1" || fail "they could not be built: see above"
+    mv -T "$cache/peers.new" "$cache/peers"
+}
+
 case "$*" in
 "influxd all") for version in $(cat tests/support/influxd_versions); do provide_influxd "$version"; done ;;
 "influxd "*) provide_influxd "$2" ;;
 victorialogs) provide_victorialogs ;;
-*) fail "usage: $0 influxd VERSION|all, or $0 victorialogs" ;;
+peers) provide_peers 1.8.10 ;;
+*) fail "usage: $0 influxd VERSION|all, or $0 victorialogs, or $0 peers" ;;
 esac

@@ -261,6 +261,11 @@ class InfluxServer:
         return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
+    def rpc_address(self) -> str:
+        """Where `influxd backup` and `influxd restore` find it."""
+        return f"127.0.0.1:{self._rpc_port}"
+
+    @property
     def met_version(self) -> str:
         """The version that the running server tells at /ping; `-uint64` is added for a build with that tag.
 
