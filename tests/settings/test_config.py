@@ -237,8 +237,8 @@ def test_every_required_key_that_is_missing_is_named(text: str) -> None:
     """Also where its whole section is missing or empty."""
     assert [line.partition(":")[0] for line in problems(text)] == [
         "source.url",
-        "destination.url",
         "options.backup_mode",
+        "destination.url",
     ]
 
 
@@ -560,7 +560,7 @@ WRONG = [
     ("global", "netwrk: x", "global.netwrk", "did you mean global.network?"),
     ("globl", "network: x", "globl", "unknown key; did you mean global?"),
     ("name", "a: b", "name", "unknown key"),
-    ("output", "a: b", "output", "unknown key; known here: source, destination, measurements, options, global"),
+    ("output", "a: b", "output", "unknown key; known here: source, destination, measurements, options, archive, global"),
 ]
 
 
@@ -671,6 +671,61 @@ def test_an_error_survives_the_way_between_processes() -> None:
 
 
 # --- Checks between keys -----------------------------------------------------------------------------
+
+ARCHIVES = [
+    ("archive: /backups/influx", "/backups/influx"),
+    ("archive: relative", "relative"),
+    ("archive: S3://bucket/a/b/", "s3://bucket/a/b"),
+    ("archive: gs://bucket", "gs://bucket"),
+    ("archive: az://container/x", "az://container/x"),
+]
+
+
+@pytest.mark.parametrize(("line", "place"), ARCHIVES)
+def test_an_archive_stands_instead_of_a_server_or_beside_it(line: str, place: str) -> None:
+    """Its place is a folder, or a bucket with a prefix."""
+    alone = parse(MINIMAL.replace("url: http://b:8086", line)).destination
+    assert (alone.url, alone.archive, alone.where) == ("", place, place)
+    both = parse(changed(destination=line)).destination
+    assert (both.url, both.archive, both.where) == ("http://b:8086", place, "http://b:8086")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("archive: s3://key:secret@bucket/x", "must not hold credentials"),
+        ("archive: ftp://bucket/x", "expected a folder"),
+        ("archive: s3://", "expected a folder"),
+        ("archive: 'a\tb'", "expected a path"),
+        ("archive: 7", "expected a folder"),
+    ],
+)
+def test_a_place_that_no_archive_can_have_is_refused(line: str, message: str) -> None:
+    """By its key."""
+    [problem] = problems(changed(destination=line))
+    assert problem.startswith("destination.archive: ")
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"source": "group_by: 5m"}, "source.group_by"),
+        ({"options": "range: {start_date: 2024-01-01, end_date: 2024-02-01}\nbackup_mode: range"}, ""),
+        ({"options": "incremental: {fallback_days: 3}"}, "options.incremental.fallback_days"),
+        ({"options": "incremental: {obsolete_threshold: 3d}"}, "options.incremental.obsolete_threshold"),
+        ({"options": "field_obsolete_threshold: 3d"}, "options.field_obsolete_threshold"),
+    ],
+)
+def test_what_an_archive_has_no_use_for_is_refused(changes: dict[str, str], key: str) -> None:
+    """A snapshot holds all that there is, as it is."""
+    text = changed(**changes).replace("url: http://b:8086", "archive: /backups")
+    if key:
+        [problem] = problems(text)
+        assert problem.startswith(f"{key}: ")
+    else:
+        assert any(line.startswith("options.backup_mode: ") for line in problems(text))
+
 
 SAME = [
     ("http://h:8086", "http://h:8086", "", True),
@@ -1082,7 +1137,7 @@ def test_config_knows_its_file(complete: Config) -> None:
 SERVER_KEYS = ["url", "user", "password", "password_file", "ssl", "verify_ssl", "ca_file"]
 KEYS = [
     *(f"source.{key}" for key in SERVER_KEYS),
-    *(f"destination.{key}" for key in SERVER_KEYS),
+    *(f"destination.{key}" for key in (*SERVER_KEYS, "archive")),
     "source.databases[].name",
     "source.databases[].destination",
     "source.prefix",
@@ -1120,6 +1175,8 @@ KEYS = [
     "options.notify.urls",
     "options.notify.on",
     "options.ping_url",
+    *(f"archive.keep.{key}" for key in ("last", "daily", "weekly", "monthly", "yearly")),
+    "archive.grace",
     "global.network",
 ]
 VALIDATOR = Draft202012Validator(schema())
