@@ -25,6 +25,10 @@ from copying.compare import Comparer, Window
 from copying.inventory import Inventory, take_inventory
 from copying.late import Lateness, LookBack
 from copying.listener import Planned, RunListener, SilentRun
+from copying.metadata import store
+from copying.metadata.running import running_queries
+from copying.metadata.saving import Saver
+from copying.metadata.store import Saved
 from copying.news import News
 from copying.planner import Planner
 from copying.quarantine import Quarantine
@@ -84,6 +88,7 @@ class BackupManager:
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
         self._quarantines: dict[Location, Quarantine] = {}
         self._news = News(destination, self._planner)
+        self._saver = Saver(config.job, source, self._metadata_directory, self._now)
         self._path = config.path
         self._inventory = Inventory()
         self._warnings: tuple[str, ...] = ()
@@ -105,6 +110,7 @@ class BackupManager:
         except Stopped:
             stopped = True
         memory.save(self._memory_file, self._memory)
+        self._warnings += self._warned(*self._saver.warnings)
         problems += self._still_quarantined()
         seconds = time.monotonic() - begun
         stopped = stopped or self._stopping.is_set()
@@ -144,8 +150,13 @@ class BackupManager:
 
     @property
     def _quarantine_directory(self) -> Path:
-        return quarantine.choose_directory(
-            self._options.quarantine_directory, self._options.log_directory, os.environ
+        return quarantine.directory_of(self._options, os.environ)
+
+    @property
+    def _metadata_directory(self) -> Path:
+        options = self._options
+        return store.choose_directory(
+            options.metadata_directory, options.quarantine_directory, options.log_directory, os.environ
         )
 
     def _databases(self) -> tuple[str, ...]:
@@ -158,8 +169,13 @@ class BackupManager:
         self._stopping.check()
         results: list[MeasurementResult] = []
         problems: list[str] = []
+        saved: Saved | None = None
+        running = ""
+        target = self._job.source.destination_name(name)
         try:
-            policies, refused = self._planner.prepare(name, self._job.source.destination_name(name))
+            policies, refused = self._planner.prepare(name, target)
+            saved = self._saver.save(name)
+            running = running_queries(self._destination, target)[0]
             problems += (
                 text for problem in refused for text in self._unless_stopping(f"database {name}: {problem}")
             )
@@ -175,7 +191,8 @@ class BackupManager:
             problems += self._unless_stopping(f"database {name}: {error}")
         self._listener.failed(problems)
         age = self._age(name) if not problems and not self._stopping.is_set() else None
-        return DatabaseResult(name, tuple(results), tuple(problems), self._warnings_of(name, age), age)
+        warnings = (*self._warned(running), *self._warnings_of(name, age))
+        return DatabaseResult(name, tuple(results), tuple(problems), warnings, age, saved)
 
     def _process_policy(
         self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]
@@ -331,6 +348,18 @@ class BackupManager:
         for loss in losses:
             logger.error("%s", loss)
         return replace(result, problems=(*result.problems, *losses))
+
+    def write_frames(self, copy: Copy, frames: Iterable[Frame]) -> Iterator[Written]:
+        """Write points of a measurement as they are, yielding what was acknowledged. Raises InfluxError."""
+        kept = self._quarantine(copy.destination)
+        for frame in frames:
+            for encoded in self._encoded(copy, frame):
+                yield Written(refusals=encoded.refusals)
+                for body in encoded.bodies:
+                    self._stopping.check()
+                    yield from narrowing.write_body(
+                        self._destination, body, copy.destination, kept, self._stopping
+                    )
 
     # ------------------------------------------------------------ late data
 

@@ -5,6 +5,7 @@ Exceptions: ConfigError is the only one that reading a configuration raises.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 import os
@@ -65,6 +66,7 @@ __all__ = [
     "SpecificMeasurement",
     "load_config",
     "parse_config",
+    "password_in",
     "read_file",
     "schema",
 ]
@@ -208,13 +210,13 @@ def _with_passwords_of_files(data: object) -> tuple[object, _Found]:
         try:
             if has_password(section):
                 raise ValueError("given together with password; keep one of them")
-            result[key] = {**section, _HIDDEN: _password_in(Path(name))}
+            result[key] = {**section, _HIDDEN: password_in(Path(name))}
         except ValueError as error:
             problems.append(((key, "password_file"), str(error)))
     return result if isinstance(data, dict) else data, problems
 
 
-def _password_in(path: Path) -> str:
+def password_in(path: Path) -> str:
     """The text of the file without its last line end. Raises ValueError, never with what is in the file."""
     try:
         content = _beginning(path, _LONGEST_PASSWORD)
@@ -375,6 +377,12 @@ class Config:
         """The typed value of a key as the file spells it (`options.retries`); `default` where there is none."""
         found = _look_up(self.job, key)
         return default if found is None else found
+
+    def with_job(self, job: Job) -> Config:
+        """The same file with another job, made of what is in it."""
+        other = copy.copy(self)
+        other.job = job
+        return other
 
     def __repr__(self) -> str:
         return f"Config({str(self.path)!r})"

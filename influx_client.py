@@ -18,6 +18,7 @@ from basics.text import printable
 from basics.times import END_OF_TIME, HOUR, MIN_TIME, SECOND
 from influx import answers, counting, fingerprints, frames, influxql, line_protocol, shards
 from influx.answers import Series
+from influx.catalog import Catalog
 from influx.counting import Count
 from influx.errors import (
     AccessDenied,
@@ -89,6 +90,7 @@ class InfluxClient(PageReader):
         )
         super().__init__(transport)
         self._library = Library(transport)
+        self.catalog = Catalog(transport, self._library)
         self.name = transport.name
         self.url = transport.url
         self.version = self.ping()
@@ -141,6 +143,13 @@ class InfluxClient(PageReader):
         """Create the policy. Raises QueryRefused when one of the name exists with other durations."""
         what = f"query CREATE RETENTION POLICY {printable(policy.name)} ON {printable(database)}"
         self._server.attempts(what, lambda: self._library.create_policy(database, policy))
+
+    def set_default_policy(self, database: str, policy: str) -> None:
+        """Make a policy the default one of its database, and change nothing else of it."""
+        what = f"query ALTER RETENTION POLICY {printable(policy)} ON {printable(database)} DEFAULT"
+        self._server.attempts(
+            what, lambda: self._library.alter_retention_policy(policy, database=database, default=True)
+        )
 
     def get_measurements(self, database: str) -> tuple[str, ...]:
         """All measurements of a database, whatever their retention policy."""

@@ -13,6 +13,7 @@ from commands.health import HEALTH
 from commands.interface import USAGE, Command, print_json
 from commands.options import UsageError
 from commands.repair import REPAIR
+from commands.restore import RESTORE
 from commands.run import RUN
 from commands.status import STATUS
 from commands.verify import VERIFY
@@ -23,7 +24,7 @@ __all__ = ["main", "run_worker"]
 
 logger = logging.getLogger(__name__)
 
-COMMANDS: Mapping[str, Command] = {c.name: c for c in (RUN, VERIFY, REPAIR, CHECK, STATUS, HEALTH)}
+COMMANDS: Mapping[str, Command] = {c.name: c for c in (RUN, VERIFY, REPAIR, RESTORE, CHECK, STATUS, HEALTH)}
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """`main.py check`: what a run of a job would do now, and what would keep it from doing so. Changes nothing."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from checking.type_conflicts import TypeConflicts
 from config import Config
 from copying import inventory, rights
 from copying.inventory import Inventory, take_inventory
+from copying.metadata import store
+from copying.metadata.capture import Capture
+from copying.metadata.running import running_queries
+from copying.metadata.snapshot import amount
 from copying.planner import Planner
 from copying.reading import Reader
 from copying.retention import kept, other_settings, shorter
@@ -52,6 +57,7 @@ class _Checker:
         self._inventory = Inventory()
         self._reader = Reader(config.job, source, self._now, StopRequest())
         self._conflicts = TypeConflicts(source, destination)
+        self._capture = Capture(source, self._job.source, self._job.options.metadata)
         self.problems: list[str] = []
         self.warnings: list[str] = []
 
@@ -67,6 +73,27 @@ class _Checker:
                 yield from self._database(name, databases)
             except InfluxError as error:
                 self.problems.append(f"database {name}: {error}")
+        self.warnings += self._capture.warnings
+
+    def _metadata(self, name: str) -> Iterator[str]:
+        """What a run would save of the database besides points, where, and what is saved there."""
+        options = self._job.options
+        counts = self._capture.take(name).counts
+        if not counts:
+            return
+        directory = store.choose_directory(
+            options.metadata_directory, options.quarantine_directory, options.log_directory, os.environ
+        )
+        folder = store.directory_of(directory, self._job.name, name)
+        newest = store.newest_file(folder)
+        saved = f"the newest there is {newest.name}" if newest else "nothing is saved there yet"
+        yield f"    metadata: {', '.join(amount(*pair) for pair in counts)} -> {folder}; {saved}"
+
+    def _check_queries(self, target: str) -> None:
+        """Name continuous queries that would write beside the run."""
+        text, runs = running_queries(self._destination, target)
+        if text:
+            (self.problems if runs else self.warnings).append(text)
 
     def _take_inventory(self) -> None:
         """Name rules that match nothing, and what only the destination has."""
@@ -91,6 +118,9 @@ class _Checker:
         yield f"  {name} -> {target} ({'exists' if target in there else 'will be created'})"
         targets = self._planner.foresee(name, target)
         self._check_rights(target, [t.source for t in targets if t.is_new], exists=target in there)
+        yield from self._metadata(name)
+        if target in there:
+            self._check_queries(target)
         tags = self._source.get_tag_keys(name)
         for policy in targets:
             copies = self._planner.plan(name, policy, tags, exact=True)

@@ -47,6 +47,10 @@ def _parsed(parse: Callable[[str], int]) -> Callable[[str], int]:
     return read
 
 
+parsed_start, parsed_end = _parsed(parse_time), _parsed(parse_end)
+"""Types of options that are times."""
+
+
 def _share(text: str) -> float:
     try:
         percent = float(text.removesuffix("%"))

@@ -1,11 +1,15 @@
 """`main.py status`: what the running daemon is doing, and what is wrong."""
 
 import argparse
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from basics.streams import say
 from commands.interface import FAILURE, SUCCESS, USAGE, Command, print_json
+from commands.jobs import default_paths, find_jobs
 from commands.options import ASK, IGNORED, JSON, UsageError
+from config import Config, ConfigError
 
 
 def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -13,15 +17,30 @@ def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from watching.web.client import NoDaemon, ask, status_table  # noqa: PLC0415
     from watching.web.server import DEFAULT_ADDRESS, AddressError, parse_address  # noqa: PLC0415
 
+    restores = list(_restores(arguments, environ))
+    if not arguments.json:
+        say("".join(f"RESTORE {text}\n" for text in restores))
     try:
         document = ask(parse_address(arguments.http or environ.get("BACKUP_HTTP") or DEFAULT_ADDRESS))
     except (AddressError, NoDaemon) as error:
         raise UsageError(str(error)) from None
     if arguments.json:
-        print_json(document)
+        print_json({**document, "restores": restores})
     else:
         say(status_table(document) + "\n")
     return FAILURE if document["status"] == "failing" else SUCCESS
+
+
+def _restores(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[str]:
+    """The restores of these jobs that are not complete; they need no daemon."""
+    from copying.restore.marker import described, unfinished  # noqa: PLC0415 -- only this command needs it
+
+    with suppress(UsageError):  # no job is here
+        for file in find_jobs(arguments.config or default_paths(environ)):
+            with suppress(ConfigError):
+                job = Config(file, environ).job
+                now = time.time_ns()
+                yield from (f"{job.name}: {described(found, now)}" for found in unfinished(job, environ))
 
 
 STATUS = Command(

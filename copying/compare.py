@@ -207,10 +207,24 @@ class Comparer:
         The range must lie inside one shard group on each side where a field has several types. Memory is bounded
         by a page of each side. How many values each side had is added to `read`.
         """
+        last, follows = span.start, False
+        for sides in self.read_both(copy, span):
+            if read is not None:
+                for side in ("source", "destination"):
+                    read[side] += sum(part.values for part in sides[side])
+            found, equal = mismatches(sides["source"], sides["destination"], copy.source.measurement)
+            for mismatch in found:
+                between = bisect_right(equal, last) < bisect_left(equal, mismatch.time)
+                yield replace(mismatch, is_next=follows and not between)
+                last, follows = mismatch.time, True
+            follows = follows and bisect_right(equal, last) == len(equal)
+
+    def read_both(self, copy: Copy, span: Span) -> Iterator[dict[str, list[Frame]]]:
+        """The points of both sides, oldest first, each time those of the same stretch of time."""
         places = [] if copy.target.is_foreign else [("source", self._source, copy.source)]
         if not copy.target.is_new:
             places.append(("destination", self._destination, copy.destination))
-        position, last, follows = span.start, span.start, False
+        position = span.start
         rows = page_rows(len(copy.types) + len(copy.tags))
         pace = Pace(span.length, min(rows, FIRST_ROWS), ceiling=rows)
         with ThreadPoolExecutor(2) as pool:
@@ -240,14 +254,7 @@ class Comparer:
                 sides: dict[str, list[Frame]] = {"source": [], "destination": []}
                 for (side, _, _), page in zip(places, pages, strict=True):
                     sides[side] = [_cut(copy, part, position) for part in page.frames]
-                    if read is not None:
-                        read[side] += sum(part.values for part in sides[side])
-                found, equal = mismatches(sides["source"], sides["destination"], copy.source.measurement)
-                for mismatch in found:
-                    between = bisect_right(equal, last) < bisect_left(equal, mismatch.time)
-                    yield replace(mismatch, is_next=follows and not between)
-                    last, follows = mismatch.time, True
-                follows = follows and bisect_right(equal, last) == len(equal)
+                yield sides
 
     def shard_states(self, copy: Copy, now: int) -> tuple[ShardStates, ShardStates] | None:
         """What was written to the shards of a copy's policy on both sides; None where one may not be seen."""
@@ -325,6 +332,26 @@ def mismatches(
         for mismatch in _unequal_values(key[0], there.get(key, {}), here.get(key, {}))
     ]
     return found, times
+
+
+def lacking_parts(
+    source: Sequence[Frame], destination: Sequence[Frame], measurement: str
+) -> Iterator[tuple[Frame, frozenset[str]]]:
+    """The points of the source of which the destination lacks fields: frames, each with the fields it lacks."""
+    sides = [
+        [(part, line_protocol.frame_lines(part, measurement)) for part in side] for side in (source, destination)
+    ]
+    equal = frozenset(line for _, found in sides[0] for line in found) & frozenset(
+        line for _, found in sides[1] for line in found
+    )
+    here = _unequal_points(sides[1], equal, measurement)
+    for part, lines in sides[0]:
+        odd = [i for i, line in enumerate(lines) if line not in equal]
+        lacking: dict[frozenset[str], list[int]] = {}
+        for index, point in zip(odd, line_protocol.frame_points(part.gather(odd), measurement), strict=True):
+            theirs = here.get((point.time, tuple(sorted(point.tags.items()))), {})
+            lacking.setdefault(frozenset(point.fields.keys() - theirs.keys()), []).append(index)
+        yield from ((part.gather(rows), names) for names, rows in lacking.items() if names)
 
 
 def _unequal_points(

@@ -97,7 +97,7 @@ def emptiness(job: Job, inventory: Inventory) -> str:
     remedy = "correct that, or set options.allow_empty: true if it may be so"
     if not inventory.databases:
         return f"nothing to copy: {job.source.url} shows this user no database but _internal; {remedy}"
-    if any(selected(job.measurements, database.measurements) for database in inventory.databases):
+    if any(map(job.wants, (m for database in inventory.databases for m in database.measurements))):
         return ""
     names = _shown([database.name for database in inventory.databases])
     if not any(database.measurements for database in inventory.databases):
@@ -112,7 +112,7 @@ def selected(rules: MeasurementRules, measurements: Iterable[str]) -> list[str]:
 
 def empty_database(job: Job, database: DatabaseInventory) -> str:
     """What to say of a database of which nothing is copied, beside others; empty when something is."""
-    if job.options.allow_empty or selected(job.measurements, database.measurements):
+    if job.options.allow_empty or any(map(job.wants, database.measurements)):
         return ""
     which = "that the rules select" if database.measurements else f"at {job.source.url}"
     return f"database {printable(database.name)}: no measurement {which}; nothing of it is copied"
@@ -129,8 +129,10 @@ def lost_databases(job: Job, inventory: Inventory) -> str:
 
 
 def lost_measurements(job: Job, database: DatabaseInventory) -> str:
-    """What to say of measurements that only the destination has; empty when there are none."""
-    lost = sorted(set(selected(job.measurements, database.copied)) - set(database.measurements))
+    """What to say of measurements that only the destination has; empty without any, or where not all are meant."""
+    if job.only or job.policies:
+        return ""
+    lost = sorted(set(filter(job.wants, database.copied)) - set(database.measurements))
     if not lost:
         return ""
     target = job.source.destination_name(database.name)

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from basics.patterns import is_selected
 from basics.spans import Span
 from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME
@@ -55,10 +54,13 @@ class Planner:
 
     def _policies(self, name: str) -> tuple[Policy, ...]:
         try:
-            return self._source.get_retention_policies(name)
+            return tuple(filter(self._is_meant, self._source.get_retention_policies(name)))
         except NotFound as error:
             known = ", ".join(self._source.get_databases()) or "none that this user may see"
             raise NotFound(f"{error}; the source has: {known}") from error
+
+    def _is_meant(self, policy: Policy) -> bool:
+        return not self._job.policies or policy.name in self._job.policies
 
     def _there(self, target: str) -> dict[str, Policy]:
         """The destination's policies; none when it lacks the database."""
@@ -126,7 +128,7 @@ class Planner:
         asked = []
         for policy in self._policies(database):
             for name, types in self._source.get_field_keys(database, policy.name).items():
-                if self._is_wanted(name):
+                if self._job.wants(name):
                     place = Location(database, policy.name, name)
                     asked += [(place, f, t) for f, t in get_fields_to_backup(types, self._rules(name)).items()]
         found = self._source.get_edges("last", asked, end=self._now + 1)
@@ -186,7 +188,7 @@ class Planner:
         copies = [
             self._select(Location(database, target.source.name, m), target, found[m], tags.get(m, ()))
             for m in sorted(found)
-            if self._is_wanted(m)
+            if self._job.wants(m)
         ]
         return [self._without_unstorable(c, span) for c in copies if c.types]
 
@@ -211,7 +213,7 @@ class Planner:
     def foreign(self, name: str, target: str) -> list[Target]:
         """The retention policies that only the destination has."""
         known = {policy.name for policy in self._policies(name)}
-        others = [policy for policy in self._there(target).values() if policy.name not in known]
+        others = [p for p in filter(self._is_meant, self._there(target).values()) if p.name not in known]
         return [replace(self._target(target, p, p), groups=(), is_foreign=True) for p in others]
 
     def refreshed(self, database: str, target: Target) -> Target:
@@ -220,10 +222,6 @@ class Planner:
             self._target(target.database, target.source, target.destination),
             groups=self._groups(self._source, database, target.source),
         )
-
-    def _is_wanted(self, measurement: str) -> bool:
-        rules = self._job.measurements
-        return is_selected(measurement, rules.include, rules.exclude)
 
     def _rules(self, measurement: str) -> FieldRules:
         rules = self._job.measurements

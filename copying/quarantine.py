@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from basics.text import printable
 from influx.influxql import Location
+from settings.keys import Job, Options
 
 QUARANTINE_MOST = 10_000
 """How many lines of one measurement are put aside in one run. More of them are no bad lines, but a bad setup."""
@@ -37,12 +38,27 @@ def choose_directory(configured: Path | None, logs: Path | None, environ: Mappin
     return configured or logs or Path(environ.get("BACKUP_QUARANTINE_DIR") or "quarantine")
 
 
+def directory_of(options: Options, environ: Mapping[str, str]) -> Path:
+    """Where the quarantine files of a job with these options are."""
+    return choose_directory(options.quarantine_directory, options.log_directory, environ)
+
+
+def lock_file(job: Job, environ: Mapping[str, str]) -> Path:
+    """The file that runs of a job share, and that a restore of it holds alone."""
+    return directory_of(job.options, environ) / ".compared" / f"{job.name}.lock"
+
+
 def file_name(location: Location) -> str:
     """`<database>.<policy>.<measurement>.lp`, safe for any names, and another one for any other location."""
-    name = ".".join(map(_encoded, (location.database, location.policy, location.measurement)))
+    return f"{safe_name(location.database, location.policy, location.measurement)}.lp"
+
+
+def safe_name(*names: str) -> str:
+    """These names as one name in a file system; others make another one."""
+    name = ".".join(map(_encoded, names))
     if len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()}"
-    return f"{name}.lp"
+    return name
 
 
 def _encoded(name: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from basics.humanize import counted, format_bytes
+from copying.metadata.store import Saved
 from influx.written import Written
 
 
@@ -66,6 +67,8 @@ class DatabaseResult:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     age: SourceAge | None = None
+    saved: Saved | None = None
+    """Where the run saved what the database has besides points; None where it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,11 @@ class JobResult:
     def ages(self) -> tuple[SourceAge, ...]:
         """How old the databases are at the source, as far as it is known."""
         return tuple(d.age for d in self.databases if d.age)
+
+    @property
+    def saved(self) -> tuple[Saved, ...]:
+        """What the run saved of the databases besides their points."""
+        return tuple(d.saved for d in self.databases if d.saved)
 
     @property
     def succeeded(self) -> bool:

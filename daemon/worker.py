@@ -15,9 +15,11 @@ from pathlib import Path
 from types import FrameType
 
 from basics.boundary import error_boundary
+from basics.locks import FileLock
 from basics.processes import SIGNALS
 from basics.stopping import StopRequest
 from config import Config, ConfigError, Server
+from copying import quarantine
 from copying.results import JobResult
 from daemon.rivals import Rivals
 from daemon.watch import Watch
@@ -59,8 +61,10 @@ def run_worker(
         except (ConfigError, LogDirectoryError) as error:
             logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
             return _reported(JobResult(path.stem, problems=(str(error),)), report)
-        run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals))
-        return _work(run, once=once, report=report)
+        with FileLock(quarantine.lock_file(config.job, os.environ)) as lock:
+            lock.share()  # from now on no restore of the job begins
+            run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals), lock)
+            return _work(run, once=once, report=report)
     return _reported(JobResult(path.stem, problems=(outcome.problem,)), report)
 
 
@@ -89,6 +93,7 @@ class _Run:
     stopping: StopRequest
     reporter: Reporter
     rivals: Rivals
+    lock: FileLock
 
 
 def _work(run: _Run, *, once: bool, report: Report) -> JobResult:
@@ -146,6 +151,10 @@ def _run(run: _Run) -> JobResult:
 
     config, stopping, reporter = run.config, run.stopping, run.reporter
     job = config.job
+    if not run.lock.share():
+        problem = "a restore of this job runs: nothing is copied before it has ended"
+        logger.error("%s", problem)
+        return JobResult(job.name, problems=(problem,))
     try:
         source = connect(config.job.options, job.source, "source", stopping, listener=reporter)
         destination = connect(config.job.options, job.destination, "destination", stopping, listener=reporter)

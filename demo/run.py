@@ -1,4 +1,4 @@
-"""Two throwaway servers, sample data, two jobs, an exact comparison, new points, the same job again."""
+"""Two throwaway servers, sample data, two jobs, an exact comparison, new points, a restore of what was dropped."""
 
 import subprocess
 import sys
@@ -68,6 +68,14 @@ def run_jobs(*paths: Path) -> dict[str, int]:
     return {row[0]: int(row[3].replace(",", "")) for row in rows}
 
 
+def restore(job: Path, *arguments: str) -> None:
+    """`python main.py restore --config ...`, its output as it comes."""
+    command = [sys.executable, "main.py", "restore", "--config", str(job), *arguments]
+    print("$ python", *command[1:], flush=True)
+    if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
+        raise DemoFailed("the restore failed; its output is above")
+
+
 def compare(source: InfluxServer, destination: InfluxServer, copy: str, wanted: Wanted) -> None:
     """Both databases through a reader that shares no code with the tool."""
     everything = read_database(source.url, DATABASE)
@@ -120,6 +128,11 @@ def show(source: InfluxServer, destination: InfluxServer, directory: Path) -> No
         raise DemoFailed(f"{moved} points moved, though only {new} were new")
     print(f"{moved} points moved: {new} new ones, and {moved - new} that share their series' newest known time")
     say("comparing again")
+    compare(source, destination, DATABASE, lambda _: True)
+    say("somebody drops the measurement cpu at the source; it comes back from the backup")
+    source.query('DROP MEASUREMENT "cpu"', db=DATABASE)
+    restore(paths[0], "--measurement", "cpu", "--yes")
+    say("comparing once more")
     compare(source, destination, DATABASE, lambda _: True)
 
 

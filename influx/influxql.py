@@ -267,6 +267,28 @@ def create_retention_policy(database: str, policy: Policy) -> str:
     )
 
 
+def set_default_policy(database: str, policy: str) -> str:
+    """Makes the policy the default one of its database."""
+    return f"ALTER RETENTION POLICY {quote(policy)} ON {quote(database)} DEFAULT"
+
+
+def create_user(name: str, password: str, *, is_admin: bool) -> str:
+    """Creates the user. Of passwords, InfluxQL's quotes cannot hold CR and NUL."""
+    rights = " WITH ALL PRIVILEGES" * is_admin
+    return f"CREATE USER {quote(name)} WITH PASSWORD {_literal(password)}{rights}"
+
+
+def grant(privilege: str, database: str, user: str) -> str:
+    """Gives a user a right on a database: READ, WRITE or ALL PRIVILEGES."""
+    return f"GRANT {privilege} ON {quote(database)} TO {quote(user)}"
+
+
+def create_subscription(database: str, policy: str, name: str, mode: str, destinations: Iterable[str]) -> str:
+    """Creates a subscription of a retention policy; `mode` is ALL or ANY."""
+    urls = ", ".join(map(_literal, destinations))
+    return f"CREATE SUBSCRIPTION {quote(name)} ON {quote(database)}.{quote(policy)} DESTINATIONS {mode} {urls}"
+
+
 _UNITS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000, "ms": 1_000_000, "µs": 1000, "ns": 1}
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from basics.patterns import NamePattern
+from basics.patterns import NamePattern, is_selected
 from basics.times import DAY
 from settings.cron import CronExpression
 from settings.kinds import (
@@ -54,6 +54,7 @@ _MANY_DAYS: Final = 100_000
 Patterns = Annotated[tuple[Annotated[NamePattern, PATTERN], ...], BeforeValidator(as_list)]
 FieldType = Literal["numeric", "float", "integer", "unsigned", "string", "boolean"]
 Occasion = Literal["failure", "warning", "recovery", "success"]
+MetadataKind = Literal["policies", "queries", "users", "grants", "subscriptions"]
 LogFormat = Literal["text", "json"]
 
 
@@ -330,6 +331,18 @@ class Options(Section):
         description="Keep points that the destination refuses in <quarantine_directory>/<job>/; "
         "empty: log_directory, else $BACKUP_QUARANTINE_DIR, else quarantine in the working directory",
     )
+    metadata: Annotated[
+        tuple[Annotated[MetadataKind, choice(*get_args(MetadataKind))], ...], BeforeValidator(as_list)
+    ] = Field(
+        ("policies", "queries"),
+        description="What each run saves of a database besides points: policies (retention policies), queries "
+        "(continuous ones), users (no passwords), grants, subscriptions; []: nothing",
+    )
+    metadata_directory: Annotated[Path | None, PATH] = Field(
+        None,
+        description="Save them in <metadata_directory>/<job>/<database>/; "
+        "empty: metadata, in the directory that holds the quarantine",
+    )
     loki: Loki = Field(description="Log lines to Grafana Loki")
     notify: Notify = Field(description="Messages when the job begins to fail, and when it is fine again")
     ping_url: Annotated[SecretStr, PING_URL] = Field(
@@ -395,3 +408,12 @@ class Job(Sections):
     """One backup job: all that its file says, checked."""
 
     name: str = Field(description="Name of the file without its suffix")
+    policies: tuple[str, ...] = Field((), description="Retention policies that are meant; empty: all")
+    only: Patterns = Field(
+        (), description="Of the measurements that the rules select those that are meant; empty: all"
+    )
+
+    def wants(self, measurement: str) -> bool:
+        """Whether the rules select a measurement, and it is meant."""
+        rules = self.measurements
+        return is_selected(measurement, rules.include, rules.exclude) and is_selected(measurement, self.only, ())

@@ -1,17 +1,20 @@
 """The summary of a run: a table for people, and one JSON document. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from basics.humanize import format_bytes
+from basics.humanize import counted, format_bytes
 from basics.tables import aligned, ruled
 from basics.text import printable
 from basics.times import format_time
+from copying.metadata.snapshot import amount
+from copying.metadata.store import Saved
 from copying.results import JobResult
 from influx.written import Written
 
 
 def summary(results: Sequence[JobResult]) -> str:
-    """The table of all jobs, then one line for each failure and each warning.
+    """The table of all jobs, then one line for what was saved beside points, for each failure and each warning.
 
     Points, values and bytes (line protocol before compression) are what is new: what the destination had already
     is not counted. What was quarantined or had expired has columns only where there is any.
@@ -21,6 +24,7 @@ def summary(results: Sequence[JobResult]) -> str:
     headings = ("job", "databases", "measurements", "points", "values", *losses, "bytes", "seconds", "result")
     rows = [headings, *(_row(r, losses=lost) for r in results)]
     lines = aligned(ruled(rows))
+    lines += [printable(f"SAVED {r.job}: {saved_metadata(r)}") for r in results if r.saved]
     lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
     lines += [printable(f"WARNING {r.job}: {caution}") for r in results for caution in r.cautions]
     return "\n".join(lines)
@@ -51,6 +55,7 @@ def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[st
                         "newest": _time(database.age.newest) if database.age else None,
                         "problems": list(database.problems),
                         "warnings": list(database.warnings),
+                        "metadata": _saved(database.saved),
                         "measurements": [
                             {
                                 "name": m.name,
@@ -70,6 +75,23 @@ def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[st
         ],
         "invalid": dict(invalid),
     }
+
+
+def saved_metadata(result: JobResult) -> str:
+    """How much of what databases have besides points was saved, and where."""
+    counts: Counter[str] = Counter()
+    for saved in result.saved:
+        counts.update(dict(saved.counts))
+    amounts = ", ".join(amount(kind, number) for kind, number in counts.items())
+    new = sum(saved.is_new for saved in result.saved)
+    changed = f"{counted(new, 'new version')}" if new else "unchanged"
+    return (
+        f"{amounts} of {counted(len(result.saved), 'database')} in {result.saved[0].file.parents[1]} ({changed})"
+    )
+
+
+def _saved(saved: Saved | None) -> dict[str, object] | None:
+    return {"file": str(saved.file), "new": saved.is_new, **dict(saved.counts)} if saved else None
 
 
 def _time(at: int | None) -> str | None:

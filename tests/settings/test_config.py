@@ -1171,6 +1171,8 @@ KEYS = [
     "options.log_directory",
     *(f"options.log_rotation.{key}" for key in ("enabled", "when", "interval", "backup_count")),
     "options.quarantine_directory",
+    "options.metadata",
+    "options.metadata_directory",
     *(f"options.loki.{key}" for key in ("enabled", "url", "port", "tags")),
     "options.notify.urls",
     "options.notify.on",

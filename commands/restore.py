@@ -1,0 +1,181 @@
+"""`main.py restore`: brings a backup back, from the destination of a job to its source or to any server."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from basics.patterns import parse_pattern
+from basics.streams import say
+from basics.times import END_OF_TIME, MIN_TIME
+from commands.interface import USAGE, Command, print_json
+from commands.jobs import default_paths, find_jobs, load_jobs
+from commands.options import CONFIG, IGNORED, JSON, Option, UsageError, parsed_end, parsed_start
+from config import Config, Destination, Server, password_in
+
+if TYPE_CHECKING:
+    from copying.restore.asked import Asked
+
+logger = logging.getLogger(__name__)
+
+OPTIONS = (
+    CONFIG,
+    Option(
+        "--database",
+        {
+            "action": "append",
+            "default": [],
+            "metavar": "NAME[:NEW]",
+            "help": "a database by its name at the source, and what to call it (default: all of the job)",
+        },
+    ),
+    Option(
+        "--policy",
+        {"action": "append", "default": [], "metavar": "NAME", "help": "a retention policy (default: all)"},
+    ),
+    Option(
+        "--measurement",
+        {
+            "action": "append",
+            "default": [],
+            "metavar": "GLOB",
+            "help": "measurements: a name, a glob or a /regex/ (default: all)",
+        },
+    ),
+    Option(
+        "--start",
+        {"type": parsed_start, "metavar": "TIME", "help": "from when (default: all that the backup holds)"},
+    ),
+    Option(
+        "--end",
+        {"type": parsed_end, "metavar": "TIME", "help": "until when (default: all that the backup holds)"},
+    ),
+    Option(
+        "--to",
+        {
+            "metavar": "URL",
+            "help": "the server to restore to (default: the source of the job); its user and password: "
+            "$RESTORE_USER, and $RESTORE_PASSWORD or the file $RESTORE_PASSWORD_FILE",
+        },
+    ),
+    Option(
+        "--existing",
+        {
+            "choices": ("refuse", "fill", "overwrite"),
+            "default": "refuse",
+            "help": "a target that holds points in the range already: refuse it (default), fill what is missing, "
+            "or overwrite with every point of the backup",
+        },
+    ),
+    Option(
+        "--verify",
+        {
+            "choices": ("full", "quick", "none"),
+            "default": "quick",
+            "help": "compare afterwards: by fingerprints (quick, the default), every value (full), or not",
+        },
+    ),
+    Option("--dry-run", {"action": "store_true", "help": "only show the plan"}),
+    Option("--yes", {"action": "store_true", "help": "restore without asking"}),
+    JSON,
+    *IGNORED[1:],
+)
+
+
+def _restore(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Restore, and return 0: restored and equal, 1: something differs or failed, 2: it could not begin."""
+    from checking.restore import CannotBegin, How, as_json, restore_job  # noqa: PLC0415 -- heavy libraries
+
+    asks = not arguments.yes and not arguments.dry_run
+    if asks and (arguments.json or not sys.stdin.isatty()):
+        raise UsageError(
+            "restore asks before it writes, and there is no terminal to ask on: say --yes, or --dry-run"
+        )
+    asked, config = _asked(arguments), _only_job(arguments, environ)
+    confirm = None if arguments.dry_run else _confirmed if asks else lambda: True
+    how = How(confirm, arguments.verify, quiet=arguments.json)
+    try:
+        done = restore_job(config, _target(config, arguments.to, environ), asked, how, environ)
+    except CannotBegin as error:
+        raise UsageError(str(error)) from None
+    if arguments.json:
+        print_json(as_json(done))
+    return done.code
+
+
+def _confirmed() -> bool:
+    say("Restore this? [y/N] ")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _only_job(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Config:
+    jobs, invalid = load_jobs(find_jobs(arguments.config or default_paths(environ)))
+    if invalid:
+        raise UsageError("\n".join(invalid.values()))
+    if len(jobs) > 1:
+        names = ", ".join(str(job.config.path) for job in jobs)
+        raise UsageError(f"restore takes one job at a time: name its file with --config, one of {names}")
+    return jobs[0].config
+
+
+def _asked(arguments: argparse.Namespace) -> "Asked":
+    from basics.spans import Span  # noqa: PLC0415
+    from copying.restore.asked import Asked  # noqa: PLC0415 -- heavy libraries
+
+    start = MIN_TIME if arguments.start is None else arguments.start
+    end = END_OF_TIME if arguments.end is None else arguments.end
+    if start >= end:
+        raise UsageError("--start must be before --end")
+    try:
+        for pattern in arguments.measurement:
+            parse_pattern(pattern)
+    except ValueError as error:
+        raise UsageError(f"--measurement: {error}") from None
+    databases, policies, measurements = (
+        tuple(dict.fromkeys(names)) for names in (arguments.database, arguments.policy, arguments.measurement)
+    )
+    return Asked(databases, policies, measurements, Span(start, end), arguments.existing)
+
+
+def _target(config: Config, url: str | None, environ: Mapping[str, str]) -> Server:
+    """The server to write: the source of the job or another one, with the user that the environment names."""
+    login = _login(environ)
+    if url is None:
+        return config.job.source.model_copy(update=_secret(login)) if login else config.job.source
+    try:
+        return Destination.model_validate({"url": url, **login})
+    except ValidationError as error:
+        reasons = "; ".join(str(detail.get("ctx", {}).get("error", detail["msg"])) for detail in error.errors())
+        raise UsageError(f"--to: {reasons}") from None
+
+
+def _login(environ: Mapping[str, str]) -> dict[str, str]:
+    """User and password for the target, as far as the environment tells. Raises UsageError."""
+    user, password = environ.get("RESTORE_USER", ""), environ.get("RESTORE_PASSWORD", "")
+    if file := environ.get("RESTORE_PASSWORD_FILE"):
+        try:
+            password = password_in(Path(file))
+        except ValueError as error:
+            raise UsageError(f"RESTORE_PASSWORD_FILE: {error}") from None
+    found = {"user": user, "password": password, "ca_file": environ.get("RESTORE_CA_FILE", "")}
+    return {key: value for key, value in found.items() if value}
+
+
+def _secret(login: Mapping[str, str]) -> dict[str, object]:
+    """The same as a section holds it."""
+    section = Destination.model_validate({"url": "http://any", **login})
+    return {key: getattr(section, key) for key in login}
+
+
+RESTORE = Command(
+    "restore",
+    "bring a backup back: from the destination of a job to its source, or to any server",
+    OPTIONS,
+    _restore,
+    not_done="not restored",
+    on_bug=USAGE,
+)

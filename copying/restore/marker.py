@@ -1,0 +1,142 @@
+"""The marker of a restore that is not complete: a file that is there from its beginning to its end.
+
+It tells whoever looks that the target is not whole, and the same command where to go on.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from basics.humanize import ago, counted
+from basics.text import printable
+from copying import quarantine
+from copying.listener import SilentRun
+from copying.restore.asked import Asked, Mapped
+from influx.influxql import Location
+from influx.written import Written
+from settings.keys import Job
+
+logger = logging.getLogger(__name__)
+
+PAUSE = 1.0
+"""Seconds between two looks at how far it is that are kept."""
+
+TELL = 30.0
+"""Seconds between two lines in the log."""
+
+
+@dataclass(slots=True)
+class Marker:
+    """One restore: what it brings back, and how far it is. Times are nanoseconds."""
+
+    job: str
+    target: str
+    databases: tuple[str, ...]
+    begun: int
+    existing: str
+    values: int = 0
+    """How many there are to restore, about."""
+    written: int = 0
+    pid: int = 0
+    positions: dict[Location, int] = field(default_factory=dict)
+    """Before which time everything of a measurement is written; of a restore that overwrites."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process that wrote it is still there, as far as this machine can tell."""
+        return self.pid > 0 and Path(f"/proc/{self.pid}").exists()
+
+
+def folder(job: Job, environ: Mapping[str, str]) -> Path:
+    """Where the markers of a job are."""
+    return quarantine.directory_of(job.options, environ) / ".restoring"
+
+
+def file_of(job: Job, environ: Mapping[str, str], target: str, databases: Iterable[Mapped], asked: Asked) -> Path:
+    """The marker of this restore: the same for the same command, whatever it says of existing points."""
+    what = (target, tuple(databases), asked.policies, asked.measurements, asked.span)
+    digest = hashlib.blake2b(repr(what).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    return folder(job, environ) / f"{job.name}.{digest}.json"
+
+
+def load(file: Path) -> Marker | None:
+    """The marker in a file; None where there is none, or none that can be used."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text())
+        places = {Location(*place): int(time) for *place, time in found.pop("positions")}
+        databases = tuple(map(str, found.pop("databases")))
+        return Marker(**found, databases=databases, positions=places)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        logger.warning("%s cannot be used, so nothing is known of an earlier restore: %s", file, error)
+        return None
+
+
+def save(file: Path, marker: Marker) -> None:
+    """Keep it, whatever happens next. Raises OSError: nobody would know that the target is not whole."""
+    document = {name: getattr(marker, name) for name in Marker.__slots__ if name != "positions"}
+    positions = list(marker.positions.items())  # other threads add to it
+    document["positions"] = [[p.database, p.policy, p.measurement, time] for p, time in positions]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f".{file.name}.{os.getpid()}.new")
+    with new.open("w") as out:
+        json.dump(document, out)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(new, file)  # noqa: PTH105 -- Path.replace is the same
+
+
+def unfinished(job: Job, environ: Mapping[str, str]) -> Iterator[Marker]:
+    """The markers that a job has: restores that go on, or were given up."""
+    for file in sorted(folder(job, environ).glob(f"{job.name}.*.json")):
+        marker = load(file)
+        if marker is not None and marker.job == job.name:
+            yield marker
+
+
+def described(marker: Marker, now: int) -> str:
+    """A restore that is not complete, in a sentence."""
+    names = ", ".join(map(printable, marker.databases))
+    share = f", {min(99, 100 * marker.written // marker.values)} %" if marker.values else ""
+    state = f"process {marker.pid} is at it" if marker.is_running else "it was stopped: run the same command again"
+    return (
+        f"restore of {names} to {marker.target} is not complete: begun {ago(marker.begun, now)}, "
+        f"{counted(marker.written, 'value')} written{share}; {state}"
+    )
+
+
+class Keeper(SilentRun):
+    """Hears of a restore, and keeps its marker up to date. A full disk costs nothing but that."""
+
+    def __init__(self, file: Path, marker: Marker) -> None:
+        self._file = file
+        self.marker = marker
+        self._kept = self._told = time.monotonic()
+
+    def wrote(self, source: Location, written: Written) -> None:  # noqa: ARG002
+        """So much more is there."""
+        self.marker.written += written.values
+        self._keep()
+
+    def reached(self, source: Location, position: int, newest: int | None = None) -> None:  # noqa: ARG002
+        """So far all of a measurement is there."""
+        self.marker.positions[source] = position
+        self._keep()
+
+    def _keep(self) -> None:
+        now = time.monotonic()
+        if now - self._kept > PAUSE:
+            self._kept = now
+            with suppress(OSError):
+                save(self._file, self.marker)
+        if now - self._told > TELL:
+            self._told = now
+            logger.info("%s of about %s written", counted(self.marker.written, "value"), f"{self.marker.values:,}")

@@ -1,0 +1,1 @@
+"""Tests of copying/metadata/ that need no server."""
