@@ -188,6 +188,7 @@ def _job(file: File, source: str) -> Job:
         destination=file.destination,
         measurements=file.measurements,
         options=options,
+        archive=file.archive,
     )
 
 

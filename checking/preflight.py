@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import format_time
+from checking.archive_check import archive_lines
 from checking.type_conflicts import TypeConflicts
 from config import Config
 from copying import inventory, rights
@@ -207,10 +208,14 @@ def check_job(config: Config) -> Findings:
     try:
         stopping = StopRequest()
         source = connect(config.job.options, job.source, "source", stopping, retries=0)
-        destination = connect(config.job.options, job.destination, "destination", stopping, retries=0)
-        checker = _Checker(config, source, destination)
-        problems, warnings = checker.problems, checker.warnings
-        lines.extend(checker.lines())
+        if job.destination.archive:
+            lines += archive_lines(job, source, problems)
+        if job.destination.url:
+            destination = connect(config.job.options, job.destination, "destination", stopping, retries=0)
+            checker = _Checker(config, source, destination)
+            checker.problems += problems
+            problems, warnings = checker.problems, checker.warnings
+            lines.extend(checker.lines())
     except InfluxError as error:
         problems.append(str(error))
     times = job.options.incremental

@@ -20,7 +20,7 @@ from copying.results import MeasurementResult
 from copying.same_server import check_apart
 from copying.segments import Segment
 from copying.task import Copy, Target
-from influx.errors import InfluxError
+from influx.errors import InfluxError, QueryRefused
 from influx_client import InfluxClient, connect
 
 logger = logging.getLogger(__name__)
@@ -163,6 +163,8 @@ def verify_jobs(
 def _verify_job(
     config: Config, scope: Scope, stopping: StopRequest, ask: Callable[[], bool] | None, *, quiet: bool
 ) -> JobVerdict:
+    if not config.job.destination.url:
+        raise QueryRefused("its only destination is an archive, which main.py archive verify proves")
     source = connect(config.job.options, config.job.source, "source", stopping)
     destination = connect(config.job.options, config.job.destination, "destination", stopping)
     check_apart(config.job, source, destination)

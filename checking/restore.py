@@ -51,6 +51,8 @@ class How:
     confirm: Callable[[], bool] | None
     verify: Verify = "quick"
     quiet: bool = False
+    at: str | None = None
+    """Which snapshot of the job's archive to restore; None: what its destination holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +123,31 @@ def restore_job(config: Config, server: Server, asked: Asked, how: How, environ:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        backup = connect(config.job.options, config.job.destination, "backup", stopping)
+        config, backup = _backup(config, how, stopping)
         target = connect(config.job.options, server, "target", stopping)
         with closing(backup), closing(target), FileLock(quarantine.lock_file(config.job, environ)) as lock:
             return _Restore(config, server, asked, how, environ, stopping, backup, target, lock).run()
     except (InfluxError, UnknownName) as error:
         raise CannotBegin(str(error)) from None
+
+
+def _backup(config: Config, how: How, stopping: StopRequest) -> tuple[Config, InfluxClient]:
+    """What to restore from, and the job as it fits to that: an archive has the names of the source.
+
+    All files of a snapshot are proved before anything is asked of it. Raises InfluxError.
+    """
+    job = config.job
+    if how.at is None:
+        return config, connect(job.options, job.destination, "backup", stopping)
+    from copying.archive.serving import open_snapshot  # noqa: PLC0415 -- its libraries are heavy
+
+    backup = open_snapshot(job.destination.archive, job.name, how.at)
+    if how.confirm is not None:
+        backup.check_files()
+    named = [mapping.model_copy(update={"destination": mapping.name}) for mapping in job.source.databases]
+    source = job.source.model_copy(update={"databases": tuple(named), "prefix": "", "suffix": ""})
+    destination = job.destination.model_copy(update={"url": backup.url})
+    return config.with_job(job.model_copy(update={"source": source, "destination": destination})), backup
 
 
 @dataclass(slots=True)
@@ -274,7 +295,7 @@ def _daemon_of(job: Job, environ: Mapping[str, str]) -> str:
     with suppress(NoDaemon, AddressError):
         address = parse_address(environ.get("BACKUP_HTTP") or DEFAULT_ADDRESS)
         for known in ask(address)["jobs"]:
-            is_it = known["name"] == job.name and known["destination"] == job.destination.url
+            is_it = known["name"] == job.name and known["destination"] == job.destination.where
             if is_it and (known["run"] or known["next_run"]):
                 return address.url
     return ""

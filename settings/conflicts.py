@@ -66,7 +66,7 @@ def _database_conflicts(source: Source) -> Iterator[Conflict]:
 
 
 def _archive_conflicts(file: File) -> Iterator[Conflict]:
-    """No destination at all, and what an archive has no use for: it holds points as they are, by their own names."""
+    """No destination at all, and what an archive has no use for: it holds points as they are."""
     where = ("destination.url", "destination.archive")
     if not file.destination.where:
         message = "missing; add it, for example http://influxdb:8086, or destination.archive"

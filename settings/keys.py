@@ -148,7 +148,7 @@ class Destination(Server):
     )
     archive: Annotated[str, ARCHIVE] = Field(
         "",
-        description="Where to keep snapshots in Parquet: a folder, s3://bucket/prefix, gs:// or az://; empty: none",
+        description="Where to keep snapshots in Parquet: a folder, s3://bucket/prefix, gs://, az://; empty: none",
         examples=["/backups/influx"],
     )
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from basics.humanize import counted, format_bytes
 from basics.tables import aligned, ruled
@@ -9,7 +10,7 @@ from basics.text import printable
 from basics.times import format_time
 from copying.metadata.snapshot import amount
 from copying.metadata.store import Saved
-from copying.results import JobResult
+from copying.results import JobResult, SnapshotTaken
 from influx.written import Written
 
 
@@ -25,6 +26,7 @@ def summary(results: Sequence[JobResult]) -> str:
     rows = [headings, *(_row(r, losses=lost) for r in results)]
     lines = aligned(ruled(rows))
     lines += [printable(f"SAVED {r.job}: {saved_metadata(r)}") for r in results if r.saved]
+    lines += [printable(f"SNAPSHOT {r.job}: {r.snapshot.sentence}") for r in results if r.snapshot]
     lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
     lines += [printable(f"WARNING {r.job}: {caution}") for r in results for caution in r.cautions]
     return "\n".join(lines)
@@ -47,6 +49,7 @@ def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[st
                 **_amounts(result.written),
                 "late": result.late,
                 "extra": result.extra,
+                "snapshot": _snapshot(result.snapshot),
                 "problems": list(result.problems),
                 "warnings": list(result.warnings),
                 "databases": [
@@ -92,6 +95,10 @@ def saved_metadata(result: JobResult) -> str:
 
 def _saved(saved: Saved | None) -> dict[str, object] | None:
     return {"file": str(saved.file), "new": saved.is_new, **dict(saved.counts)} if saved else None
+
+
+def _snapshot(taken: SnapshotTaken | None) -> dict[str, object] | None:
+    return asdict(taken) if taken else None
 
 
 def _time(at: int | None) -> str | None:

@@ -44,7 +44,7 @@ class Folder:
             _synchronise(path.parent)
 
     def _make(self, folder: Path) -> None:
-        """The folder, for good. The archive's own may be a mount that is missing, so its parent has to be there."""
+        """The folder, for good. The archive's own may be a mount that is missing: its parent has to be there."""
         if folder.is_dir():
             return
         if folder != self._root:

@@ -11,7 +11,7 @@ a file system is cut, with a hash of all of it at its end; the true names are in
 import hashlib
 import re
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from basics.spans import Span
 from basics.times import SECOND
@@ -29,7 +29,7 @@ _SNAPSHOT = re.compile(r"(\d{8}T\d{6})\.(\d{9})Z")
 
 
 def encoded(name: str) -> str:
-    """A name as a part of a path: letters, digits, `_`, `-` and (not in front) `.` stay; all other bytes are `%XX`."""
+    """A name as a part of a path: letters, digits, `_`, `-` and (not in front) `.` stay; other bytes are `%XX`."""
     text = quote(name.encode("utf-8", "surrogateescape"), safe="").replace("~", "%7E")
     if text.startswith("."):
         text = "%2E" + text[1:]
@@ -37,6 +37,11 @@ def encoded(name: str) -> str:
         return text or "%"
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return f"{re.sub('%.?$', '', text[: _LONGEST - 33])}~{digest}"
+
+
+def decoded(text: str) -> str:
+    """The name that was encoded like this; one that was cut stays as it is."""
+    return unquote_to_bytes(text).decode("utf-8", "surrogateescape") if "~" not in text and text != "%" else text
 
 
 def folder_of(location: Location, span: Span) -> str:
@@ -52,7 +57,7 @@ def file_key(folder: str, sha256: str) -> str:
 
 
 def snapshot_name(now: int) -> str:
-    """The name of the snapshot of a run at `now` (nanoseconds): `20260105T020000.000000000Z`. Names sort as times."""
+    """The name of the snapshot of `now` (nanoseconds): `20260105T020000.000000000Z`. Names sort as times."""
     moment = datetime.fromtimestamp(now // SECOND, UTC)
     return f"{moment:%Y%m%dT%H%M%S}.{now % SECOND:09}Z"
 

@@ -6,8 +6,8 @@ body. So whoever has the file can prove it, and any change of a byte shows.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from basics.spans import Span
@@ -119,14 +119,15 @@ class Snapshot:
         """How many points."""
         return sum(entry.part.rows for entry in self.entries)
 
-    def group(self, database: str, policy: str, span: Span) -> Group | None:
-        """That shard group, where it holds it."""
-        for held in self.databases:
-            for found in held.policies if held.name == database else ():
-                for group in found.groups if found.policy.name == policy else ():
-                    if group.span == span:
-                        return group
-        return None
+    @property
+    def groups(self) -> dict[tuple[str, str, Span], Group]:
+        """Each shard group by database, policy and range."""
+        return {
+            (held.name, policy.policy.name, group.span): group
+            for held in self.databases
+            for policy in held.policies
+            for group in policy.groups
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +261,3 @@ def _parsed_policy(held: Mapping[str, Any]) -> PolicyHeld:
         for group in held["groups"]
     )
     return PolicyHeld(policy, tuple(groups))
-
-
-def without_signatures(groups: Iterable[Group]) -> tuple[Group, ...]:
-    """The same groups, of which nobody knows who wrote to them since."""
-    return tuple(replace(group, signature="") for group in groups)

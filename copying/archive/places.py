@@ -20,7 +20,7 @@ class Store(Protocol):
     url: str
 
     def create(self, key: str, content: bytes) -> None:
-        """Write an object that is there for good when this returns. Raises AlreadyThere, and changes nothing then."""
+        """Write an object, for good when this returns. Raises AlreadyThere, and changes nothing then."""
 
     def read(self, key: str) -> bytes:
         """All of an object. Raises NotThere."""

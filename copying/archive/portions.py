@@ -64,7 +64,7 @@ def united(parts: list[Frame]) -> Frame:
     if len(parts) == 1:
         return parts[0]
     names = [sorted({name for part in parts for name, _ in side(part)}) for side in (_fields, _tags)]
-    whole = frames.joined([_filled(part, *names) for part in parts])
+    whole = frames.joined([filled(part, *names) for part in parts])
     if len(whole) > 1:  # a field has one type inside a shard group, so that cannot be
         raise frames.UnexpectedRows("a column holds several types inside one shard group")
     return whole[0]
@@ -78,7 +78,8 @@ def _tags(frame: Frame) -> frames.Columns:
     return frame.tags
 
 
-def _filled(part: Frame, fields: list[str], tags: list[str]) -> Frame:
+def filled(part: Frame, fields: list[str], tags: list[str]) -> Frame:
+    """The same points with exactly these columns, in this order; one that is not there is null."""
     nothing = pl.Series(values=[None], dtype=pl.Null).new_from_index(0, len(part))
 
     def fill(columns: frames.Columns, names: list[str]) -> frames.Columns:

@@ -1,90 +1,52 @@
 """Proves that files hold what the source holds: the source adds up its series itself, and so do we from the files.
 
-Of each series: how many values each field has, their sums, and of one field the squares of the times since its
-first value. What the server cannot tell for certain is left out on both sides.
+Both are fingerprints (influx/fingerprints.py): of each series the number of values of each field, their sums, its
+first row, and the times of one field. They are compared bit by bit.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from basics.spans import Span, halves
+from basics.spans import halves
 from basics.times import SECOND
 from copying.archive.errors import Unequal
-from influx import fingerprints, influxql
+from influx import fingerprints, influxql, storable
 from influx.errors import QueryTooLarge
-from influx.fingerprints import SUMMED, Fingerprints, Look
-from influx.frames import Frame
+from influx.fingerprints import SUMMED, Fingerprint, Fingerprints, Look, Statement
+from influx.frames import FIELD_TYPES, Frame
 from influx.influxql import Tags
 from influx_client import InfluxClient
 
 _WRAP = 2**64
-
-
-@dataclass(slots=True)
-class Sums:
-    """Of one series. Sums of integers are modulo 2^64; `moment` is None for fewer than two values."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    sums: dict[str, float] = field(default_factory=dict)
-    moment: int | None = None
+_Numbers = npt.NDArray[Any]
+Column = tuple[str, str]
+"""A field and the type that it is read as."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What of a measurement can be compared: fields that can be counted, those with a sum, one with a moment."""
+class Told:
+    """What a server says of a measurement in a range, and a hash of that."""
 
-    counted: frozenset[str]
-    summed: frozenset[str]
-    clock: str | None
+    look: Look
+    rows: Fingerprints
+    digest: str
+    one_shard: bool
+    """Whether all of it comes from one shard: else only counts are told for certain."""
 
-    def without_order(self) -> "Rules":
-        """Where an answer was put together of parts, or of several shards: only what does not depend on that."""
-        return replace(self, summed=frozenset(), clock=None)
-
-
-def rules_for(look: Look, *, one_shard: bool) -> Rules:
-    """What the server and we add up alike in this range, which `one_shard` holds."""
-    quotable = [name for name in look.types if influxql.is_quotable(name)]
-    plain = {name: types[0] for name, types in look.types.items() if len(types) == 1 and name in quotable}
-    summed = frozenset(name for name, type_ in plain.items() if type_ in SUMMED)
-    columns = [column for column in look.columns if influxql.is_quotable(column[0])]
-    clock = min(columns, key=lambda column: (column[1] not in SUMMED, column[0]))[0] if columns else None
-    rules = Rules(frozenset(look.types), summed, clock if clock in plain else None)
-    return rules if one_shard else rules.without_order()
+    @property
+    def values(self) -> int:
+        """How many values there are."""
+        return sum(fingerprints.counts(fingerprints.statements(self.look), self.rows.values()).values())
 
 
-def told(look: Look, rules: Rules, found: Fingerprints) -> dict[Tags, Sums]:
-    """What the server says of each series."""
-    asked = fingerprints.statements(look)
-    return {tags: _of_series(asked, rows, rules) for tags, rows in found.items()}
-
-
-def _of_series(asked: Sequence[fingerprints.Statement], rows: fingerprints.Fingerprint, rules: Rules) -> Sums:
-    sums = Sums()
-    for statement, row in zip(asked, rows, strict=True):
-        if row is None:
-            continue
-        if statement.counted:
-            many = len(statement.counted)
-            for (name, _), count in zip(statement.counted, row[1 : 1 + many], strict=True):
-                if count:
-                    sums.counts[name] = sums.counts.get(name, 0) + count
-            added = [c for c in statement.counted if c[1] in SUMMED and influxql.is_quotable(c[0])]
-            for (name, type_), total in zip(added, row[1 + many :], strict=True):
-                if total is not None and name in rules.summed:
-                    sums.sums[name] = total if type_ == "float" else total % _WRAP
-    last = rows[-1]
-    if rules.clock is not None and last is not None:
-        sums.moment = last[1] % _WRAP
-    return sums
-
-
-def ask(source: InfluxClient, looks: Sequence[Look], *, one_shard: bool) -> list["Told"]:
+def ask(source: InfluxClient, looks: Sequence[Look], *, one_shard: bool) -> list[Told]:
     """What the source says of each question, in halves where one answer cannot hold it. Raises InfluxError."""
     answers = source.get_fingerprints(looks)
     return [
@@ -93,84 +55,215 @@ def ask(source: InfluxClient, looks: Sequence[Look], *, one_shard: bool) -> list
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the source says of a measurement in a range, and a hash of that."""
-
-    rules: Rules
-    series: Mapping[Tags, Sums]
-    digest: str
-
-    @property
-    def values(self) -> int:
-        """How many values there are."""
-        return sum(sum(sums.counts.values()) for sums in self.series.values())
-
-
 def _told(look: Look, found: Fingerprints, *, one_shard: bool) -> Told:
-    rules = rules_for(look, one_shard=one_shard)
     digest = hashlib.sha256()
     for tags in sorted(found):
         digest.update(repr(tags).encode("utf-8", "surrogatepass") + fingerprints.text_of(found[tags]))
-    return Told(rules, told(look, rules, found), digest.hexdigest())
+    rows = found if one_shard else only_counts(look, found)
+    return Told(look, rows, digest.hexdigest(), one_shard)
 
 
 def _asked_in_halves(source: InfluxClient, look: Look) -> Told:
     if look.span.length <= SECOND:
         raise QueryTooLarge(f"compare {look.location}: one second holds too many series to compare")
     parts = ask(source, [replace(look, span=half) for half in halves(look.span)], one_shard=False)
-    series: dict[Tags, Sums] = {}
+    rows: Fingerprints = {}
     for part in parts:
-        for tags, sums in part.series.items():
-            known = series.setdefault(tags, Sums())
-            for name, count in sums.counts.items():
-                known.counts[name] = known.counts.get(name, 0) + count
+        for tags, found in part.rows.items():
+            rows[tags] = _both(rows[tags], found) if tags in rows else found
     digest = hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
-    return Told(parts[0].rules.without_order(), series, digest)
+    return Told(look, rows, digest, one_shard=False)
+
+
+def _both(one: Fingerprint, other: Fingerprint) -> Fingerprint:
+    """The counts of two ranges together."""
+    return [_sum(a, b) if a and b else a or b for a, b in zip(one, other, strict=True)]
+
+
+def _sum(one: Sequence[int | None], other: Sequence[int | None]) -> tuple[int | None, ...]:
+    return tuple(None if x is y is None else (x or 0) + (y or 0) for x, y in zip(one, other, strict=True))
+
+
+def only_counts(look: Look, found: Fingerprints) -> Fingerprints:
+    """The same without what depends on where shards begin, and on the order of values."""
+    asked = fingerprints.statements(look)
+    return {
+        tags: [
+            (0, *row[1 : 1 + len(statement.counted)]) if row and statement.counted else None
+            for statement, row in zip(asked, rows, strict=True)
+        ]
+        for tags, rows in found.items()
+    }
+
+
+def check_equal(told: Told, found: Fingerprints) -> None:
+    """Raise Unequal where a series is not the same."""
+    rows = found if told.one_shard else only_counts(told.look, found)
+    odd = sorted(
+        tags
+        for tags in told.rows.keys() | rows.keys()
+        if _text_of(told.rows.get(tags)) != _text_of(rows.get(tags))
+    )
+    if odd:
+        shown = ",".join(f"{key}={value}" for key, value in odd[0]) or "no tags"
+        many = "1 series is" if len(odd) == 1 else f"{len(odd):,} series are"
+        raise Unequal(f"{many} not what the source says, such as that of {shown}")
+
+
+def _text_of(rows: Fingerprint | None) -> bytes:
+    """As bytes; what is no number is like itself, whichever of its many bits it has."""
+    plain = [row and tuple(math.nan if value != value else value for value in row) for row in rows or ()]  # noqa: PLR0124
+    return fingerprints.text_of(plain if rows is not None else None)
+
+
+def is_between(before: Told, found: Fingerprints, after: Told) -> bool:
+    """Whether no series has fewer values than before, or more than after: what came meanwhile may be there."""
+    asked = fingerprints.statements(before.look)
+    for tags in before.rows.keys() | found.keys() | after.rows.keys():
+        low, middle, high = (
+            fingerprints.counts(asked, [side[tags]] if tags in side else [])
+            for side in (before.rows, found, after.rows)
+        )
+        for name in low.keys() | middle.keys() | high.keys():
+            if not low.get(name, 0) <= middle.get(name, 0) <= high.get(name, 0):
+                return False
+    return True
 
 
 # ---------------------------------------------------------------- what files hold
 
 
-class Adder:
-    """Adds up the points of a measurement, file by file, in the order of time, as the server does."""
+@dataclass(slots=True)
+class _Series:
+    """What was added up of a series so far."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self.series: dict[Tags, Sums] = {}
-        self._begun: dict[Tags, int] = {}
+    counts: dict[Column, int] = field(default_factory=dict)
+    sums: dict[Column, float] = field(default_factory=dict)
+    first: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    """Number of a statement -> its row."""
+    begun: int | None = None
+    """The time of the first value of the clock,"""
+    ticks: int = 0
+    """how many values that has, and the squares of the times since then, added up."""
+    moment: int = 0
+
+
+class Adder:
+    """Adds up the points of a measurement, file by file, in the order of time, as a server does."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._asked = fingerprints.statements(look)
+        self._columns = [column for statement in self._asked for column in statement.counted]
+        quotable = [s for s in self._asked if s.counted and influxql.is_quotable(s.counted[0][0])]
+        totals = sum(bool(statement.counted) for statement in self._asked)
+        self._first = {
+            totals + i: tuple(dict.fromkeys(name for name, _ in s.counted)) for i, s in enumerate(quotable)
+        }
+        named = [column for column in look.columns if influxql.is_quotable(column[0])]
+        self._clock = min(named, key=lambda c: (c[1] not in SUMMED, c[0])) if named else None
+        self._series: dict[Tags, _Series] = {}
 
     def add(self, frame: Frame) -> None:
-        """More points, ordered by series."""
-        starts, names = _series_of(frame)
-        times = frame.times
+        """More points, ordered by series, none of them older than those before."""
+        if not len(frame):
+            return
+        starts, names = series_of(frame)
         edges = [*starts, len(frame)]
-        fields = [(n, c.dtype, c.is_not_null().to_numpy(), c) for n, c in frame.fields if n in self._rules.counted]
-        plain = {name: _numbers(c) for name, _, _, c in fields if name in self._rules.summed}
+        columns = {name: _Column(column) for name, column in frame.fields if name in self._look.types}
         for number, tags in enumerate(names):
+            if self._is_left_out(tags):
+                continue
             part = slice(edges[number], edges[number + 1])
-            sums = self.series.setdefault(tags, Sums())
-            for name, dtype, present, _ in fields:
-                there = present[part]
-                count = int(there.sum())
-                if not count:
-                    continue
-                sums.counts[name] = sums.counts.get(name, 0) + count
-                if name in plain:
-                    sums.sums[name] = _added(sums.sums.get(name, 0), plain[name][part][there], dtype)
-                if name == self._rules.clock:
-                    self._time(tags, sums, times[part][there])
+            series = self._series.setdefault(tags, _Series())
+            for name, type_ in self._columns:
+                if name in columns and columns[name].is_told_as(type_):
+                    self._count(series, (name, type_), columns[name], part)
+            self._tick(series, columns, frame.times, part)
+            self._begin(series, columns, frame.times, part)
 
-    def _time(self, tags: Tags, sums: Sums, times: npt.NDArray[np.int64]) -> None:
-        begun = self._begun.setdefault(tags, int(times[0]))
-        since = times - np.int64(begun)
-        more = int((since * since).sum()) % _WRAP
-        if sums.counts[self._rules.clock or ""] > 1:
-            sums.moment = ((sums.moment or 0) + more) % _WRAP
+    def _is_left_out(self, tags: Tags) -> bool:
+        values = dict(tags)
+        return any(storable.tag_value_problem(values.get(tag, "")) for tag in self._look.without)
+
+    def _count(self, series: _Series, column: Column, values: "_Column", part: slice) -> None:
+        there = values.present[part]
+        count = int(there.sum())
+        if count:
+            series.counts[column] = series.counts.get(column, 0) + count
+            if column[1] in SUMMED and influxql.is_quotable(column[0]):
+                series.sums[column] = _added(series.sums.get(column, 0), values.numbers[part][there], column[1])
+
+    def _tick(
+        self, series: _Series, columns: Mapping[str, "_Column"], times: npt.NDArray[np.int64], part: slice
+    ) -> None:
+        if self._clock is None or self._clock[0] not in columns:
+            return
+        clock = columns[self._clock[0]]
+        if not clock.is_told_as(self._clock[1]):
+            return
+        found = times[part][clock.present[part]]
+        if len(found):
+            series.begun = int(found[0]) if series.begun is None else series.begun
+            since = found - np.int64(series.begun)
+            series.moment = (series.moment + int((since * since).sum())) % _WRAP
+            series.ticks += len(found)
+
+    def _begin(
+        self, series: _Series, columns: Mapping[str, "_Column"], times: npt.NDArray[np.int64], part: slice
+    ) -> None:
+        for number, names in self._first.items():
+            if number in series.first:
+                continue
+            there = [columns[name].present[part] for name in names if name in columns]
+            rows = np.flatnonzero(np.logical_or.reduce(there)) if there else np.empty(0)
+            if len(rows):
+                row = part.start + int(rows[0])
+                values = (columns[name].wire(row) if name in columns else None for name in names)
+                series.first[number] = (int(times[row]), *values)
+
+    @property
+    def rows(self) -> Fingerprints:
+        """The fingerprint of each series that has values."""
+        found = {tags: self._rows(series) for tags, series in self._series.items()}
+        return {tags: rows for tags, rows in found.items() if any(rows)}
+
+    def _rows(self, series: _Series) -> Fingerprint:
+        rows: Fingerprint = [self._row(number, statement, series) for number, statement in enumerate(self._asked)]
+        if self._clock is not None:
+            rows[-1] = (0, _signed(series.moment)) if series.ticks > 1 else None
+        return rows
+
+    def _row(self, number: int, statement: Statement, series: _Series) -> tuple[Any, ...] | None:
+        if not statement.counted:
+            return series.first.get(number)
+        counts = [series.counts.get(column) for column in statement.counted]
+        added = [c for c in statement.counted if c[1] in SUMMED and influxql.is_quotable(c[0])]
+        sums = [_as_told(series.sums.get(column), column[1]) for column in added]
+        return (self._look.span.start, *counts, *sums) if any(counts) else None
 
 
-def _series_of(frame: Frame) -> tuple[list[int], list[Tags]]:
-    """Where each series begins, and its tags."""
+class _Column:
+    """A field of a frame."""
+
+    def __init__(self, column: pl.Series) -> None:
+        self._column = column
+        self.type = FIELD_TYPES[column.dtype]
+        self.present = column.is_not_null().to_numpy()
+        self.numbers: _Numbers = column.fill_null(0).to_numpy() if self.type in SUMMED else np.empty(0)
+
+    def is_told_as(self, type_: str) -> bool:
+        """Whether a query that casts it to this type sees its values: numbers are cast, others are not."""
+        return self.type == type_ or (self.type in SUMMED and type_ in SUMMED)
+
+    def wire(self, row: int) -> Any:  # noqa: ANN401 -- whatever the wire holds
+        """A value as it comes off the wire."""
+        value = self._column[row]
+        return value.encode() if isinstance(value, str) else value
+
+
+def series_of(frame: Frame) -> tuple[list[int], list[Tags]]:
+    """Where each series of a frame that is ordered by series begins, and its tags."""
     if not frame.tags:
         return [0], [()]
     changed = np.zeros(len(frame), bool)
@@ -178,7 +271,7 @@ def _series_of(frame: Frame) -> tuple[list[int], list[Tags]]:
     for _, column in frame.tags:
         changed[1:] |= column.ne_missing(column.shift(1)).to_numpy()[1:]
     starts = np.flatnonzero(changed).tolist()
-    values = [(name, column.gather(starts).to_list()) for name, column in sorted(frame.tags)]
+    values = [(name, column.gather(starts).to_list()) for name, column in sorted(frame.tags, key=lambda t: t[0])]
     named = [tuple((n, _text(v[i])) for n, v in values if v[i]) for i in range(len(starts))]
     return starts, named
 
@@ -187,52 +280,27 @@ def _text(value: str | bytes) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
-def _numbers(column: pl.Series) -> npt.NDArray[np.generic]:
-    """The values; what is null is any number."""
-    return column.fill_null(0).to_numpy()
-
-
-def _added(before: float, values: npt.NDArray[np.generic], dtype: pl.DataType) -> float:
+def _added(before: float, values: _Numbers, type_: str) -> float:
     """One after the other, as the server does: another order gives another float."""
-    if dtype == pl.Float64:
-        return float(np.cumsum(np.concatenate(([before], values)))[-1])
-    return (int(before) + int(values.astype(np.uint64).sum())) % _WRAP
+    if type_ == "float":
+        with np.errstate(over="ignore", invalid="ignore"):  # the server goes on with infinity, too
+            return float(np.cumsum(np.concatenate(([before], values)))[-1])
+    whole = np.trunc(values).astype(np.int64) if values.dtype.kind == "f" else values
+    return (int(before) + int(whole.astype(np.uint64).sum())) % _WRAP
 
 
-def differences(expected: Mapping[Tags, Sums], found: Mapping[Tags, Sums]) -> Iterator[Tags]:
-    """The series of which the two do not say the same."""
-    for tags in expected.keys() | found.keys():
-        if expected.get(tags, Sums()) != found.get(tags, Sums()):
-            yield tags
+def _as_told(total: float | None, type_: str) -> float | None:
+    return _signed(int(total)) if total is not None and type_ == "integer" else total
 
 
-def is_between(before: Mapping[Tags, Sums], found: Mapping[Tags, Sums], after: Mapping[Tags, Sums]) -> bool:
-    """Whether no series has fewer values than before, or more than after: what came meanwhile may be there or not."""
-    nothing = Sums()
-    for tags in before.keys() | found.keys() | after.keys():
-        low, middle, high = (side.get(tags, nothing).counts for side in (before, found, after))
-        for name in low.keys() | middle.keys() | high.keys():
-            if not low.get(name, 0) <= middle.get(name, 0) <= high.get(name, 0):
-                return False
-    return True
+def _signed(number: int) -> int:
+    """The integer of 64 bits with a sign that has these bits."""
+    return number - _WRAP if number >= _WRAP // 2 else number
 
 
-def check_equal(name: str, expected: Mapping[Tags, Sums], found: Mapping[Tags, Sums]) -> None:
-    """Raise Unequal where a series is not the same."""
-    odd = sorted(differences(expected, found))
-    if odd:
-        shown = ",".join(f"{key}={value}" for key, value in odd[0]) or "no tags"
-        raise Unequal(f"{name}: {len(odd):,} series are not what the source says, such as the one of {shown}")
-
-
-def summed(frames: Iterable[Frame], rules: Rules) -> dict[Tags, Sums]:
-    """What frames hold, oldest first."""
-    adder = Adder(rules)
+def added_up(frames: Iterable[Frame] | Iterator[Frame], look: Look) -> Fingerprints:
+    """The fingerprints of what frames hold, oldest first."""
+    adder = Adder(look)
     for frame in frames:
         adder.add(frame)
-    return adder.series
-
-
-def span_of(group: Span, end: int) -> Span:
-    """The part of a shard group that is older than `end`."""
-    return group.clip(group.start, end)
+    return adder.rows

@@ -39,8 +39,10 @@ def turned_round(
                 "field_obsolete_threshold": None,
                 "max_lag": None,
                 "allow_empty": True,
+                "metadata": (),
             }
         ),
+        archive=job.archive,
         policies=tuple(policies),
         only=tuple(map(NamePattern, measurements)),
     )

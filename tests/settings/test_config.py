@@ -560,7 +560,7 @@ WRONG = [
     ("global", "netwrk: x", "global.netwrk", "did you mean global.network?"),
     ("globl", "network: x", "globl", "unknown key; did you mean global?"),
     ("name", "a: b", "name", "unknown key"),
-    ("output", "a: b", "output", "unknown key; known here: source, destination, measurements, options, archive, global"),
+    ("output", "a: b", "output", "known here: source, destination, measurements, options, archive, global"),
 ]
 
 
