@@ -7,11 +7,13 @@ left out. Text that is not UTF-8 makes its column binary. This needs pyarrow, wh
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_to_bytes
 
 import polars as pl
 
 from copying.archive.errors import Damaged, LibraryMissing
 from copying.archive.manifest import DataFile
+from influx import storable
 from influx.frames import FIELD_TYPES, Frame
 
 if TYPE_CHECKING:
@@ -70,10 +72,10 @@ def encode(frame: Frame) -> bytes:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     arrays: dict[str, pa.Array] = {"time": _arrow(frame.time).cast(pa.timestamp("ns", "UTC"))}
-    arrays |= {f"t:{name}": _arrow(column).dictionary_encode() for name, column in frame.tags}
-    arrays |= {f"f:{name}": _arrow(column) for name, column in frame.fields}
+    arrays |= {_label("t", name): _arrow(column).dictionary_encode() for name, column in frame.tags}
+    arrays |= {_label("f", name): _arrow(column) for name, column in frame.fields}
     encodings = {"time": "DELTA_BINARY_PACKED"}
-    encodings |= {f"f:{name}": _ENCODINGS[c.dtype] for name, c in frame.fields if c.dtype in _ENCODINGS}
+    encodings |= {_label("f", name): _ENCODINGS[c.dtype] for name, c in frame.fields if c.dtype in _ENCODINGS}
     out = pa.BufferOutputStream()
     pq.write_table(
         pa.table(arrays),
@@ -87,6 +89,15 @@ def encode(frame: Frame) -> bytes:
         write_page_checksum=True,
     )
     return bytes(out.getvalue())
+
+
+def _label(kind: str, name: str) -> str:
+    """The name of a column: `t:host`; with stray bytes, which Parquet cannot hold, `t%:` and percent-encoded."""
+    return f"{kind}:{name}" if storable.is_utf8(name) else f"{kind}%:{quote(_bytes(name), safe='')}"
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
 
 
 def _arrow(column: pl.Series) -> "pa.Array":
@@ -109,11 +120,16 @@ def decode(content: bytes, name: str) -> Frame:
         time = columns.pop("time").cast(pl.Int64)
     except (pa.ArrowException, OSError, KeyError, pl.exceptions.PolarsError) as error:
         raise Damaged(f"{name} is not a Parquet file of an archive: {error}") from error
-    return Frame(time, _named("f:", columns), _named("t:", columns))
+    return Frame(time, _named("f", columns), _named("t", columns))
 
 
-def _named(prefix: str, columns: Mapping[str, pl.Series]) -> tuple[tuple[str, pl.Series], ...]:
-    return tuple((n.removeprefix(prefix), c) for n, c in columns.items() if n.startswith(prefix))
+def _named(kind: str, columns: Mapping[str, pl.Series]) -> tuple[tuple[str, pl.Series], ...]:
+    return tuple((_name(label), c) for label, c in columns.items() if label.startswith((f"{kind}:", f"{kind}%:")))
+
+
+def _name(label: str) -> str:
+    kind, _, name = label.partition(":")
+    return unquote_to_bytes(name).decode("utf-8", "surrogateescape") if kind.endswith("%") else name
 
 
 def _column(chunked: "pa.ChunkedArray") -> pl.Series:
