@@ -19,11 +19,12 @@ class Archived:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self.folder = pair.directory / "archive"
+        self.place = ""
 
     def job(self, sections: Mapping[str, Any] | None = None) -> Path:
         """The job's file: the archive is its only destination, unless the sections name a server."""
         config = self.pair.config()
-        config["destination"] = {"archive": str(self.folder)}
+        config["destination"] = {"archive": self.place or str(self.folder)}
         for name, section in (sections or {}).items():
             config.setdefault(name, {}).update(section)
         return write_job(self.pair.directory, config)

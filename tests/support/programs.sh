@@ -3,6 +3,7 @@
 #
 #   tests/support/programs.sh influxd VERSION   .cache/influxd/VERSION/influxd; `all`: those of influxd_versions
 #   tests/support/programs.sh victorialogs      .cache/victorialogs/victoria-logs, which takes Loki's pushes
+#   tests/support/programs.sh versitygw         .cache/versitygw/versitygw, an object store that speaks S3
 #
 # InfluxDB 1.6 is Debian's package; the others are built from the Go module proxy, with any Go that their go.mod
 # allows. From 1.12 on they link a library of Flux that is written in Rust: cargo is needed, too. VERSION-uint64 is
@@ -85,9 +86,19 @@ provide_victorialogs() {
     mv "$cache/victorialogs/new" "$cache/victorialogs/victoria-logs"
 }
 
+provide_versitygw() {
+    [ -x "$cache/versitygw/versitygw" ] && return
+    echo "building versitygw"
+    need_go
+    GOBIN=$cache/versitygw.new go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 ||
+        fail "versitygw could not be built: see above"
+    mv -T "$cache/versitygw.new" "$cache/versitygw"
+}
+
 case "$*" in
 "influxd all") for version in $(cat tests/support/influxd_versions); do provide_influxd "$version"; done ;;
 "influxd "*) provide_influxd "$2" ;;
 victorialogs) provide_victorialogs ;;
-*) fail "usage: $0 influxd VERSION|all, or $0 victorialogs" ;;
+versitygw) provide_versitygw ;;
+*) fail "usage: $0 influxd VERSION|all, or $0 victorialogs|versitygw" ;;
 esac
