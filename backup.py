@@ -175,7 +175,7 @@ class BackupManager:
         try:
             policies, refused = self._planner.prepare(name, target)
             saved = self._saver.save(name)
-            running = running_queries(self._destination, target)[0]
+            running = "" if self._job.restores else running_queries(self._destination, target)[0]
             problems += (
                 text for problem in refused for text in self._unless_stopping(f"database {name}: {problem}")
             )

@@ -144,13 +144,6 @@ class InfluxClient(PageReader):
         what = f"query CREATE RETENTION POLICY {printable(policy.name)} ON {printable(database)}"
         self._server.attempts(what, lambda: self._library.create_policy(database, policy))
 
-    def set_default_policy(self, database: str, policy: str) -> None:
-        """Make a policy the default one of its database, and change nothing else of it."""
-        what = f"query ALTER RETENTION POLICY {printable(policy)} ON {printable(database)} DEFAULT"
-        self._server.attempts(
-            what, lambda: self._library.alter_retention_policy(policy, database=database, default=True)
-        )
-
     def get_measurements(self, database: str) -> tuple[str, ...]:
         """All measurements of a database, whatever their retention policy."""
         return self._names("SHOW MEASUREMENTS", database)

@@ -30,7 +30,8 @@ def _write_synced(path: Path, content: bytes) -> None:
 def make_directory(path: Path) -> None:
     """Make a directory, and those above it, so that they are found again after a power cut."""
     if not path.is_dir():
-        make_directory(path.parent)
+        if not path.parent.exists():
+            make_directory(path.parent)
         path.mkdir(exist_ok=True)
         sync_directory(path.parent)
 

@@ -24,6 +24,7 @@ from copying import quarantine
 from copying.restore import creating, marker, plan, survey
 from copying.restore.asked import Asked, UnknownName, absent, chosen, originals
 from copying.restore.backups import Copier
+from copying.restore.besides import Besides, NoPassword
 from copying.restore.marker import Keeper, Marker
 from copying.restore.plan import RestorePlan
 from copying.restore.refilling import ServerCopier
@@ -50,6 +51,8 @@ class How:
 
     confirm: Callable[[], bool] | None
     verify: Verify = "quick"
+    passwords: Path | None = None
+    """A file with those of users; None: new ones are made."""
     quiet: bool = False
     at: str | None = None
     """Which snapshot of the job's archive to restore; None: what its destination holds."""
@@ -63,6 +66,8 @@ class Restored:
     copied: JobResult | None = None
     verdict: JobVerdict | None = None
     problems: tuple[str, ...] = ()
+    passwords: Path | None = None
+    """Where those are that users got."""
 
     @property
     def missing(self) -> int:
@@ -127,7 +132,7 @@ def restore_job(config: Config, server: Server, asked: Asked, how: How, environ:
         target = connect(config.job.options, server, "target", stopping)
         with closing(backup), closing(target), FileLock(quarantine.lock_file(config.job, environ)) as lock:
             return _Restore(config, server, asked, how, environ, stopping, backup, target, lock).run()
-    except (InfluxError, UnknownName) as error:
+    except (InfluxError, UnknownName, NoPassword) as error:
         raise CannotBegin(str(error)) from None
 
 
@@ -185,7 +190,9 @@ class _Restore:
             stopping=self.stopping,
             listener=keeper,
         )
-        found = self._judged(found, turned, copier, earlier)
+        besides = Besides(job, databases, asked.kinds, self.target, self.environ)
+        passwords = besides.passwords(self.how.passwords)
+        found = self._judged(found, turned, copier, earlier, besides)
         self._say(plan.text(found))
         if found.problems:
             raise CannotBegin("; ".join(found.problems))
@@ -193,9 +200,17 @@ class _Restore:
             return Restored(found)
         if not self.how.confirm():
             raise CannotBegin("nothing was restored: the answer was no")
-        return self._restore(found, turned, copier, keeper, file)
+        done = self._restore(found, turned, copier, keeper, file)
+        if done.is_whole:
+            problems = (*creating.set_defaults(found, self.target), *besides.apply(passwords))
+            done = replace(done, problems=problems, passwords=_made(found, self.how, besides))
+            file.unlink(missing_ok=True)
+        self._say(text(done))
+        return done
 
-    def _judged(self, found: RestorePlan, turned: Job, copier: Copier, earlier: Marker | None) -> RestorePlan:
+    def _judged(
+        self, found: RestorePlan, turned: Job, copier: Copier, earlier: Marker | None, besides: Besides
+    ) -> RestorePlan:
         """The plan with all that speaks for and against it."""
         begun = earlier.begun if earlier else None
         problems = tuple(creating.missing_rights(found, turned, self.target))
@@ -204,6 +219,7 @@ class _Restore:
         found = replace(found, begun=begun, problems=problems)
         if not self.asked.is_part:
             found = survey.with_defaults(found, self.target)
+        found = besides.planned(found)
         return plan.judged(survey.sampled(found, self.backup, copier), time.time_ns())
 
     def _feeds_the_job(self, found: RestorePlan) -> bool:
@@ -217,7 +233,7 @@ class _Restore:
         with suppress(InfluxError):
             source = connect(job.options, job.source, "source", self.stopping, retries=0)
             with closing(source):
-                return is_same(source, self.target) is not False
+                return bool(is_same(source, self.target))
         return False
 
     def _rival(self) -> str:
@@ -234,7 +250,10 @@ class _Restore:
     # ------------------------------------------------------------ doing it
 
     def _restore(self, found: RestorePlan, turned: Job, copier: Copier, keeper: Keeper, file: Path) -> Restored:
-        keeper.marker.pid, keeper.marker.values = os.getpid(), found.values
+        if keeper.marker.existing != self.asked.existing:  # what was passed over is not overwritten
+            keeper.marker.positions.clear()
+        keeper.marker.existing = self.asked.existing
+        keeper.marker.pid, keeper.marker.values, keeper.marker.written = os.getpid(), found.values, 0
         try:
             marker.save(file, keeper.marker)
         except OSError as error:
@@ -250,15 +269,11 @@ class _Restore:
             done = replace(done, verdict=self._verdict(turned))
         if self.stopping.is_set():  # the comparison may have been stopped, too
             done = replace(done, copied=replace(copied, stopped=True), verdict=None)
-        if done.is_whole:
-            done = replace(done, problems=tuple(creating.set_defaults(found, self.target)))
-            file.unlink(missing_ok=True)
-        self._say(text(done))
         return done
 
     def _copy(self, found: RestorePlan, copier: Copier, keeper: Keeper) -> JobResult:
         if self.asked.existing == "overwrite":
-            return copier.overwrite(keeper.marker.positions if found.begun is not None else {})
+            return copier.overwrite(dict(keeper.marker.positions))
         if found.is_occupied or found.begun is not None:
             return copier.fill()
         return copier.write()
@@ -277,14 +292,20 @@ class _Restore:
 
 
 def turned_rules(job: Job, turned: Job) -> Job:
-    """The job turned round with what the plan has to know of the job as it was: whether it keeps means."""
+    """The job turned round, with what the plan has to know of it as it was: its name, whether it keeps means."""
     source = turned.source.model_copy(update={"group_by": job.source.group_by})
-    return turned.model_copy(update={"source": source})
+    return turned.model_copy(update={"source": source, "name": job.name})
 
 
 def _marker(job: Job, found: RestorePlan, now: int) -> Marker:
     names = tuple(database.target for database in found.databases)
     return Marker(job.name, found.target, names, now, found.existing)
+
+
+def _made(found: RestorePlan, how: How, besides: Besides) -> Path | None:
+    """The file of the passwords that were made for users."""
+    users = any(metadata.users for metadata in found.metadata)
+    return besides.passwords_file if users and how.passwords is None else None
 
 
 def _daemon_of(job: Job, environ: Mapping[str, str]) -> str:
@@ -317,6 +338,8 @@ def text(done: Restored) -> str:
     lines += [f"  FAILED: {printable(problem)}" for problem in (*copied.failures, *done.problems)]
     if done.verdict is not None and (done.missing or done.different or done.verdict.all_problems):
         lines += [f"  {line}" for line in table(done.verdict).splitlines()]
+    if done.passwords is not None:
+        lines.append(f"  the restored users have new passwords: {done.passwords}")
     lines.append(f"  {conclusion(done)}")
     return "\n".join(lines)
 
@@ -334,9 +357,8 @@ def conclusion(done: Restored) -> str:
         return "restored, and not compared"
     extra = f"; {counted(done.extra, 'value')} only the target has stay" if done.extra else ""
     values = sum(m.source for m in done.verdict.measurements)
-    return (
-        f"restored: all {values:,} values of the backup are at the target, compared by {done.verdict.how}{extra}"
-    )
+    how = "value by value" if done.verdict.how == "every value" else f"by {done.verdict.how}"
+    return f"restored: all {values:,} values of the backup are at the target, compared {how}{extra}"
 
 
 def as_json(done: Restored) -> dict[str, Any]:
@@ -353,5 +375,6 @@ def as_json(done: Restored) -> dict[str, Any]:
         "different": done.different,
         "extra": done.extra,
         "problems": list(done.all_problems),
+        "passwords": str(done.passwords) if done.passwords else None,
         "verification": verdict_json([done.verdict])["jobs"][0] if done.verdict else None,
     }

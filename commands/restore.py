@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
@@ -16,11 +16,21 @@ from commands.interface import USAGE, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs
 from commands.options import AT, CONFIG, IGNORED, JSON, Option, UsageError, parsed_end, parsed_start
 from config import Config, Destination, Server, password_in
+from settings.keys import MetadataKind
 
 if TYPE_CHECKING:
     from copying.restore.asked import Asked
 
 logger = logging.getLogger(__name__)
+
+
+def _kinds(text: str) -> frozenset[str]:
+    known = get_args(MetadataKind)
+    found = frozenset(filter(None, (name.strip() for name in text.split(","))))
+    if unknown := sorted(found - set(known)):
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+    return found
+
 
 OPTIONS = (
     CONFIG,
@@ -81,6 +91,23 @@ OPTIONS = (
         },
     ),
     Option(
+        "--metadata",
+        {
+            "type": _kinds,
+            "metavar": "KINDS",
+            "help": f"what comes besides points, of {', '.join(get_args(MetadataKind))} (default: "
+            "policies,queries of whole databases, nothing of a part)",
+        },
+    ),
+    Option(
+        "--passwords",
+        {
+            "type": Path,
+            "metavar": "FILE",
+            "help": "a line 'name: password' for each user that comes back (default: new ones, in a file)",
+        },
+    ),
+    Option(
         "--verify",
         {
             "choices": ("full", "quick", "none"),
@@ -107,7 +134,7 @@ def _restore(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     asked, config = _asked(arguments), _only_job(arguments, environ)
     at = _snapshot(arguments, config)
     confirm = None if arguments.dry_run else _confirmed if asks else lambda: True
-    how = How(confirm, arguments.verify, quiet=arguments.json, at=at)
+    how = How(confirm, arguments.verify, arguments.passwords, quiet=arguments.json, at=at)
     try:
         done = restore_job(config, _target(config, arguments.to, environ), asked, how, environ)
     except CannotBegin as error:
@@ -161,7 +188,7 @@ def _asked(arguments: argparse.Namespace) -> "Asked":
     databases, policies, measurements = (
         tuple(dict.fromkeys(names)) for names in (arguments.database, arguments.policy, arguments.measurement)
     )
-    return Asked(databases, policies, measurements, Span(start, end), arguments.existing)
+    return Asked(databases, policies, measurements, Span(start, end), arguments.existing, arguments.metadata)
 
 
 def _target(config: Config, url: str | None, environ: Mapping[str, str]) -> Server:

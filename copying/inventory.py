@@ -129,8 +129,8 @@ def lost_databases(job: Job, inventory: Inventory) -> str:
 
 
 def lost_measurements(job: Job, database: DatabaseInventory) -> str:
-    """What to say of measurements that only the destination has; empty without any, or where not all are meant."""
-    if job.only or job.policies:
+    """What to say of measurements that only the destination has; empty when there are none, or in a restore."""
+    if job.restores:
         return ""
     lost = sorted(set(filter(job.wants, database.copied)) - set(database.measurements))
     if not lost:

@@ -412,6 +412,7 @@ class Job(Sections):
     only: Patterns = Field(
         (), description="Of the measurements that the rules select those that are meant; empty: all"
     )
+    restores: bool = Field(default=False, description="Whether it brings a backup back")
 
     def wants(self, measurement: str) -> bool:
         """Whether the rules select a measurement, and it is meant."""

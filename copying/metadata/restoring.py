@@ -102,8 +102,8 @@ def _doubts(shown: str, query: ContinuousQuery, others: Sequence[str]) -> Iterat
         yield f"{shown} also names {named}, which is not restored with it: it goes on naming that"
     if tokens.has_lost_a_number(query.text):
         yield (
-            f"{shown} holds the number 0.000: InfluxDB keeps three decimals of a number, so it may have been a "
-            "smaller one when the query was made"
+            f"{shown} holds the number 0.000: before 1.12 InfluxDB keeps three decimals of a number, so it may "
+            "have been a smaller one when the query was made"
         )
 
 

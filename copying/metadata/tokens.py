@@ -156,7 +156,8 @@ class _Cursor:
     def place(self) -> None:
         """`database.policy.measurement`, of which less may be there; the policy may be empty."""
         if self.next.kind != "name":
-            return  # a regex
+            self.take()  # a regex, of which nothing follows
+            return
         first, dots = self.take(), 0
         while self.next.text == ".":
             self.take()

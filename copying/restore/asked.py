@@ -28,6 +28,15 @@ class Asked:
     measurements: tuple[str, ...] = ()
     span: Span = EVER
     existing: Existing = "refuse"
+    metadata: frozenset[str] | None = None
+    """What is to come besides points; None: what suits whole databases, and nothing of a part."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What comes besides points."""
+        if self.metadata is None:
+            return frozenset() if self.is_part else frozenset({"policies", "queries"})
+        return self.metadata
 
     @property
     def is_part(self) -> bool:
@@ -67,6 +76,8 @@ def absent(job: Job, known: Mapping[str, str]) -> list[str]:
 
 def chosen(known: Mapping[str, str], texts: Sequence[str]) -> tuple[Mapped, ...]:
     """The databases that are asked for, NAME or NAME:NEW; all without any. Raises UnknownName."""
+    if not known:
+        raise UnknownName("the backup holds no database of this job, or none that this user may see")
     if not texts:
         return tuple(Mapped(copied, name, name) for name, copied in known.items())
     return tuple(_chosen(known, text) for text in dict.fromkeys(texts))
@@ -75,8 +86,9 @@ def chosen(known: Mapping[str, str], texts: Sequence[str]) -> tuple[Mapped, ...]
 def _chosen(known: Mapping[str, str], text: str) -> Mapped:
     if text in known:  # a name may hold a colon
         return Mapped(known[text], text, text)
-    name, _, new = text.rpartition(":")
-    if name in known and new:
+    name = max((name for name in known if text.startswith(f"{name}:")), key=len, default="")
+    new = text.removeprefix(f"{name}:")
+    if name and new:
         return Mapped(known[name], name, new)
-    shown = ", ".join(map(printable, known)) or "none that this user may see"
-    raise UnknownName(f"database {printable(name or text)!r} is not in the backup; it holds: {shown}")
+    shown = ", ".join(map(printable, known))
+    raise UnknownName(f"database {printable(text)!r} is not in the backup; it holds: {shown}")

@@ -69,7 +69,7 @@ def set_defaults(plan: RestorePlan, target: InfluxClient) -> Iterator[str]:
     """Make policies the default ones, as the plan says; yields what went wrong."""
     for database, policy in plan.defaults:
         try:
-            target.set_default_policy(database, policy)
+            target.catalog.set_default_policy(database, policy)
             logger.info("%s is the default retention policy of %s now", policy, database)
         except InfluxError as error:
             yield f"{policy} is not the default retention policy of {database}: {error}"

@@ -6,7 +6,6 @@ It tells whoever looks that the target is not whole, and the same command where 
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from basics.files import write_whole
 from basics.humanize import ago, counted
 from basics.text import printable
 from copying import quarantine
@@ -85,13 +85,7 @@ def save(file: Path, marker: Marker) -> None:
     document = {name: getattr(marker, name) for name in Marker.__slots__ if name != "positions"}
     positions = list(marker.positions.items())  # other threads add to it
     document["positions"] = [[p.database, p.policy, p.measurement, time] for p, time in positions]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f".{file.name}.{os.getpid()}.new")
-    with new.open("w") as out:
-        json.dump(document, out)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(new, file)  # noqa: PTH105 -- Path.replace is the same
+    write_whole(file, json.dumps(document).encode())
 
 
 def unfinished(job: Job, environ: Mapping[str, str]) -> Iterator[Marker]:

@@ -8,6 +8,7 @@ from basics.humanize import counted, format_bytes, lasting
 from basics.spans import Span, describe
 from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME, format_duration, format_time
+from copying.metadata.restoring import MetadataPlan
 from copying.restore.asked import EVER, Existing, Mapped
 from copying.retention import kept
 from influx.influxql import Policy
@@ -73,6 +74,8 @@ class RestorePlan:
     defaults: tuple[tuple[str, str], ...] = ()
     """Databases of the target with the retention policy that becomes the default one at the end."""
     notes: tuple[str, ...] = ()
+    metadata: tuple[MetadataPlan, ...] = ()
+    """What comes at the end besides points."""
     begun: int | None = None
     """When the same restore was begun that was stopped before its end, nanoseconds."""
     problems: tuple[str, ...] = ()
@@ -164,6 +167,9 @@ def _database(plan: RestorePlan, database: Mapped) -> Iterator[str]:
     for policy in plan.policies:
         if policy.database == database:
             yield from (f"  {line}" for line in _policy(policy))
+    for metadata in plan.metadata:
+        if metadata.database == database.target:
+            yield from (f"  at the end: {line}" for line in metadata.lines)
 
 
 def _policy(plan: PolicyPlan) -> Iterator[str]:
@@ -188,7 +194,7 @@ def _sums(plan: RestorePlan) -> Iterator[str]:
     if plan.holdings:
         yield (
             f"in all about {counted(plan.points, 'point')}, {counted(plan.values, 'value')}, "
-            f"{format_bytes(plan.bytes)}; about {lasting(plan.seconds)} by the speed of the first page"
+            f"{format_bytes(plan.bytes)}; about {lasting(max(1.0, plan.seconds))} by the speed of the first page"
         )
     if plan.dropped:
         yield (
@@ -245,6 +251,7 @@ def as_json(plan: RestorePlan) -> dict[str, Any]:
                 "backup": database.backup,
                 "target": database.target,
                 "is_new": database.target in plan.new,
+                "at_the_end": [line for m in plan.metadata if m.database == database.target for line in m.lines],
                 "policies": [_policy_json(policy) for policy in plan.policies if policy.database == database],
             }
             for database in plan.databases

@@ -12,7 +12,6 @@ from copying.restore.asked import Asked, Mapped, UnknownName
 from copying.restore.backups import Backup, Copier
 from copying.restore.plan import Holding, PolicyPlan, RestorePlan
 from copying.retention import kept
-from influx.answers import as_text
 from influx.counting import Count
 from influx.errors import AccessDenied, QueryRefused
 from influx.influxql import Location, Policy
@@ -47,7 +46,7 @@ class Survey:
                 if not self.asked.policies or policy.name in self.asked.policies:
                     found = self._policy(database, policy, present.get(policy.name), left_out)
                     policies += [found] if found.holdings or not self.asked.is_part else []
-        queries = [(d, n) for d, n in self._queries() if d in {database.target for database in databases}]
+        queries = [found for d in databases if d.target in there for found in self._queries(d.target)]
         notes = plans.notes(self.job.source.group_by, queries, sorted(map(printable, left_out)), absent)
         return RestorePlan(
             self.job.name,
@@ -120,23 +119,14 @@ class Survey:
                 found[location.measurement] = best(time, found.get(location.measurement, time))
         return found
 
-    def _queries(self) -> list[tuple[str, str]]:
-        """The continuous queries of the target, where they run: database, name."""
+    def _queries(self, database: str) -> list[tuple[str, str]]:
+        """The continuous queries of a database of the target, where they may run: database, name."""
         try:
-            (answer,) = self.target.query_data("SHOW CONTINUOUS QUERIES")
-            found = [(series.name, as_text(row[0])) for series in answer for row in series.rows]
-            return found if found and self._run() else []
+            found = self.target.catalog.get_continuous_queries(database)
         except AccessDenied:
             return []
-
-    def _run(self) -> bool:
-        """Whether the target computes them; true where that is not told."""
-        try:
-            (answer,) = self.target.query_data("SHOW DIAGNOSTICS FOR 'config-cqs'")
-        except (AccessDenied, QueryRefused):
-            return True
-        shown = [dict(zip(series.columns, row, strict=True)) for series in answer for row in series.rows]
-        return all(row.get("enabled", True) for row in shown)
+        runs = self.target.catalog.runs_continuous_queries() if found else False
+        return [(database, query.name) for query in found] if runs is not False else []
 
     def _differences(self, policies: Sequence[PolicyPlan]) -> Iterator[str]:
         for policy in policies:

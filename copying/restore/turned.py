@@ -45,6 +45,7 @@ def turned_round(
         archive=job.archive,
         policies=tuple(policies),
         only=tuple(map(NamePattern, measurements)),
+        restores=True,
     )
 
 

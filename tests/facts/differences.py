@@ -136,7 +136,7 @@ DIFFERENCES: Mapping[str, Difference] = {
         "looks for the series of the database it asks about",
     ),
     "test_queries_small_numbers": Difference(
-        _since(("1.6", "v < 0.000")),
+        _since(("1.6", "v < 0.000 AND v > 1.235"), ("1.12", "v < 0.00000001 AND v > 1.23456")),
         "names the number 0.000 in a query that is restored, and what a server keeps otherwise than it was sent",
     ),
     "test_ping_with_authentication": Difference(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.integration.daemon import running, wait_until
 from tests.integration.harness import (
@@ -345,6 +346,36 @@ def test_continuous_queries_that_would_fire_are_named(pair: Pair) -> None:
     assert f"continuous query hourly of {pair.database} fires at the target" in done.stdout
 
 
+def test_what_else_a_database_has_comes_at_the_end(pair: Pair) -> None:
+    """Continuous queries by the new name, users with new passwords that work, and what they may do."""
+    user, new_name = f"reader {pair.database}", f"{pair.database} new"
+    pair.write(lines(100))
+    select = f'SELECT mean(v) AS v INTO "{pair.database}".autogen."h" FROM "cpu" GROUP BY time(1h)'  # noqa: S608
+    pair.source.query(f'CREATE CONTINUOUS QUERY "hourly" ON "{pair.database}" BEGIN {select} END')
+    pair.source.query(f"CREATE USER \"{user}\" WITH PASSWORD 'x'")
+    pair.source.query(f'GRANT READ ON "{pair.database}" TO "{user}"')
+    kinds = ["policies", "queries", "users", "grants"]
+    sections = {"options": {"metadata": kinds}}
+    assert pair.backup(sections).failures == ()
+    with InfluxServer.start("new", settings={"http.auth-enabled": True}) as new:
+        login = {"RESTORE_USER": new.user, "RESTORE_PASSWORD": new.password}
+        names = ["--database", f"{pair.database}:{new_name}"]
+        done = restore(
+            pair, "--to", new.url, *names, "--metadata", ",".join(kinds), sections=sections, environ=login
+        )
+        assert "at the end: continuous queries: hourly" in done.stdout
+        (file,) = pair.directory.rglob("passwords.json")
+        assert f"new passwords: {file}" in done.stdout
+        assert file.stat().st_mode & 0o777 == 0o600
+        password = json.loads(file.read_text())[user]
+        asked = {"db": new_name, "q": "SELECT count(v) FROM cpu", "u": user, "p": password}
+        (answer,) = requests.get(f"{new.url}/query", asked, timeout=60).json()["results"]
+        assert answer["series"][0]["values"][0][1] == 100
+        rows = new.rows("SHOW CONTINUOUS QUERIES")
+        assert next(row[1] for row in rows if row[0] == "hourly").count(f'"{new_name}"') >= 2
+    pair.source.query(f'DROP USER "{user}"')
+
+
 def test_other_measurements_of_the_database_are_left_out_by_name(pair: Pair) -> None:
     """Another job may keep them there; whatever the rules say of fields, all that is kept of the rest comes."""
     backed_up(pair, f"a x=1,y=2 {MONDAY}\nb v=1 {MONDAY}")
@@ -394,7 +425,7 @@ def test_a_backup_that_may_not_be_read_is_said(guarded: InfluxServer, pair: Pair
     config["options"]["quarantine_directory"] = str(tmp_path / "quarantine")
     done = run_main("restore", "--config", write_job(tmp_path, config), "--yes")
     assert done.returncode == 2
-    assert "none that this user may see" in done.stderr
+    assert "or none that this user may see" in done.stderr
 
 
 # ---------------------------------------------------------------- who else is there
@@ -489,7 +520,7 @@ def test_the_result_as_json(pair: Pair) -> None:
 def test_more_than_one_job_or_none_is_wrong_usage(pair: Pair, tmp_path: Path) -> None:
     """One at a time; and without a terminal somebody has to be sure."""
     for name in ("one", "two"):
-        write_job(tmp_path / "jobs", pair.config(), name)
+        write_job(tmp_path / "jobs", job_config(pair.source, pair.destination, [name]), name)
     done = run_main("restore", "--config", tmp_path / "jobs", "--yes")
     assert (done.returncode, "restore takes one job at a time" in done.stderr) == (2, True)
     done = run_main("restore", "--config", tmp_path / "jobs" / "one.yaml")

@@ -42,7 +42,7 @@ def shown(situation: str) -> list[tuple[str, str]]:
 
 def masked(text: str) -> str:
     """Without what differs from run to run: how long it took."""
-    text = re.sub(r"\d+\.\d s|about \d+ s|about \d+ min", "T", text)
+    text = re.sub(r"\d+\.\d s|about \d+ s|about \d+ min|_restored_\w+", "T", text)
     return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE).strip()
 
 

@@ -127,6 +127,8 @@ inside() { # suite, kind of user, targets
     say "Debian $suite, $(python3 --version), $kind, $(nproc) cores; $start MB before"
     printf '%s\n' "${table#?}"
     printf '%-16s %15d MB, .venv %d MB\n' "all of it" $(($(used) - start)) "$(du -sm .venv | cut -f 1)"
+    say "what is large now, in MB"
+    du -xm --max-depth=3 / 2>/dev/null | sort -rn | sed -n '2,16p'
 }
 
 main() {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from basics.humanize import format_bytes
+from copying.metadata.store import Saved
 from copying.results import DatabaseResult, JobResult, MeasurementResult, SourceAge
 from influx.written import PutAside, Refusal, Written
 from watching.summary import as_json, summary
@@ -211,6 +213,7 @@ def test_the_document_has_every_measurement_and_every_problem() -> None:
                 "newest": None,
                 "problems": [],
                 "warnings": [],
+                "metadata": None,
                 "measurements": [
                     {"name": "db.rp.m", **amounts, "extra": 0, "problems": ["refused"], "warnings": []}
                 ],
@@ -266,3 +269,26 @@ def test_results_of_one_measurement_add_up_without_telling_anything_twice() -> N
         MeasurementResult("m", extra=3, warnings=("w", "v")),
     )
     assert ((one + other).extra, (one + other).warnings) == (5, ("w", "v"))
+
+
+def test_what_was_saved_beside_points_is_one_line_for_each_job() -> None:
+    """How much of all databases, where, and whether anything had changed; in JSON for each database."""
+    folder = Path("quarantine") / "metadata" / "a"
+    saved = [
+        Saved(folder / name / "1.json", is_new=is_new, counts=(("policies", 1), ("queries", number)))
+        for name, is_new, number in (("x", True, 0), ("y", False, 3))
+    ]
+    whole = JobResult("a", tuple(DatabaseResult("d", saved=one) for one in saved))
+    lines = summary([whole, JobResult("b", (DatabaseResult("d", saved=saved[1]),)), job("c")]).splitlines()
+    assert lines[5:] == [
+        "SAVED a: 2 retention policies, 3 continuous queries of 2 databases "
+        "in quarantine/metadata/a (1 new version)",
+        "SAVED b: 1 retention policy, 3 continuous queries of 1 database in quarantine/metadata/a (unchanged)",
+    ]
+    document: Any = as_json([whole], {})
+    assert document["jobs"][0]["databases"][1]["metadata"] == {
+        "file": "quarantine/metadata/a/y/1.json",
+        "new": False,
+        "policies": 1,
+        "queries": 3,
+    }

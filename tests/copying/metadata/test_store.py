@@ -44,10 +44,10 @@ def test_the_same_content_is_one_version_and_another_one_a_new_one(tmp_path: Pat
     saved.append(store.save(tmp_path, "job", WHOLE, NOW - 5 * SECOND))
     assert [version.is_new for version in saved] == [True, False, True, True]
     assert [version.file.name[:21] for version in saved] == [
-        "0001-20260921T142640Z",
-        "0001-20260921T142640Z",
-        "0002-20260921T142640Z",
-        "0003-20260921T142635Z",
+        "0001-20260921T141320Z",
+        "0001-20260921T141320Z",
+        "0002-20260921T141320Z",
+        "0003-20260921T141315Z",
     ]
     assert before.items() < files(tmp_path).items()
     assert len(files(tmp_path)) == 6

@@ -1,0 +1,1 @@
+"""Tests of copying/restore/ that need no server."""
