@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --no-cache-dir --no-compile
-# What packages bring that nobody runs: their own tests, and headers.
-UNUSED := find .venv/lib -type d \( -name tests -o -path '*/pyarrow/include' \) -prune -exec rm -rf {} +
+# What packages bring that nobody runs: their own tests, headers, Arrow's network service.
+UNUSED := find .venv/lib \( -type d \( -name tests -o -path '*/pyarrow/include' \) -o -path '*/pyarrow/*flight*.so*' \) \
+	-prune -exec rm -rf {} +
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist worksteal
 

@@ -142,8 +142,10 @@ install="apt-get install --yes --no-install-recommends$release$packages"
 if [ -z "$notes" ] && [ "$(id -u)" = 0 ] && has apt-get; then
     echo "Missing: $missing."
     echo "Installing from Debian: $install"
+    had_lists=$(find /var/lib/apt/lists -name '*Packages*' 2>/dev/null | head -n 1)
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive $install -qq -o DPkg::Lock::Timeout=300 -o APT::Keep-Downloaded-Packages=false >/dev/null
+    [ -n "$had_lists" ] || rm -rf /var/lib/apt/lists/* # as small as it was found
     stop_services
     exit 0
 fi

@@ -142,10 +142,12 @@ def test_a_python_that_is_too_old_is_named(bare: Machine) -> None:
 def test_root_gets_it_installed_and_no_service_goes_on(tmp_path: Path) -> None:
     """One apt-get; what Debian starts with the packages is stopped, and not started again."""
     machine = Machine(tmp_path, user=0)
-    machine.add_changing("apt-get", "systemctl")
+    machine.add_changing("apt-get", "systemctl", "rm")
+    machine.add("find", "")
     done = machine.prepare("tests", CHROMIUM="/opt/chromium")
     assert done.returncode == 0, done.stderr
-    update, install, *services = machine.calls
+    update, install, remove, *services = machine.calls
+    assert remove.startswith("rm -rf /var/lib/apt/lists/")
     assert update.startswith("apt-get update")
     assert install.startswith(
         "apt-get install --yes --no-install-recommends python3-venv influxdb systemd prometheus"
@@ -158,8 +160,9 @@ def test_root_gets_it_installed_and_no_service_goes_on(tmp_path: Path) -> None:
 def test_what_is_there_is_not_installed_and_its_service_is_left_alone(tmp_path: Path) -> None:
     """An InfluxDB that was there before is somebody's."""
     machine = Machine(tmp_path, user=0)
-    machine.add_changing("apt-get", "systemctl")
+    machine.add_changing("apt-get", "systemctl", "rm")
     machine.add("influxd", "exit 0")
+    machine.add("find", "echo /var/lib/apt/lists/debian_main_Packages")  # these were there before, too
     assert machine.prepare("demo").returncode == 0
     assert [call for call in machine.calls if "influxdb" in call] == []
     assert len(machine.calls) == 2
