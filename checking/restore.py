@@ -21,6 +21,7 @@ from checking.verdict import as_json as verdict_json
 from checking.verify import Verifier
 from config import Config, Server
 from copying import quarantine
+from copying.metadata.snapshot import SavedMetadata
 from copying.restore import creating, marker, plan, survey
 from copying.restore.asked import Asked, UnknownName, absent, chosen, originals
 from copying.restore.backups import Copier
@@ -128,22 +129,24 @@ def restore_job(config: Config, server: Server, asked: Asked, how: How, environ:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        config, backup = _backup(config, how, stopping)
+        config, backup, held = _backup(config, how, stopping)
         target = connect(config.job.options, server, "target", stopping)
         with closing(backup), closing(target), FileLock(quarantine.lock_file(config.job, environ)) as lock:
-            return _Restore(config, server, asked, how, environ, stopping, backup, target, lock).run()
+            return _Restore(config, server, asked, how, environ, stopping, backup, target, lock, held).run()
     except (InfluxError, UnknownName, NoPassword) as error:
         raise CannotBegin(str(error)) from None
 
 
-def _backup(config: Config, how: How, stopping: StopRequest) -> tuple[Config, InfluxClient]:
+def _backup(
+    config: Config, how: How, stopping: StopRequest
+) -> tuple[Config, InfluxClient, Mapping[str, SavedMetadata] | None]:
     """What to restore from, and the job as it fits to that: an archive has the names of the source.
 
     All files of a snapshot are proved before anything is asked of it. Raises InfluxError.
     """
     job = config.job
     if how.at is None:
-        return config, connect(job.options, job.destination, "backup", stopping)
+        return config, connect(job.options, job.destination, "backup", stopping), None
     from copying.archive.serving import open_snapshot  # noqa: PLC0415 -- its libraries are heavy
 
     backup = open_snapshot(job.destination.archive, job.name, how.at)
@@ -152,7 +155,8 @@ def _backup(config: Config, how: How, stopping: StopRequest) -> tuple[Config, In
     named = [mapping.model_copy(update={"destination": mapping.name}) for mapping in job.source.databases]
     source = job.source.model_copy(update={"databases": tuple(named), "prefix": "", "suffix": ""})
     destination = job.destination.model_copy(update={"url": backup.url})
-    return config.with_job(job.model_copy(update={"source": source, "destination": destination})), backup
+    job = job.model_copy(update={"source": source, "destination": destination})
+    return config.with_job(job), backup, backup.saved
 
 
 @dataclass(slots=True)
@@ -168,6 +172,8 @@ class _Restore:
     backup: InfluxClient
     target: InfluxClient
     lock: FileLock
+    held: Mapping[str, SavedMetadata] | None
+    """What a snapshot holds of each database besides points; None: that is where runs saved it."""
 
     def run(self) -> Restored:
         job, now = self.config.job, time.time_ns()
@@ -190,7 +196,7 @@ class _Restore:
             stopping=self.stopping,
             listener=keeper,
         )
-        besides = Besides(job, databases, asked.kinds, self.target, self.environ)
+        besides = Besides(job, databases, asked.kinds, self.target, self.environ, self.held)
         passwords = besides.passwords(self.how.passwords)
         found = self._judged(found, turned, copier, earlier, besides)
         self._say(plan.text(found))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
+import numpy as np
 import polars as pl
 
 from copying.archive.errors import Damaged, LibraryMissing
@@ -171,12 +172,15 @@ def are_same(one: Frame, other: Frame) -> bool:
 def _same_columns(one: Sequence[tuple[str, pl.Series]], other: Sequence[tuple[str, pl.Series]]) -> bool:
     if [(name, column.dtype) for name, column in one] != [(name, column.dtype) for name, column in other]:
         return False
-    return all(_bits(a).equals(_bits(b)) for (_, a), (_, b) in zip(one, other, strict=True))
+    return all(_same_values(a, b) for (_, a), (_, b) in zip(one, other, strict=True))
 
 
-def _bits(column: pl.Series) -> pl.Series:
-    """Floats as their bits: -0.0 is not 0.0."""
-    return column.reinterpret(signed=True) if column.dtype == pl.Float64 else column
+def _same_values(one: pl.Series, other: pl.Series) -> bool:
+    """Floats by their bits: -0.0 is not 0.0."""
+    if one.dtype != pl.Float64:
+        return one.equals(other)
+    bits = [column.fill_null(0.0).to_numpy().view(np.int64) for column in (one, other)]
+    return one.is_null().equals(other.is_null()) and np.array_equal(bits[0], bits[1])
 
 
 def types_of(frame: Frame) -> dict[str, str]:

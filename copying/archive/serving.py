@@ -12,10 +12,12 @@ from basics.spans import Span
 from basics.times import END_OF_TIME, MIN_TIME
 from copying.archive import parquet
 from copying.archive.contents import Archive
+from copying.archive.errors import Damaged
 from copying.archive.manifest import DataFile, Entry, Snapshot
 from copying.archive.places import open_store
 from copying.archive.portions import filled
 from copying.archive.proving import Adder
+from copying.metadata.snapshot import SavedMetadata, Unreadable, from_bytes
 from influx import storable
 from influx.counting import Count
 from influx.errors import QueryRefused
@@ -71,6 +73,14 @@ class ArchivedServer(InfluxClient):
 
     def close(self) -> None:
         """There is nothing to close."""
+
+    @property
+    def saved(self) -> dict[str, SavedMetadata]:
+        """What each database had besides points. Raises Damaged."""
+        try:
+            return {name: from_bytes(text.encode()) for name, text in self._snapshot.metadata.items()}
+        except Unreadable as error:
+            raise Damaged(f"{self.name}: {error}") from error
 
     def check_files(self) -> None:
         """Read and prove every file. Raises ArchiveError at the first that is not what it was."""

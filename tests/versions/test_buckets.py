@@ -101,9 +101,9 @@ def test_a_store_that_is_gone_fails_the_run_and_the_next_one_goes_on(
     archived: InBucket, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is published."""
-    from datetime import timedelta  # noqa: PLC0415
+    from datetime import timedelta
 
-    from copying.archive import buckets  # noqa: PLC0415
+    from copying.archive import buckets
 
     monkeypatch.setattr(buckets, "PATIENCE", timedelta(seconds=2))
     archived.pair.write(hourly())

@@ -46,11 +46,11 @@ def test_a_negative_zero_and_a_null_are_told_apart() -> None:
     assert not parquet.are_same(one, third)
 
 
-@pytest.mark.parametrize("heaviest", [20, 500, 10**9])
+@pytest.mark.parametrize("heaviest", [300, 2000, 10**9])
 def test_the_same_points_make_the_same_files(heaviest: int) -> None:
     """However they were cut into pages."""
     whole, found = points(3000), []
-    for seed in range(5):
+    for seed in range(3):
         cuts = sorted(random.Random(seed).sample(range(1, 3000), 40 * seed))
         files = list(portions(whole.split(cuts), heaviest))
         assert sum(map(len, files)) == 3000
