@@ -1,6 +1,7 @@
 """Archive: what a store holds as snapshots and files. Nothing is changed in place, and what is read is proved."""
 
 import logging
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ class Archive:
             except AlreadyThere:
                 self.check()
         self._there = {stored.key: stored for stored in self.files()}
-        before = self._newest(job, now)
+        before = self._newest(job, max(now, time.time_ns()))  # another writer may have been faster
         self._named = before.files if before else {}
         return before
 

@@ -98,11 +98,12 @@ def only_counts(look: Look, found: Fingerprints) -> Fingerprints:
 
 def check_equal(told: Told, found: Fingerprints) -> None:
     """Raise Unequal where a series is not the same."""
+    asked = fingerprints.statements(told.look)
     rows = found if told.one_shard else only_counts(told.look, found)
     odd = sorted(
         tags
         for tags in told.rows.keys() | rows.keys()
-        if _text_of(told.rows.get(tags)) != _text_of(rows.get(tags))
+        if _text_of(asked, told.rows.get(tags)) != _text_of(asked, rows.get(tags))
     )
     if odd:
         shown = ",".join(f"{key}={value}" for key, value in odd[0]) or "no tags"
@@ -110,10 +111,18 @@ def check_equal(told: Told, found: Fingerprints) -> None:
         raise Unequal(f"{many} not what the source says, such as that of {shown}")
 
 
-def _text_of(rows: Fingerprint | None) -> bytes:
-    """As bytes; what is no number is like itself, whichever of its many bits it has."""
-    plain = [row and tuple(math.nan if value != value else value for value in row) for row in rows or ()]  # noqa: PLR0124
-    return fingerprints.text_of(plain if rows is not None else None)
+def _text_of(asked: Sequence[Statement], rows: Fingerprint | None) -> bytes:
+    """As bytes. The time of a sum is where the range begins, which the beginning of time does not show.
+
+    What is no number is like itself, whichever of its many bits it has.
+    """
+    if rows is None:
+        return b""
+    plain = [
+        row and tuple(0 if s.counted and not i else math.nan if v != v else v for i, v in enumerate(row))  # noqa: PLR0124
+        for s, row in zip(asked, rows, strict=True)
+    ]
+    return fingerprints.text_of(plain)
 
 
 def is_between(before: Told, found: Fingerprints, after: Told) -> bool:

@@ -373,6 +373,7 @@ class SnapshotRun:
         made = _Made(proving.Adder(look))
         with closing(read_ahead(portions(self._frames(copy, segment)))) as found:
             for frame in found:
+                self._stopping.check()
                 content = parquet.encode(frame)
                 file = parquet.described(frame, content)
                 key = Entry(copy.source, look.span, _no_part(copy)).key(file)

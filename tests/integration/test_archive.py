@@ -2,13 +2,14 @@
 
 import json
 import random
+import re
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.integration.archives import Archived
-from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, snapshot
+from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, snapshot
 from tests.integration.test_exactness import CASES
 from tests.support.reader import difference
 from tests.support.samples import load_demo_data
@@ -42,7 +43,7 @@ def test_every_nasty_case_comes_back_bit_by_bit(archived: Archived) -> None:
     archived.taken({"source": {"databases": [{"name": name} for name in names]}})
     proof = archived.json("archive", "verify", "--source")
     assert (proof["result"], proof["changed_parts"], proof["damages"]) == ("whole", 0, [])
-    archived.restored("--verify", "full")
+    archived.main("restore", "--from", "archive", "--yes", "--verify", "full", "--to", pair.destination.url)
     for name, (_, values) in zip(names, CASES.values(), strict=True):
         expected, found = snapshot(pair.source, name), snapshot(pair.destination, name)
         assert len(found) == values
@@ -393,3 +394,23 @@ def test_shard_groups_that_overlap_are_not_kept_twice(archived: Archived) -> Non
     archived.pair.write("\n".join(f"cpu,host=z v={i} {MONDAY + 6 * DAY + i * HOUR}" for i in range(72)))
     archived.taken()
     archived.assert_restored()
+
+
+def test_other_programs_read_the_files(archived: Archived) -> None:
+    """As docs/archive.md shows it."""
+    import glob
+
+    import pandas
+    import polars
+
+    archived.pair.write(hourly() + f"\ncpu,host=h0 late=1 {MONDAY + 2 * WEEK}")
+    archived.taken()
+    page = (ROOT / "docs" / "archive.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = block.replace("/backups/influx/data/telegraf", f"{archived.folder}/data/{archived.pair.database}")
+    names = {"polars": polars, "pandas": pandas, "glob": glob}
+    scanned, joined = (eval(line, names) for line in code.splitlines())  # noqa: S307 -- it is our own page
+    assert scanned.select(polars.len()).collect().item() == 3 * 7 * 24
+    assert scanned.select(polars.col("f:n").sum()).collect().item() == sum(range(3 * 7 * 24))
+    assert len(joined) == 3 * 7 * 24
+    assert set(joined.columns) == {"time", "t:host", "f:v", "f:n", "f:s", "f:b", "f:late"}
