@@ -414,3 +414,15 @@ def test_other_programs_read_the_files(archived: Archived) -> None:
     assert scanned.select(polars.col("f:n").sum()).collect().item() == sum(range(3 * 7 * 24))
     assert len(joined) == 3 * 7 * 24
     assert set(joined.columns) == {"time", "t:host", "f:v", "f:n", "f:s", "f:b", "f:late"}
+
+
+def test_duckdb_reads_the_files(archived: Archived) -> None:
+    """Where it is installed, as docs/archive.md shows it."""
+    duckdb = pytest.importorskip("duckdb")
+    archived.pair.write(hourly() + f"\ncpu,host=h0 late=1 {MONDAY + 2 * WEEK}")
+    archived.taken()
+    page = (ROOT / "docs" / "archive.md").read_text()
+    (query,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    query = query.replace("/backups/influx/data/telegraf", f"{archived.folder}/data/{archived.pair.database}")
+    rows = duckdb.sql(query.replace("f:usage_idle", "f:n")).fetchall()
+    assert sorted(rows) == [(f"h{i}", sum(range(i, 504, 3)) / 168) for i in range(3)]

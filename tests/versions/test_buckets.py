@@ -60,7 +60,7 @@ def test_an_object_is_created_once_read_listed_and_removed() -> None:
 @pytest.mark.usefixtures("store")
 def test_a_bucket_that_is_missing_and_wrong_keys_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the object and what the store says."""
-    with pytest.raises(StoreFailed, match="none/x"):
+    with pytest.raises(StoreFailed, match="there is no such bucket; create it"):
         Bucket("s3://nobucket/none").create("none/x", b"1")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StoreFailed, match="cannot write x"):
