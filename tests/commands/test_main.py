@@ -48,7 +48,7 @@ def test_the_environment_chooses_the_folder() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "--json"], "--json is for run, verify, repair, restore and status"),
+        (["check", "--json"], "--json is for run, verify, repair, restore, archive and status"),
         (["verify", "--quiet"], "--quiet is for run"),
         (["run", "--full"], "--full is for verify and repair"),
     ],

@@ -696,7 +696,7 @@ def test_an_archive_stands_instead_of_a_server_or_beside_it(line: str, place: st
         ("archive: s3://key:secret@bucket/x", "must not hold credentials"),
         ("archive: ftp://bucket/x", "expected a folder"),
         ("archive: s3://", "expected a folder"),
-        ("archive: 'a\tb'", "expected a path"),
+        ("archive: 'a\tb'", "remove control characters"),
         ("archive: 7", "expected a folder"),
     ],
 )
