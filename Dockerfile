@@ -25,7 +25,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     BACKUP_HEALTH_FILE=/dev/shm/backup-health \
     BACKUP_HTTP=0.0.0.0:8186 \
-    BACKUP_QUARANTINE_DIR=/logs/quarantine
+    BACKUP_QUARANTINE_DIR=/logs/quarantine \
+    BACKUP_STATE_DIR=/logs/.state
 # A fixed number, so that the owner of a log folder on the host can be set before the first start.
 RUN groupadd --gid 10001 influxdb-backup \
     && useradd --uid 10001 --gid 10001 --home-dir /app --no-create-home --shell /usr/sbin/nologin influxdb-backup \

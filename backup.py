@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from basics.humanize import counted
+from basics.later import load_soon
 from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.times import format_time
@@ -28,12 +29,12 @@ from copying.listener import Planned, RunListener, SilentRun
 from copying.metadata import store
 from copying.metadata.running import running_queries
 from copying.metadata.saving import Saver
-from copying.metadata.store import Saved
 from copying.news import News
 from copying.planner import Planner
+from copying.proving import Prover
 from copying.quarantine import Quarantine
 from copying.reading import Reader, read_ahead
-from copying.results import DatabaseResult, JobResult, MeasurementResult, SourceAge
+from copying.results import DatabaseResult, JobResult, MeasurementResult, Saved, SourceAge
 from copying.retention import kept
 from copying.same_server import check_apart
 from copying.segments import Segment, accompanied, plan_segments
@@ -84,7 +85,9 @@ class BackupManager:
         self._listener = listener or SilentRun()
         self._reader = Reader(config.job, source, self._now, self._stopping)
         self._memory = memory.load(self._memory_file, memory.about(config.job))
-        self._look_back = LookBack(config.job, Comparer(source, destination), self._now, self._memory)
+        comparer = Comparer(source, destination)
+        self._prover = Prover(config.job, comparer, self._now, self._memory)
+        self._look_back = LookBack(config.job, comparer, self._now, self._memory, self._prover)
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
         self._quarantines: dict[Location, Quarantine] = {}
         self._news = News(destination, self._planner)
@@ -109,12 +112,22 @@ class BackupManager:
             problems = tuple(self._unless_stopping(str(error)))
         except Stopped:
             stopped = True
+        self._prover.close()
         memory.save(self._memory_file, self._memory)
         self._warnings += self._warned(*self._saver.warnings)
-        problems += self._still_quarantined()
+        waiting = quarantine.left_over(self._quarantine_directory / self._job.name)
+        problems += self._still_quarantined(waiting)
         seconds = time.monotonic() - begun
         stopped = stopped or self._stopping.is_set()
-        return JobResult(self._job.name, tuple(databases), problems, seconds, stopped, self._warnings)
+        return JobResult(
+            self._job.name,
+            tuple(databases),
+            problems,
+            seconds,
+            stopped,
+            self._warnings,
+            sum(count for _, count in waiting),
+        )
 
     def _look_around(self) -> tuple[str, ...]:
         """Warn of rules that match nothing, and of what only the destination has; why there is nothing to copy."""
@@ -131,14 +144,14 @@ class BackupManager:
             logger.warning("%s", warning)
         return warnings
 
-    def _still_quarantined(self) -> tuple[str, ...]:
+    def _still_quarantined(self, waiting: Sequence[tuple[Path, int]]) -> tuple[str, ...]:
         """Lines that an earlier run put aside stay a failure until somebody has seen to them."""
         met = {found.file for found in self._quarantines.values() if found.was_used}
-        left = quarantine.left_over(self._quarantine_directory / self._job.name, met)
         problems = tuple(
             f"{file} still holds {counted(count, 'line')} that an earlier run put aside; remove "
             "the cause, write that file as its head says, and delete it"
-            for file, count in left
+            for file, count in waiting
+            if file not in met
         )
         for problem in problems:
             logger.error("%s", problem)
@@ -198,7 +211,7 @@ class BackupManager:
         self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]
     ) -> list[MeasurementResult]:
         self._listener.phase("planning")
-        copies = self._planner.plan(database, policy, tags)
+        copies = self._plan(database, policy, tags)
         self._listener.planned(map(self._planned, copies))
         self._news.expect(copies)
         self._listener.phase("looking for late data")
@@ -206,7 +219,21 @@ class BackupManager:
         self._listener.copying()
         done = self._copy_small_measurements([copy for copy in copies if copy.source not in lateness])
         results = list(self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies))
-        return self._settled(copies, results)
+        results = self._settled(copies, results)
+        if not self._stopping.is_set():
+            self._prover.conclude(copies, results, self._news.newest_of(copies))
+        return results
+
+    def _plan(self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]) -> list[Copy]:
+        """What to copy of a policy. Where nothing has happened there since it was equal, nothing more is asked."""
+        if self._prover.begin(database, policy):
+            copies = self._prover.still(self._planner.plan(database, policy, tags, is_still=True))
+            if copies is not None:
+                for copy in copies:
+                    self._news.read(copy.source, max(copy.resumed.values(), default=None))
+                return copies
+        load_soon("polars")  # while the servers are asked
+        return self._planner.plan(database, policy, tags)
 
     def _settled(self, copies: Sequence[Copy], results: Sequence[MeasurementResult]) -> list[MeasurementResult]:
         """The results of these copies, with all that is new."""
@@ -339,7 +366,7 @@ class BackupManager:
                     break
         seconds = time.monotonic() - begun
         if not problems and written.points:
-            logger.info("%s: %s points in %.1f s", copy.source, f"{written.points:,}", seconds)
+            logger.info("%s: %s in %.1f s", copy.source, counted(written.points, "point"), seconds)
         return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole)
 
     def with_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
@@ -385,7 +412,7 @@ class BackupManager:
                 return replace(result, late=late_values, extra=extra)
         problem = (
             f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
-            f"{_differing(windows):,} values, or has others: somebody writes there at this moment, "
+            f"{counted(_differing(windows), 'value')}, or has others: somebody writes there at this moment, "
             "or it does not keep them; the next run copies them again"
         )
         problems = self._unless_stopping(problem)
@@ -397,10 +424,12 @@ class BackupManager:
         copy, span = windows[0].copy, _range(windows)
         if missing := sum(window.missing for window in windows):
             logger.info(
-                "%s: the destination lacks %s values in %s; copying them", copy.source, f"{missing:,}", span
+                "%s: the destination lacks %s in %s; copying them", copy.source, counted(missing, "value"), span
             )
         if changed := sum(window.overwritten for window in windows):
-            logger.info("%s: %s values differ in %s; copying them again", copy.source, f"{changed:,}", span)
+            logger.info(
+                "%s: %s with a difference in %s; copying again", copy.source, counted(changed, "value"), span
+            )
         self._news.expect_late(copy, windows)
         result = self.copy_segments(copy, late.segments(windows), independent=True)
         self._news.expect([copy])
@@ -555,7 +584,7 @@ def _losses(copy: Copy, written: Written) -> Iterator[str]:
     source, destination = copy.target.source, copy.target.destination
     if written.expired and destination.keeps_less_than(source):
         yield (
-            f"{written.expired:,} points are older than retention policy {destination.name} of "
-            f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}) and were not "
-            "stored; alter the policy, or set options.incremental.fallback_days"
+            f"not stored: {counted(written.expired, 'point')} older than retention policy {destination.name} of "
+            f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}); "
+            "alter the policy, or set options.incremental.fallback_days"
         )

@@ -6,20 +6,21 @@ Exceptions: ConfigError is the only one that reading a configuration raises.
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from basics.humanize import counted
+from basics.text import printable
 from settings.conflicts import conflicts
 from settings.held_secrets import SERVERS, has_password
 from settings.json_schema import schema
@@ -42,7 +43,9 @@ from settings.keys import (
     Source,
     SpecificMeasurement,
 )
-from settings.kinds import Section, section_of, shown, yaml_fields
+from settings.kinds import Section, shown
+from settings.known_keys import EXAMPLES, HIDDEN, dotted, names_of, unknown_key
+from settings.shared import DEFAULTS, comes_from, inherited, merged
 from settings.yaml_reader import MAX_BYTES, KeyPath, Replaced, Unresolved, read_yaml
 
 __all__ = [
@@ -64,9 +67,11 @@ __all__ = [
     "Server",
     "Source",
     "SpecificMeasurement",
+    "defaults_of",
     "load_config",
     "parse_config",
     "password_in",
+    "read_defaults",
     "read_file",
     "schema",
 ]
@@ -94,34 +99,38 @@ class ConfigError(Exception):
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        return "\n".join([f"{self.source}: {count}", *(f"  {problem}" for problem in self.problems)])
-
-
-_HIDDEN: Final = "password"
-_LONGEST_KEY: Final = 100
-
-
-def _dotted(path: KeyPath) -> str:
-    """`source.databases[0].name`; nothing below a password is shown."""
-    shown_parts = path[: path.index(_HIDDEN) + 1] if _HIDDEN in path else path
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" for part in shown_parts)
-    return text.removeprefix(".")
-
-
-def _printable(key: str) -> str:
-    """The key as it is, unless that could not be read on one line."""
-    plain = key and key.isprintable() and key == key.strip() and len(key) <= _LONGEST_KEY
-    return key if plain else shown(key)
+        head = f"{self.source}: {counted(len(self.problems), 'problem')}"
+        return "\n".join(map(printable, (head, *(f"  {problem}" for problem in self.problems))))
 
 
 # --- Parsing -------------------------------------------------------------------------------------------
 
 
-def load_config(path: Path | str, environ: Mapping[str, str] = os.environ, *, content: bytes | None = None) -> Job:
-    """The job in this file (or in `content`, read from it before). Raises ConfigError, also when unreadable."""
+def load_config(
+    path: Path | str,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    content: bytes | None = None,
+    defaults: bytes | None = None,
+) -> Job:
+    """The job in this file, above what all jobs of its folder share. Raises ConfigError, also when unreadable.
+
+    `content` and `defaults` are what was read before of these files.
+    """
     text = _decoded(read_file(path) if content is None else content, str(path))
-    return parse_config(text, environ, str(path))
+    beside = read_defaults(path) if defaults is None else defaults
+    return parse_config(text, environ, str(path), _decoded(beside, str(defaults_of(path) or DEFAULTS[0])))
+
+
+def defaults_of(path: Path | str) -> Path | None:
+    """The file beside this one that holds what all jobs of the folder share; None where there is none."""
+    return next((file for name in DEFAULTS if os.path.lexists(file := Path(path).with_name(name))), None)
+
+
+def read_defaults(path: Path | str) -> bytes:
+    """What all jobs beside this file share, as it was written; nothing where there is no such file."""
+    file = defaults_of(path)
+    return read_file(file) if file else b""
 
 
 def read_file(path: Path | str) -> bytes:
@@ -159,22 +168,49 @@ def _decoded(content: bytes, source: str) -> str:
     raise ConfigError(source, [Problem("", problem)])
 
 
-def parse_config(text: str, environ: Mapping[str, str], source: str) -> Job:
+def parse_config(text: str, environ: Mapping[str, str], source: str, defaults: str = "") -> Job:
     """The job in this YAML text; `source` is the name of its file. Reads nothing but password and CA files.
 
-    Raises ConfigError with all the problems that can be found at once.
+    `defaults` is the text of what all jobs share. Raises ConfigError with all problems that can be found at once.
     """
     document = read_yaml(text, environ)
-    found = list(document.problems)
+    shared, found = _shared(defaults, environ)
+    paths = tuple(inherited(document.data, shared.data)) if isinstance(document.data, dict) else ()
+    found += [*document.problems, *(problem for problem in shared.problems if comes_from(problem[0], paths))]
     if () not in [path for path, _ in found]:
-        data, unreadable = _with_passwords_of_files(document.data)
+        data, unreadable = _with_passwords_of_files(merged(document.data, shared.data))
         found += unreadable
         file, invalid = _validated(data)
         found += invalid
         found += _conflicts(data, file, [path for path, _ in found])
         if file is not None and not found:
-            return _job(file, source)
-    raise ConfigError(source, [Problem(_dotted(path), message) for path, message in dict.fromkeys(found)])
+            return _job(file, source).model_copy(update={"inherited": tuple(map(dotted, paths))})
+    raise ConfigError(source, [_problem(path, message, paths) for path, message in dict.fromkeys(found)])
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all jobs share, and the problems of single values of it."""
+
+    data: dict[str, object]
+    problems: tuple[tuple[KeyPath, str], ...] = ()
+
+
+def _shared(text: str, environ: Mapping[str, str]) -> tuple[_Shared, _Found]:
+    """That of this text, and the problem that keeps it from being read at all."""
+    if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
+        return _Shared({}), []
+    document = read_yaml(text, environ)
+    whole = [message for path, message in document.problems if not path]
+    if whole or not isinstance(document.data, dict):
+        message = whole[0] if whole else "expected sections of keys, as a job has them"
+        return _Shared({}), [((), f"{DEFAULTS[0]}: {message}")]
+    return _Shared(document.data, tuple(document.problems)), []
+
+
+def _problem(path: KeyPath, message: str, paths: Sequence[KeyPath]) -> Problem:
+    """One problem, with the file where that is not the job's own."""
+    return Problem(dotted(path), f"{message} (in {DEFAULTS[0]})" if comes_from(path, paths) else message)
 
 
 def _job(file: File, source: str) -> Job:
@@ -211,7 +247,7 @@ def _with_passwords_of_files(data: object) -> tuple[object, _Found]:
         try:
             if has_password(section):
                 raise ValueError("given together with password; keep one of them")
-            result[key] = {**section, _HIDDEN: password_in(Path(name))}
+            result[key] = {**section, HIDDEN: password_in(Path(name))}
         except ValueError as error:
             problems.append(((key, "password_file"), str(error)))
     return result if isinstance(data, dict) else data, problems
@@ -266,60 +302,14 @@ def _message(detail: ErrorDetails) -> str:
         case "value_error":
             return str(detail["ctx"]["error"])
         case "missing":
-            example = _EXAMPLES.get(_names(detail["loc"]))
+            example = EXAMPLES.get(names_of(detail["loc"]))
             return "missing; add it" + (f", for example {example}" if example else "")
         case "extra_forbidden":
-            return _unknown_key(detail["loc"])
+            return unknown_key(detail["loc"])
         case "model_type" | "model_attributes_type" | "dict_type":
             kind = "a list" if isinstance(detail["input"], list) else "a single value"
             return f"expected a section of keys, got {kind}; put the keys below it, indented"
     return detail["msg"]
-
-
-def _unknown_key(path: KeyPath) -> str:
-    """The error for a key that no section has, with the key that may have been meant."""
-    name, section = str(path[-1]), _names(path[:-1])
-    if re.search("[:=]", name):
-        return "unknown key; put a space after the colon"
-    siblings = {key[-1]: key for key in _KEYS if key[:-1] == section}
-    elsewhere = [key for key in _KEYS if key[-1] == name]
-    near = difflib.get_close_matches(name.lower(), siblings, 1)
-    far = difflib.get_close_matches(name.lower(), sorted({key[-1] for key in _KEYS}), 1, _VERY_CLOSE)
-    if not elsewhere and not near and far:
-        elsewhere = [key for key in _KEYS if key[-1] == far[0]]
-    if len(elsewhere) == 1:
-        return f"unknown key; did you mean {_dotted(elsewhere[0])}?"
-    if near:
-        return f"unknown key; did you mean {_dotted((*path[:-1], near[0]))}?"
-    return f"unknown key; known here: {', '.join(siblings)}"
-
-
-_Names = tuple[str, ...]
-_VERY_CLOSE: Final = 0.8
-
-
-def _names(path: KeyPath) -> _Names:
-    """The path without list positions, and with `<name>` for a measurement, as `_KEYS` has it."""
-    names = tuple(part for part in path if isinstance(part, str))
-    specific = names[:2] == ("measurements", "specific") and len(names) > len(("measurements", "specific"))
-    return (*names[:2], "<name>", *names[3:]) if specific else names
-
-
-def _all_keys(section: type[BaseModel], path: _Names = ()) -> Iterator[tuple[_Names, object]]:
-    """Every key of the file with its example, if it has one."""
-    for key, field in yaml_fields(section).items():
-        yield (*path, key), (field.examples or [None])[0]
-        inner = section_of(field.annotation)
-        if inner is not None:
-            yield from _all_keys(inner, (*path, key))
-
-
-_EXAMPLES: Final[Mapping[_Names, object]] = {
-    **dict(_all_keys(File)),
-    **dict(_all_keys(DatabaseMapping, ("source", "databases"))),
-    **dict(_all_keys(SpecificMeasurement, ("measurements", "specific", "<name>"))),
-}
-_KEYS: Final = tuple(_EXAMPLES)
 
 
 def _conflicts(data: object, file: File | None, broken: list[KeyPath]) -> _Found:
@@ -328,7 +318,7 @@ def _conflicts(data: object, file: File | None, broken: list[KeyPath]) -> _Found
         file, _ = _validated(_without(data, broken))
     if file is None or () in broken:
         return []
-    names = [_dotted(path) for path in broken]
+    names = [dotted(path) for path in broken]
 
     def is_sound(key: str) -> bool:
         return not any(name.startswith(key) or key.startswith(name) for name in names)
@@ -353,7 +343,7 @@ def _without(data: object, broken: list[KeyPath]) -> object:
             section.pop(last, None)
     for section_name, key in (("source", "url"), ("options", "backup_mode")):
         given = result.get(section_name)
-        result[section_name] = {key: _EXAMPLES[section_name, key]} | (given if isinstance(given, dict) else {})
+        result[section_name] = {key: EXAMPLES[section_name, key]} | (given if isinstance(given, dict) else {})
     return result
 
 
@@ -369,10 +359,15 @@ class Config:
     """A configuration file: its `job`, and access to single values by their dotted key."""
 
     def __init__(
-        self, path: Path | str, environ: Mapping[str, str] = os.environ, *, content: bytes | None = None
+        self,
+        path: Path | str,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        content: bytes | None = None,
+        defaults: bytes | None = None,
     ) -> None:
         self.path = Path(path)
-        self.job = load_config(path, environ, content=content)
+        self.job = load_config(path, environ, content=content, defaults=defaults)
 
     def get(self, key: str, default: object = None) -> object:
         """The typed value of a key as the file spells it (`options.retries`); `default` where there is none."""

@@ -9,14 +9,19 @@ Every public method raises an `InfluxError` (influx/errors.py draws the tree), a
 failure.
 """
 
+import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from basics.humanize import counted
 from basics.spans import Span, halves
 from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import END_OF_TIME, HOUR, MIN_TIME, SECOND
-from influx import answers, counting, fingerprints, frames, influxql, line_protocol, shards
+from influx import activity, answers, counting, fingerprints, frames, influxql, line_protocol, shards
+from influx.activity import Wanted
 from influx.answers import Series
 from influx.catalog import Catalog
 from influx.counting import Count
@@ -89,6 +94,8 @@ class InfluxClient(PageReader):
             listener=self._listener,
         )
         super().__init__(transport)
+        self._acknowledged: Counter[tuple[str, str]] = Counter()
+        self._counting = threading.Lock()
         self._library = Library(transport)
         self.catalog = Catalog(transport, self._library)
         self.name = transport.name
@@ -180,14 +187,26 @@ class InfluxClient(PageReader):
 
         Without an administrator's rights the times of the shards are not told.
         """
+        asked = (*shards.STATEMENTS, *activity.STATEMENTS)
         try:
-            answers = self.query_data("; ".join(shards.STATEMENTS), statements=len(shards.STATEMENTS))
+            shown, stats, http, system = self.query_data("; ".join(asked), statements=len(asked))
         except AccessDenied:
             document = self._server.attempts("read /debug/vars", self._server.debug_vars)
-            return shards.states_of_vars(document, database, policy, now)
-        # ids of requests end with a part that each process has of its own
-        started = self._server.attempts("ping", self._server.ping).headers.get("X-Request-Id", "")[-12:]
-        return shards.states(started, answers, database, policy)
+            seen = activity.of_vars(document, Wanted(database, policy, self.version, self.questions))
+            found = shards.states_of_vars(document, database, policy, now)
+            return replace(found, activity=seen) if found else None
+        started = activity.process(system)
+        seen = activity.of_answers(started, stats, http, Wanted(database, policy, self.version, self.questions))
+        return replace(shards.states(started, (shown, stats), database, policy), activity=seen)
+
+    @property
+    def questions(self) -> int:
+        """How many of its requests the server has counted among those that could have deleted something."""
+        return self._server.answered(*activity.endpoints(self.version))
+
+    def acknowledged(self, database: str, policy: str) -> int:
+        """How many points this has written to a policy so far, each as often as it was acknowledged."""
+        return self._acknowledged[database, policy]
 
     def get_first_timestamp(self, location: Location, field: str, types: Iterable[str]) -> int | None:
         """The time of the oldest value of a field; None when it has none."""
@@ -445,7 +464,9 @@ class InfluxClient(PageReader):
                 raise _lost(losses)
             return expired
 
-        expired = self._server.attempts(f"write {body.points} points to {database}.{policy}", write)
+        expired = self._server.attempts(f"write {counted(body.points, 'point')} to {database}.{policy}", write)
+        with self._counting:
+            self._acknowledged[database, policy] += body.points - expired
         if body.points:
             self._listener.acknowledged()
         # which values the expired points had is not told; all points of a body are alike enough

@@ -19,6 +19,8 @@ from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 from typing import ClassVar, Final, TextIO
 
+from basics.humanize import counted
+from basics.text import SEVERAL_LINES
 from settings.keys import LogFormat, LogRotation, Loki
 from watching.loki import QueueingHandler, open_loki
 
@@ -54,12 +56,14 @@ class _OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's own name
         """The record's line without its control characters."""
-        return _printable(super().formatMessage(record))
+        text = super().formatMessage(record)
+        return text if _has_lines(record) else _printable(text)
 
     def format(self, record: logging.LogRecord) -> str:
-        """That line; a traceback keeps its own lines, indented below it."""
-        line, *traceback = super().format(record).split("\n")
-        return "\n".join([line, *("    " + _printable(text) for text in traceback)])
+        """That line; a traceback, and what was given as SEVERAL_LINES, keeps its own, indented below it."""
+        line, *below = super().format(record).split("\n")
+        indent = "" if _has_lines(record) else "    "
+        return "\n".join([_printable(line), *(indent + _printable(text) for text in below)])
 
 
 class _Json(logging.Formatter):
@@ -82,6 +86,10 @@ class _Json(logging.Formatter):
             "message": record.getMessage(),
         }
         return json.dumps(line | ({"traceback": traceback} if traceback else {}))
+
+
+def _has_lines(record: logging.LogRecord) -> bool:
+    return all(getattr(record, name, None) == value for name, value in SEVERAL_LINES.items())
 
 
 def _printable(text: str) -> str:
@@ -137,7 +145,8 @@ class _File(_JobHandler, logging.FileHandler):
             self.handleError(record)
         if lost and self._lost == lost:
             self._lost = 0
-            logger.warning("%s can be written again; %d lines are missing from it", self.baseFilename, lost)
+            missing = f"{counted(lost, 'line')} {'is' if lost == 1 else 'are'}"
+            logger.warning("%s can be written again; %s missing from it", self.baseFilename, missing)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's own name
         """Warn once, and open the file anew for the next record: what the old stream buffered is lost."""

@@ -12,6 +12,7 @@ from commands.archive import ARCHIVE
 from commands.check import CHECK
 from commands.health import HEALTH
 from commands.interface import USAGE, Command, print_json
+from commands.notify import NOTIFY
 from commands.options import UsageError
 from commands.repair import REPAIR
 from commands.restore import RESTORE
@@ -25,7 +26,7 @@ __all__ = ["main", "run_worker"]
 
 logger = logging.getLogger(__name__)
 
-_ALL = (RUN, VERIFY, REPAIR, RESTORE, ARCHIVE, CHECK, STATUS, HEALTH)
+_ALL = (RUN, VERIFY, REPAIR, RESTORE, ARCHIVE, CHECK, NOTIFY, STATUS, HEALTH)
 COMMANDS: Mapping[str, Command] = {command.name: command for command in _ALL}
 
 

@@ -1,7 +1,6 @@
 """Times and numbers in the words that an operator reads. Pure."""
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
@@ -25,15 +24,9 @@ def ago(at: int, now: int) -> str:
     return "just now" if seconds < 5 else f"{lasting(seconds)} ago"
 
 
-def moment(at: int, now: int, zone: str = "UTC") -> str:
-    """`04:57 UTC` of the same day, `23 Nov 04:57 UTC` of the same year, else with the year."""
-    place = ZoneInfo(zone)
-    then, today = (datetime.fromtimestamp(ns // 10**9, UTC).astimezone(place) for ns in (at, now))
-    clock = f"{then:%H:%M} {then.tzname()}"
-    if then.date() == today.date():
-        return clock
-    day = f"{then.day} {then:%b}"
-    return f"{day} {clock}" if then.year == today.year else f"{day} {then.year} {clock}"
+def to_the_minute(at: int) -> str:
+    """`2026-11-24 04:57 UTC`."""
+    return f"{datetime.fromtimestamp(at // 10**9, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def exactly(at: int) -> str:
@@ -41,9 +34,16 @@ def exactly(at: int) -> str:
     return f"{datetime.fromtimestamp(at // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def worded(number: float, noun: str) -> str:
+    """The noun as it stands after that number: `point` after 1, `points` and `stretches` after any other."""
+    if number == 1:
+        return noun
+    return noun + ("es" if noun.endswith(("ch", "s", "x")) else "s")
+
+
 def counted(number: int, noun: str) -> str:
     """`1 point`, `1,440 points`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {worded(number, noun)}"
 
 
 def took(seconds: float) -> str:

@@ -42,6 +42,14 @@ def say(text: str) -> None:
         _lead_nowhere(sys.stdout)
 
 
+def is_one_place() -> bool:
+    """Whether standard output and standard error come to the same terminal, pipe or file."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+
+
 def _lead_nowhere(stream: TextIO) -> None:
     """Else what is left in its buffer would fail again at the end of the process, and change its exit code."""
     with suppress(OSError):

@@ -1,5 +1,11 @@
 """Text that may hold anything, for messages of one line. Pure."""
 
+from collections.abc import Mapping
+from typing import Final
+
+SEVERAL_LINES: Final[Mapping[str, bool]] = {"several_lines": True}
+"""`extra` of a call to log a text of several lines, each of which is printable already."""
+
 
 def printable(name: str) -> str:
     """The name as one line of plain text, for messages: control characters and stray bytes are escaped."""

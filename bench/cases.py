@@ -6,10 +6,11 @@ target is a ratio of two arms or a number of one; whether it is met is told, and
 
 import multiprocessing
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from tests.support.reader import digest_database, digest_difference
 from tests.support.servers import InfluxServer, Settings, quoted
 
 COPY, INTO = "copy", REFERENCE_ARM
+STILL, NEW = "nothing new", "15 minutes new"
 WITHOUT_GAPS, DENSE, ONE, AGAIN = "copy without gaps", "copy of one, dense", "copy of one", "copy, nothing new"
 NEAR, FAR = "copy, proxy", "copy, proxy, 20 ms each way"
 BEFORE, AFTER = "after the start", "after one run"
@@ -32,6 +34,8 @@ REFERENCE = "reference"
 """The database into which SELECT INTO copies."""
 STATEMENTS = 100
 HOURS = 3600.0
+MINUTE = 60 * data.SECOND
+QUARTER = 15 * MINUTE
 SETTINGS: Settings = {"coordinator.write-timeout": "300s", "data.cache-max-memory-size": 4 * 2**30}
 """So that neither side is ever told to wait: what is measured is the work."""
 QUICK = 0.1
@@ -54,6 +58,11 @@ class Pair:
     def load(self, rows: DataSet) -> None:
         """Write a data set to the source."""
         self.source.create_database(rows.name)
+        for batch in rows.batches():
+            self.source.write(batch, rows.name)
+
+    def load_more(self, rows: DataSet) -> None:
+        """Write more of a set whose database is there, as an agent does: without a question."""
         for batch in rows.batches():
             self.source.write(batch, rows.name)
 
@@ -111,7 +120,8 @@ class Copy:
     def prepare(self, pair: Pair) -> None:
         """Empty the destination, or fill it."""
         if self.again:
-            self.run(pair)
+            for _ in range(3):  # all is copied; all is compared; all is known
+                self.run(pair)
         else:
             pair.destination.drop_database(self.rows.name)
 
@@ -244,6 +254,61 @@ class Copies:
 
 
 @dataclass(frozen=True)
+class Steady:
+    """What the tool does most of its life: a run every quarter of an hour, on data that end now.
+
+    `make` is given a size, the time of the first row and the minutes that the rows last; None: as long as usual.
+    """
+
+    name: str
+    make: Callable[[float, int, float | None], DataSet]
+    sizes: Sequence[float] = (1,)
+
+    def measure(self, options: Options) -> Iterator[Record]:
+        """Runs with nothing new and with some minutes, by turns, once all that was there before is proved."""
+        for size in self.sizes:
+            yield from self._measure(size, options.repeats(3), options)
+
+    def _measure(self, size: float, repeats: int, options: Options) -> Iterator[Record]:
+        scale = size * (QUICK if options.quick else 1)
+        with (
+            InfluxServer.start("source", settings=SETTINGS) as source,
+            InfluxServer.start("destination", settings=SETTINGS) as destination,
+        ):
+            pair = Pair(source, destination, options.directory)
+            length = _last_time(self.make(scale, 0, None))
+            end = time.time_ns() - (repeats + 1) * QUARTER
+            rows = self.make(scale, end - length - MINUTE, None)
+            options.say(f"{self.name} x {size:g}: loading {rows.rows:,} rows")
+            pair.load(rows)
+            path = write_job(options.directory, pair.job(rows.name))
+            for _ in range(3):  # all is copied; all is compared; all is known
+                settle(*pair.servers)
+                run_tool("--once", "--config", path)
+            runs: dict[str, list[Run]] = {STILL: [], NEW: []}
+            for turn in range(repeats):
+                more = self.make(scale, end + turn * QUARTER, QUARTER / MINUTE)
+                for arm in (STILL, NEW):
+                    if arm == NEW:
+                        pair.load_more(more)
+                    settle(*pair.servers)
+                    with watched(*pair.servers) as run:
+                        run.update(run_tool("--once", "--config", path))
+                    runs[arm].append(run)
+                    options.say(f"{self.name} x {size:g}: {arm} {turn + 1}/{repeats}: {run['seconds']:.2f} s")
+            total = rows.rows + repeats * more.rows
+            pair.assert_equal(replace(rows, rows=total))
+        yield Record(self.name, size, STILL, total, total * rows.fields, tuple(runs[STILL]))
+        yield Record(self.name, size, NEW, more.rows, more.values, tuple(runs[NEW]))
+
+
+def _last_time(rows: DataSet) -> int:
+    """The time of the last row."""
+    (last,) = deque(rows.lines(), maxlen=1)
+    return int(last.rsplit(" ", 1)[1])
+
+
+@dataclass(frozen=True)
 class IdleJobs:
     """The memory of workers that wait for their time: before any run, and after one."""
 
@@ -336,6 +401,19 @@ def _latency(scale: float) -> Sequence[Arm]:
     return [Copy(rows, NEAR, latency=0.0), Copy(rows, FAR, latency=0.02)]
 
 
+def _series(scale: float) -> Sequence[Arm]:
+    rows = data.series(scale)
+    return [Copy(rows), SelectInto(rows), Copy(rows, AGAIN, again=True)]
+
+
+def _devops_until_now(scale: float, begin: int, minutes: float | None) -> DataSet:
+    return data.devops(scale if minutes is None else minutes * MINUTE / (4320 * 10 * data.SECOND), begin)
+
+
+def _many_until_now(scale: float, begin: int, minutes: float | None) -> DataSet:
+    return data.many(scale, begin, minutes=100 if minutes is None else round(minutes))
+
+
 CASES: Sequence[Case] = (
     CommandLine(),
     IdleJobs(),
@@ -344,9 +422,11 @@ CASES: Sequence[Case] = (
     Copies("text", _first_copy(data.text)),
     Copies("sparse", _first_copy(data.sparse)),
     Copies("wide", _first_copy(data.wide)),
-    Copies("series", _first_copy(data.series), {0.1: 1, 0.3: 1, 1: 1}),
+    Copies("series", _series, {0.1: 1, 0.3: 1, 1: 1}),
     Copies("mixed", _first_copy(data.mixed)),
     Copies("many", _many),
+    Steady("steady", _devops_until_now, (1, 10)),
+    Steady("steady_many", _many_until_now),
     Copies("gaps", _against(data.gaps, lambda scale: data.gaps(scale, dense=True), WITHOUT_GAPS)),
     Copies("thin", _against(data.thin, lambda scale: data.thin(scale, dense=True), DENSE), {0.1: 1, 1: 1}),
 )
@@ -376,6 +456,15 @@ def _requests(results: Results) -> float:
     return record.median("queries") + record.median("writes")
 
 
+def _steady(case: str, arm: str, size: float, number: str) -> Callable[[Results], float]:
+    return lambda results: results.record(case, arm, size).median(number)
+
+
+def _steady_growth(arm: str) -> Callable[[Results], float]:
+    """How the time grows with ten times the history."""
+    return lambda r: r.record("steady", arm, 10).median("seconds") / r.record("steady", arm).median("seconds")
+
+
 def _series_rate(results: Results) -> float:
     return results.record("series", COPY).values_per_second / results.record("devops", COPY).values_per_second
 
@@ -402,8 +491,19 @@ TARGETS: Sequence[Target] = (
     Target("gaps: wall time / the same rows without gaps", 1.2, lambda r: r.ratio("gaps", COPY, WITHOUT_GAPS)),
     Target("thin: wall time / the same rows in one, dense", 1.5, lambda r: r.ratio("thin", COPY, DENSE)),
     Target("many: wall time / (1.3 x one measurement + 2 ms for each)", 1.0, _many_allowed),
-    Target("many, nothing new: HTTP requests", 100, _requests),
-    Target("many, nothing new: seconds", 10, lambda r: r.record("many", AGAIN).median("seconds")),
+    Target("many, nothing new: HTTP requests", 40, _requests),
+    Target("many, nothing new: seconds", 1, lambda r: r.record("many", AGAIN).median("seconds")),
+    Target("series, nothing new: seconds", 3, lambda r: r.record("series", AGAIN).median("seconds")),
+    *(
+        Target(f"{case}, {arm}: {what}", most, _steady(case, arm, size, number))
+        for case, size in (("steady", 1), ("steady", 10), ("steady_many", 1))
+        for arm in (STILL, NEW)
+        for what, number, most in (
+            (f"seconds, x {size}", "seconds", 1),
+            (f"servers' CPU, x {size}", "servers", 0.3),
+        )
+    ),
+    *(Target(f"steady, {arm}: x 10 / x 1", 1.2, _steady_growth(arm)) for arm in (STILL, NEW)),
     Target("latency: throughput / that without", 0.8, lambda r: r.ratio("latency", NEAR, FAR), at_least=True),
     Target("idle: proportional set size of a worker, MB", 60, _idle_memory),
     Target("--help: seconds", 0.4, lambda r: r.record("command", "--help").median("seconds")),

@@ -52,7 +52,7 @@ class DataSet:
             yield "\n".join(part).encode()
 
 
-def devops(scale: float = 1.0) -> DataSet:
+def devops(scale: float = 1.0, begin: int = MONDAY) -> DataSet:
     """What an agent sends from 100 hosts every ten seconds: 5 tags, 5 floats, 5 integers."""
     hosts = [
         f"cpu,datacenter=eu-{h % 7},host=host_{h:02d},os=debian{10 + h % 3},region=r{h % 4},team=t{h % 9}"
@@ -70,7 +70,7 @@ def devops(scale: float = 1.0) -> DataSet:
         )
 
     def lines() -> Lines:
-        return _grid(hosts, _pool("devops", fields), _times(MONDAY, 10 * SECOND, steps))
+        return _grid(hosts, _pool("devops", fields), _times(begin, 10 * SECOND, steps))
 
     return DataSet("devops", steps * len(hosts), 10, lines)
 
@@ -131,8 +131,8 @@ def series(scale: float = 1.0) -> DataSet:
     return DataSet("series", 20 * len(devices), 5, lines)
 
 
-def many(scale: float = 1.0, *, one: bool = False) -> DataSet:
-    """1,000 measurements of 10 fields, 100 rows each; or the same rows in `one` measurement."""
+def many(scale: float = 1.0, begin: int = MONDAY, *, minutes: int = 100, one: bool = False) -> DataSet:
+    """1,000 measurements of 10 fields, a row for each of 100 minutes; or the same rows in `one` measurement."""
     head = "all,id=" if one else "measurement_"
     names = [f"{head}{n:04d},host=host_{n % 10}" for n in range(_count(1000, scale))]
 
@@ -141,9 +141,9 @@ def many(scale: float = 1.0, *, one: bool = False) -> DataSet:
         return floats + "," + ",".join(f"integer_{n}={chance.randrange(10**6)}i" for n in range(5))
 
     def lines() -> Lines:
-        return _grid(names, _pool("many", fields), _times(MONDAY, 60 * SECOND, 100))
+        return _grid(names, _pool("many", fields), _times(begin, 60 * SECOND, minutes))
 
-    return DataSet("many_in_one" if one else "many", 100 * len(names), 10, lines)
+    return DataSet("many_in_one" if one else "many", minutes * len(names), 10, lines)
 
 
 def wide(scale: float = 1.0) -> DataSet:

@@ -14,16 +14,17 @@ from influx_client import InfluxClient
 from settings.keys import Job
 
 
-def archive_lines(job: Job, source: InfluxClient, problems: list[str]) -> list[str]:
-    """The archive, and what a snapshot would hold where it is the only destination; `problems` gets more."""
-    lines = [f"  archive {job.destination.archive}: {_state(job, problems)}"]
-    if job.destination.url:
-        return lines
-    lines.insert(0, f"  source {job.source.url}: InfluxDB {source.version}")
+def archive_line(job: Job, problems: list[str]) -> str:
+    """The archive in a line; `problems` gets more."""
+    return f"archive {job.destination.archive}: {_state(job, problems)}"
+
+
+def archived_databases(job: Job, source: InfluxClient, problems: list[str]) -> list[str]:
+    """A line for each database that a snapshot would hold; `problems` gets more. Raises InfluxError."""
     found = list(_databases(job, source, problems))
     if not any(measurements for _, measurements in found) and not job.options.allow_empty:
         problems.append(f"nothing to keep: {job.source.url} shows this user no measurement that the rules select")
-    return [*lines, *(f"  {name}: {counted(measurements, 'measurement')}" for name, measurements in found)]
+    return [f"database {name}: {counted(measurements, 'measurement')}" for name, measurements in found]
 
 
 def _state(job: Job, problems: list[str]) -> str:

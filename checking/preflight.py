@@ -3,13 +3,12 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from basics.stopping import StopRequest
-from basics.text import printable
-from basics.times import format_time
-from checking.archive_check import archive_lines
+from checking.archive_check import archive_line, archived_databases
+from checking.findings import DatabasePlan, Findings, MeasurementPlan, PolicyPlan
 from checking.type_conflicts import TypeConflicts
 from config import Config
 from copying import inventory, rights
@@ -28,22 +27,14 @@ from copying.task import Copy, Target
 from influx.errors import AccessDenied, InfluxError, QueryRefused
 from influx.influxql import Policy
 from influx_client import InfluxClient, connect
+from settings.keys import Job
 from settings.next_run import next_run
 
+SAMPLE_SECONDS = 0.5
+"""For how long pages of the source are read at most to see how long a copy takes,"""
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """The lines to print, what a run would warn of, and the problems among them."""
-
-    lines: tuple[str, ...]
-    problems: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> tuple[str, ...]:
-        """Everything, problems last; names of the servers' cannot break a line."""
-        warnings = (f"  WARNING: {warning}" for warning in self.warnings)
-        return tuple(map(printable, (*self.lines, *warnings, *(f"  PROBLEM: {text}" for text in self.problems))))
+WRITING = 2.0
+"""and how much longer it takes to write them, too: as a rule as long as to read them."""
 
 
 class _Checker:
@@ -61,34 +52,38 @@ class _Checker:
         self._capture = Capture(source, self._job.source, self._job.options.metadata)
         self.problems: list[str] = []
         self.warnings: list[str] = []
+        self.servers: list[str] = []
+        self.databases: list[DatabasePlan] = []
+        self._largest: tuple[int, Copy | None] = 0, None
 
-    def lines(self) -> Iterator[str]:
-        yield f"  source {self._job.source.url}: InfluxDB {self._source.version}, {_shards(self._source)}"
-        yield f"  destination {self._job.destination.url}: InfluxDB {self._destination.version}"
+    def look(self) -> None:
+        """Fill the lists with what is found. Raises InfluxError where it cannot go on."""
+        source, destination = self._job.source, self._job.destination
+        self.servers.append(f"source {source.url}: InfluxDB {self._source.version}, {_shards(self._source)}")
+        self.servers.append(f"destination {destination.url}: InfluxDB {self._destination.version}")
         check_apart(self._job, self._source, self._destination)
         self._take_inventory()
         databases = self._destination.get_databases()
-        names = [d.name for d in self._job.source.databases] or self._source.get_databases()
-        for name in names:
+        for name in [d.name for d in source.databases] or self._source.get_databases():
             try:
-                yield from self._database(name, databases)
+                self._look_at(name, databases)
             except InfluxError as error:
                 self.problems.append(f"database {name}: {error}")
         self.warnings += self._capture.warnings
 
-    def _metadata(self, name: str) -> Iterator[str]:
-        """What a run would save of the database besides points, where, and what is saved there."""
+    def _metadata(self, name: str) -> str:
+        """What a run would save of the database besides points, where, and what is saved there; empty: nothing."""
         options = self._job.options
         counts = self._capture.take(name).counts
         if not counts:
-            return
+            return ""
         directory = store.choose_directory(
             options.metadata_directory, options.quarantine_directory, options.log_directory, os.environ
         )
         folder = store.directory_of(directory, self._job.name, name)
         newest = store.newest_file(folder)
         saved = f"the newest there is {newest.name}" if newest else "nothing is saved there yet"
-        yield f"    metadata: {', '.join(amount(*pair) for pair in counts)} -> {folder}; {saved}"
+        return f"{', '.join(amount(*pair) for pair in counts)} -> {folder}; {saved}"
 
     def _check_queries(self, target: str) -> None:
         """Name continuous queries that would write beside the run."""
@@ -114,23 +109,26 @@ class _Checker:
         age = source_age(self._job, self._planner, name, None, self._now)
         self.warnings += filter(None, [staleness(age, self._job.options.max_lag)])
 
-    def _database(self, name: str, there: tuple[str, ...]) -> Iterator[str]:
+    def _look_at(self, name: str, there: tuple[str, ...]) -> None:
         target = self._job.source.destination_name(name)
-        yield f"  {name} -> {target} ({'exists' if target in there else 'will be created'})"
+        place = len(self.databases)
+        plan = DatabasePlan(name, target, target in there)
+        self.databases.append(plan)
         targets = self._planner.foresee(name, target)
         self._check_rights(target, [t.source for t in targets if t.is_new], exists=target in there)
-        yield from self._metadata(name)
+        plan = self.databases[place] = replace(plan, metadata=self._metadata(name))
         if target in there:
             self._check_queries(target)
         tags = self._source.get_tag_keys(name)
         for policy in targets:
             copies = self._planner.plan(name, policy, tags, exact=True)
-            yield f"    {_policy(policy)}: {len(copies)} measurements"
-            yield from (f"    WARNING: {difference}" for difference in other_settings(policy))
             if policy.destination.keeps_less_than(policy.source):
                 self.problems.append(shorter(target, policy.destination, policy.source))
+            measurements = tuple(map(self._measurement, copies))
+            found = PolicyPlan(policy.source.name, _state(policy), measurements, tuple(other_settings(policy)))
+            plan = replace(plan, policies=(*plan.policies, found))
+            self.databases[place] = plan
             for copy in copies:
-                yield f"      {self._measurement(copy)}"
                 self.problems += self._would_fail(copy)
                 self.problems += [f"{copy.source}: {refusal.name} {refusal.reason}" for refusal in copy.refusals]
         self._check_age(name)
@@ -170,11 +168,11 @@ class _Checker:
                     found.add(name)
                     yield problem
 
-    def _measurement(self, copy: Copy) -> str:
+    def _measurement(self, copy: Copy) -> MeasurementPlan:
         starts, end = self._planner.starts(copy), self._planner.end()
         name = copy.source.measurement
         if not starts:
-            return f"{name}: nothing to copy"
+            return MeasurementPlan(name)
         begin = min(starts.values())
         newest = self._source.get_edges("last", [(copy.source, f, t) for f, t in copy.types.items()], end=end)
         until = max((edge for edge in newest if edge is not None), default=begin)
@@ -182,8 +180,27 @@ class _Checker:
         for segment in plan_segments(starts, end):
             types = {field: copy.types[field] for field in segment.fields}
             counts.append(max(self._source.count_values(copy.source, types, segment.span).values()))
-        points = f"about {sum(counts):,} points from {format_time(begin)} to {format_time(until)}"
-        return f"{name}: {len(starts)} fields, {points}"
+        if sum(counts) > self._largest[0]:
+            self._largest = sum(counts), copy
+        return MeasurementPlan(name, len(starts), sum(counts), begin, until)
+
+    def seconds(self, points: int) -> float | None:
+        """How long it would take to copy so many points, by reading some of the largest measurement."""
+        _, copy = self._largest
+        if copy is None or self._job.source.group_by is not None:
+            return None
+        begun, rows = time.monotonic(), 0
+        for segment in plan_segments(self._planner.starts(copy), self._planner.end()):
+            try:
+                for page in self._reader.pages(copy, segment):
+                    rows += page.rows
+                    if time.monotonic() - begun > SAMPLE_SECONDS:
+                        break
+            except InfluxError:  # which is told as a problem where a run would meet it
+                return None
+            if time.monotonic() - begun > SAMPLE_SECONDS:
+                break
+        return (time.monotonic() - begun) * points / rows * WRITING if rows else None
 
 
 def _shards(source: InfluxClient) -> str:
@@ -194,32 +211,47 @@ def _shards(source: InfluxClient) -> str:
     return "shard groups visible"
 
 
-def _policy(target: Target) -> str:
-    state = "will be created" if target.is_new else f"keeps points for {kept(target.destination)}"
-    return f"{target.source.name} ({state})"
+def _state(target: Target) -> str:
+    return "will be created" if target.is_new else f"keeps points for {kept(target.destination)}"
 
 
 def check_job(config: Config) -> Findings:
     """What a run of the job would do now. Servers that cannot be reached are problems, not exceptions."""
     job = config.job
-    lines = [f"job {job.name} ({config.path}), {job.options.backup_mode}"]
-    problems: list[str] = []
-    warnings: list[str] = []
-    try:
-        stopping = StopRequest()
-        source = connect(config.job.options, job.source, "source", stopping, retries=0)
-        if job.destination.archive:
-            lines += archive_lines(job, source, problems)
-        if job.destination.url:
-            destination = connect(config.job.options, job.destination, "destination", stopping, retries=0)
-            checker = _Checker(config, source, destination)
-            checker.problems += problems
-            problems, warnings = checker.problems, checker.warnings
-            lines.extend(checker.lines())
-    except InfluxError as error:
-        problems.append(str(error))
+    found = Findings(job.name, str(config.path), job.options.backup_mode, inherited=job.inherited)
     times = job.options.incremental
     if times.schedule is not None:
         at = next_run(times.schedule, str(times.timezone), datetime.now(UTC))
-        lines.append(f"  next run: {at.isoformat(timespec='minutes')} ({times.timezone})")
-    return Findings(tuple(lines), tuple(problems), tuple(warnings))
+        found = replace(found, schedule=times.schedule.text, timezone=str(times.timezone), next_run=at)
+    problems: list[str] = []
+    try:
+        stopping = StopRequest()
+        source = connect(job.options, job.source, "source", stopping, retries=0)
+        if job.destination.archive:
+            found = replace(found, servers=(archive_line(job, problems),), problems=tuple(problems))
+        if not job.destination.url:
+            return _archived(job, source, found)
+        destination = connect(job.options, job.destination, "destination", stopping, retries=0)
+    except InfluxError as error:
+        return replace(found, problems=(*problems, str(error)))
+    checker = _Checker(config, source, destination)
+    try:
+        checker.look()
+    except InfluxError as error:
+        checker.problems.append(str(error))
+    found = replace(
+        found,
+        servers=(*checker.servers, *found.servers),
+        databases=tuple(checker.databases),
+        problems=(*found.problems, *checker.problems),
+        warnings=tuple(checker.warnings),
+    )
+    return replace(found, seconds=checker.seconds(found.points))
+
+
+def _archived(job: Job, source: InfluxClient, found: Findings) -> Findings:
+    """What a snapshot would hold, where the archive is the only destination."""
+    problems: list[str] = []
+    servers = (f"source {job.source.url}: InfluxDB {source.version}, {_shards(source)}", *found.servers)
+    lines = archived_databases(job, source, problems)
+    return replace(found, servers=(*servers, *lines), problems=(*found.problems, *problems))

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from backup import BackupManager
+from basics.humanize import counted
 from basics.stopping import StopRequest
 from basics.streams import say
+from basics.text import printable
 from basics.times import MIN_TIME
-from checking.verdict import Difference, JobVerdict, Scope, table, unchecked
+from checking.progress import Copying, Shown
+from checking.verdict import Difference, JobVerdict, Scope, repaired, table, unchecked
 from checking.verify import Tally, Verifier
 from config import Config
 from copying.compare import Comparer
@@ -47,9 +50,10 @@ class Repair:
         name, copied = self.tally.copy.source, [*self.older, *self.newer]
         found = []
         if copied:
-            found.append(f"  {name}: {_values(copied):,} values in {len(copied):,} stretches of time")
+            stretches = counted(len(copied), "stretch")
+            found.append(f"  {name}: {counted(_values(copied), 'value')} in {stretches} of time")
         if self.left:
-            found.append(f"  {name}: not {_values(self.left):,} values that the next run will copy")
+            found.append(f"  {name}: not {counted(_values(self.left), 'value')} that the next run will copy")
         return found
 
 
@@ -74,7 +78,10 @@ class Repairer:
         self._now = now
         self._comparer = Comparer(source, destination)
         self._planner = Planner(config.job, source, destination, now)
-        self._manager = BackupManager(config, source, destination, now=now, stopping=stopping)
+        self._progress = verifier.progress
+        self._manager = BackupManager(
+            config, source, destination, now=now, stopping=stopping, listener=Copying(self._progress)
+        )
 
     def plan(self, tallies: Iterable[Tally]) -> list[Repair]:
         """What to copy for each measurement that has missing or different values. Raises InfluxError."""
@@ -97,6 +104,8 @@ class Repairer:
 
     def run(self, repairs: Sequence[Repair]) -> list[MeasurementResult]:
         """Copy. Failures are in the results; raises InfluxError when the databases cannot be prepared."""
+        self._progress.begin("copying", 1, verb="written")
+        self._progress.batch(1, sum(_values([*repair.older, *repair.newer]) for repair in repairs))
         prepared: dict[tuple[str, str], Target | str] = {}
         able: list[Repair] = []
         failed: list[MeasurementResult] = []
@@ -134,10 +143,28 @@ class Repairer:
 # ---------------------------------------------------------------- the commands
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What the commands print: nothing when `quiet`, all measurements when `verbose`, a live line when `draws`."""
+
+    quiet: bool = False
+    verbose: bool = False
+    draws: bool = False
+
+    def table(self, verdict: JobVerdict) -> None:
+        """What was found."""
+        self.say(table(verdict, verbose=self.verbose))
+
+    def say(self, text: str) -> None:
+        """A text of whole lines."""
+        if not self.quiet:
+            say(text + "\n")
+
+
 def verify_jobs(
-    configs: Sequence[Config], scope: Scope, ask: Callable[[], bool] | None, *, quiet: bool
+    configs: Sequence[Config], scope: Scope, ask: Callable[[], bool] | None, telling: Telling
 ) -> list[JobVerdict]:
-    """What each job's comparison found, printed unless `quiet`.
+    """What each job's comparison found, told as it comes.
 
     With `ask` (whether to go on) what differs is copied.
 
@@ -153,41 +180,55 @@ def verify_jobs(
     verdicts = []
     for config in configs:
         try:
-            verdicts.append(_verify_job(config, scope, stopping, ask, quiet=quiet))
+            verdicts.append(_verify_job(config, scope, stopping, ask, telling))
         except InfluxError as error:
             verdicts.append(unchecked(config.job.name, str(error)))
-            _print(table(verdicts[-1]), quiet=quiet)
+            telling.table(verdicts[-1])
     return verdicts
 
 
-def _verify_job(
-    config: Config, scope: Scope, stopping: StopRequest, ask: Callable[[], bool] | None, *, quiet: bool
-) -> JobVerdict:
+def compare_job(config: Config, scope: Scope, stopping: StopRequest) -> JobVerdict:
+    """What the comparison of one job finds. Raises nothing of InfluxDB's."""
+    try:
+        _check_server(config)
+        source = connect(config.job.options, config.job.source, "source", stopping)
+        destination = connect(config.job.options, config.job.destination, "destination", stopping)
+        check_apart(config.job, source, destination)
+    except InfluxError as error:
+        return unchecked(config.job.name, str(error))
+    return Verifier(config, source, destination, scope, stopping).verify()
+
+
+def _check_server(config: Config) -> None:
+    """Raise QueryRefused where there is no server to compare with."""
     if not config.job.destination.url:
         raise QueryRefused("its only destination is an archive, which main.py archive verify proves")
+
+
+def _verify_job(
+    config: Config, scope: Scope, stopping: StopRequest, ask: Callable[[], bool] | None, telling: Telling
+) -> JobVerdict:
+    _check_server(config)
     source = connect(config.job.options, config.job.source, "source", stopping)
     destination = connect(config.job.options, config.job.destination, "destination", stopping)
     check_apart(config.job, source, destination)
     verifier = Verifier(config, source, destination, scope, stopping)
-    verdict = verifier.verify()
-    _print(table(verdict), quiet=quiet)
+    with Shown(config.job.name, verifier.progress, draws=telling.draws):
+        verdict = verifier.verify()
+    telling.table(verdict)
     if ask is None or stopping.is_set():
         return verdict
     repairer = Repairer(config, source, destination, verifier, stopping)
     repairs = repairer.plan(verifier.tallies)
-    lines = [line for repair in repairs for line in repair.lines]
-    _print(
-        "\n".join((f"{config.job.name}: repair copies these, and deletes nothing", *lines)),
-        quiet=not lines or quiet,
-    )
+    lines = [printable(line) for repair in repairs for line in repair.lines]
+    if lines:
+        telling.say("\n".join((f"{config.job.name}: repair copies these, and deletes nothing", *lines)))
     if not any(repair.older or repair.newer for repair in repairs) or not ask():
         return verdict
-    repairer.run(repairs)
-    again = verifier.verify_again()
-    _print(table(again), quiet=quiet)
+    with Shown(config.job.name, verifier.progress, draws=telling.draws):
+        repairer.run(repairs)
+        again = verifier.verify_again()
+    if again.missing or again.different or again.all_problems != verdict.all_problems:
+        telling.table(again)
+    telling.say(repaired(verdict, again))
     return again
-
-
-def _print(text: str, *, quiet: bool) -> None:
-    if not quiet:
-        say(text + "\n")

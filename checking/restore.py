@@ -344,6 +344,8 @@ def text(done: Restored) -> str:
     lines += [f"  FAILED: {printable(problem)}" for problem in (*copied.failures, *done.problems)]
     if done.verdict is not None and (done.missing or done.different or done.verdict.all_problems):
         lines += [f"  {line}" for line in table(done.verdict).splitlines()]
+    elif done.verdict is not None:
+        lines += [f"  note: {note.replace('--full', '--verify full')}" for note in done.verdict.notes]
     if done.passwords is not None:
         lines.append(f"  the restored users have new passwords: {done.passwords}")
     lines.append(f"  {conclusion(done)}")
@@ -358,6 +360,8 @@ def conclusion(done: Restored) -> str:
         kept = " (those of the target were kept)" if done.different and done.plan.existing != "overwrite" else ""
         return f"DIFFERENT: {done.missing:,} values missing at the target, {done.different:,} different{kept}"
     if done.word == "failed":
+        if done.is_whole:
+            return "FAILED: every point was written; what is named above failed after that, or was not compared"
         return "FAILED: what is named above is not restored; the same command goes on from here"
     if done.verdict is None:
         return "restored, and not compared"

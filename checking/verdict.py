@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from basics.humanize import counted, worded
 from basics.spans import Span
 from basics.tables import aligned
 from basics.text import printable
@@ -12,6 +13,8 @@ from watching.events import Verified, VerifyResult, shortened
 
 EQUAL, DIFFERENT, UNCHECKED = 0, 1, 2
 """Exit codes. A difference that was found outweighs what could not be looked at."""
+
+_EQUAL, _LEFT_OUT = "equal", "left out"
 
 SHOWN = 20
 """How many differences of a measurement the table lists; JSON has them all."""
@@ -95,7 +98,7 @@ class Verdict:
             return "DIFFERENT"
         if self.problems:
             return "NOT CHECKED"
-        return "equal" if self.windows else "left out"
+        return _EQUAL if self.windows else _LEFT_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +113,28 @@ class JobVerdict:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     """What the verdict does not speak of."""
+    repaired: int = 0
+    """Values that were missing or different before, and are equal now."""
 
     @property
     def all_problems(self) -> tuple[str, ...]:
         """The job's own, then those of its measurements."""
         return (*self.problems, *(p for m in self.measurements for p in m.problems))
+
+    @property
+    def missing(self) -> int:
+        """Values that only the source has."""
+        return sum(m.missing for m in self.measurements)
+
+    @property
+    def extra(self) -> int:
+        """Values that only the destination has."""
+        return sum(m.extra for m in self.measurements)
+
+    @property
+    def different(self) -> int:
+        """Values that are not the same on both sides."""
+        return sum(m.different for m in self.measurements)
 
     @property
     def differs(self) -> bool:
@@ -145,55 +165,87 @@ def as_event(verdict: JobVerdict, at: int) -> Verified:
         results[exit_code([verdict])],
         shortened(detail),
         verdict.how,
-        missing=sum(m.missing for m in verdict.measurements),
-        extra=sum(m.extra for m in verdict.measurements),
-        different=sum(m.different for m in verdict.measurements),
+        missing=verdict.missing,
+        extra=verdict.extra,
+        different=verdict.different,
         seconds=verdict.seconds,
+        start=verdict.span.start,
+        end=verdict.span.end,
+        is_complete=all(m.windows == m.of for m in verdict.measurements),
     )
 
 
-_HEADINGS = ("measurement", "source", "destination", "missing", "extra", "different", "windows", "result")
+_HEADINGS = ("measurement", "source", "destination", "missing", "extra", "different")
 
 
-def table(verdict: JobVerdict) -> str:
-    """One line for each measurement, numbers in field values; then each difference, and what was not checked."""
-    measurements = verdict.measurements
+def table(verdict: JobVerdict, *, verbose: bool = False) -> str:
+    """What is not equal, a line for each measurement and each difference, numbers in field values; then the rest.
+
+    Measurements that are equal are one line together, unless `verbose`.
+    """
+    shown = [m for m in verdict.measurements if verbose or m.word not in (_EQUAL, _LEFT_OUT)]
     lines = [
         f"{verdict.job}: {verdict.how} from {_moment(verdict.span.start)} to {_moment(verdict.span.end)}, "
         f"{verdict.seconds:.1f} s"
     ]
-    rows = [_HEADINGS, *map(_row, measurements)] if measurements else []
+    in_part = any(m.windows < m.of for m in shown)
+    headings = (*_HEADINGS, *("windows",) * in_part, "result")
+    rows = [headings, *(_row(m, in_part=in_part) for m in shown)] if shown else []
     lines += [f"  {line}" for line in aligned(rows)]
-    for measurement in measurements:
+    lines += [] if verbose else _others(verdict.measurements)
+    for measurement in shown:
         lines += [f"  {measurement.name} {_described(d)}" for d in measurement.differences[:SHOWN]]
         hidden = len(measurement.differences) - SHOWN
-        lines += [f"  {measurement.name} and {hidden:,} more stretches that differ"] * (hidden > 0)
-    lines += [f"  NOT CHECKED: {problem}" for problem in verdict.all_problems]
+        others = f"{hidden:,} more {worded(hidden, 'stretch')}"
+        lines += [f"  {measurement.name} and {others} of time in which both sides differ"] * (hidden > 0)
+    for problem in verdict.all_problems:
+        first, *more = problem.split("\n")  # of a file, one below the other
+        lines += [f"  NOT CHECKED: {first}", *(f"  {text}" for text in more)]
     lines += [f"  note: {note}" for note in verdict.notes]
     lines.append(f"  {conclusion(verdict)}")
     return "\n".join(map(printable, lines))
 
 
+def _others(measurements: Sequence[Verdict]) -> list[str]:
+    """How many measurements the table does not list, in a line."""
+    words = [measurement.word for measurement in measurements]
+    left_out = words.count(_LEFT_OUT)
+    parts = [f"{words.count(_EQUAL):,} of {counted(len(words), 'measurement')} equal"] * bool(words.count(_EQUAL))
+    parts += [f"{left_out:,} left out"] * bool(left_out)
+    return [f"  {', '.join(parts)}"] if parts else []
+
+
 def conclusion(verdict: JobVerdict) -> str:
     """The result in a sentence."""
     windows, of = (sum(getattr(m, name) for m in verdict.measurements) for name in ("windows", "of"))
-    part = f" ({windows:,} of {of:,} windows compared)" if windows < of else ""
+    part = f" ({windows:,} of {counted(of, 'window')} compared)" if windows < of else ""
     if verdict.differs:
-        missing, extra, different = (
-            sum(getattr(m, name) for m in verdict.measurements) for name in ("missing", "extra", "different")
-        )
         least = "at least " if any(m.at_least for m in verdict.measurements) else ""
-        return f"DIFFERENT: {least}{missing:,} values missing, {extra:,} extra, {different:,} different{part}"
+        missing, extra = counted(verdict.missing, "value"), f"{verdict.extra:,} extra"
+        return f"DIFFERENT: {least}{missing} missing, {extra}, {verdict.different:,} different{part}"
     if verdict.all_problems:
-        return f"NOT CHECKED in full: no difference found in what was compared{part}"
-    values = sum(m.source for m in verdict.measurements)
-    return f"equal: {values:,} values{part}"
+        found = f"in full: no difference found in what was compared{part}" if windows else "at all"
+        return f"NOT CHECKED {found}"
+    return f"equal: {counted(sum(m.source for m in verdict.measurements), 'value')}{part}"
 
 
-def _row(verdict: Verdict) -> tuple[str, ...]:
+def repaired(before: JobVerdict, after: JobVerdict) -> str:
+    """What a repair has done, by the verdicts before and after it."""
+    least = "at least " if any(m.at_least for m in before.measurements) else ""
+    done = [f"repaired {least}{counted(after.repaired, 'value')}"]
+    if left := after.missing + after.different:
+        done.append(f"{counted(left, 'value')} still missing or different")
+    if after.extra:
+        stay = "stays" if after.extra == 1 else "stay"
+        done.append(f"{after.extra:,} extra {worded(after.extra, 'value')} {stay}")
+    return printable(f"{after.job}: {'; '.join(done)}")
+
+
+def _row(verdict: Verdict, *, in_part: bool) -> tuple[str, ...]:
+    """The windows only where not all of them were compared."""
     numbers = (verdict.source, verdict.destination, verdict.missing, verdict.extra, verdict.different)
     windows = f"{verdict.windows:,}" if verdict.windows == verdict.of else f"{verdict.windows:,}/{verdict.of:,}"
-    return (printable(verdict.name), *(f"{n:,}" for n in numbers), windows, verdict.word)
+    return (printable(verdict.name), *(f"{n:,}" for n in numbers), *(windows,) * in_part, verdict.word)
 
 
 def _described(difference: Difference) -> str:
@@ -227,6 +279,7 @@ def as_json(verdicts: Sequence[JobVerdict]) -> dict[str, Any]:
                 "seconds": round(v.seconds, 3),
                 "not_checked": list(v.all_problems),
                 "notes": list(v.notes),
+                "repaired": v.repaired,
                 "measurements": [_measurement_json(m) for m in v.measurements],
             }
             for v in verdicts

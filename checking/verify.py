@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from basics.humanize import counted
 from basics.spans import Span, describe
 from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME, MINUTE
+from checking.progress import Progress
 from checking.verdict import Difference, JobVerdict, Scope, Verdict
 from config import Config
 from copying.compare import Comparer, Mismatch, Question, Window, comparable_types
@@ -84,6 +86,7 @@ class Verifier:
         self._comparer = Comparer(source, destination)
         self._problems: list[str] = []
         self.tallies: list[Tally] = []
+        self.progress = Progress()
         self._begun = time.monotonic()
 
     # ------------------------------------------------------------ comparing
@@ -202,10 +205,12 @@ class Verifier:
         """Compare everything; in full, the values too. Returns the windows that differ."""
         suspects: list[tuple[Tally, Window]] = []
         questions = self._questions()
+        self.progress.begin("comparing", len(questions))
         for begin in range(0, len(questions), BATCH):
             if self._is_over():
                 break
             suspects += self._look_at(questions[begin : begin + BATCH])
+            self.progress.done()
         if not any(tally.windows for tally in self.tallies):
             self._problems.append("there was no time to compare anything" if questions else "nothing to compare")
         return suspects
@@ -216,6 +221,7 @@ class Verifier:
 
     def _look_at(self, batch: Sequence[tuple[Tally, Span]]) -> Iterator[tuple[Tally, Window]]:
         answers = self._comparer.look([Question(tally.copy, span) for tally, span in batch])
+        self.progress.batch(len(batch), _values(window for windows in answers for window in windows))
         with ThreadPoolExecutor(self._job.options.parallel_workers) as pool:
             for (tally, _), windows in zip(batch, answers, strict=True):
                 differing = list(pool.map(self._differs, windows))
@@ -235,13 +241,17 @@ class Verifier:
             return False
         if self._is_over():
             return None
-        read: Counter[str] = Counter()
-        if next(self._comparer.compare_values(window.copy, window.span, read), None) is not None:
-            return True
-        return not _adds_up(window, read)
+        read = self.progress.reading()
+        try:
+            if next(self._comparer.compare_values(window.copy, window.span, read), None) is not None:
+                return True
+            return not _adds_up(window, read)
+        finally:
+            self.progress.read(read)
 
     def _second_look(self, suspects: Sequence[tuple[Tally, Window]]) -> None:
         """What still differs, as narrow as it can be told. Without time or answers, as it was at first."""
+        self.progress.begin("looking closer", len(suspects))
         for tally, windows in _by_tally(suspects):
             if self._is_over():
                 tally.differences = join(map(_coarse, windows))
@@ -262,8 +272,10 @@ class Verifier:
                 if self._is_over() and not at_any_time:
                     yield _coarse(before)
                     continue
+                self.progress.batch(1, _values(found))
                 for window in found:
                     yield from self._exactly(tally, window, at_any_time=at_any_time)
+                self.progress.done()
 
     def _exactly(self, tally: Tally, window: Window, *, at_any_time: bool) -> Iterator[Difference]:
         """What differs in a window, in true numbers, or in bounds when there is no time to look closer."""
@@ -294,7 +306,7 @@ class Verifier:
             yield difference
         if not found and not _adds_up(window, read):
             tally.problems.append(
-                f"{tally.copy.source}: counted {sum(window.source.values()):,} values at the source and "
+                f"{tally.copy.source}: counted {counted(sum(window.source.values()), 'value')} at the source and "
                 f"{sum(window.destination.values()):,} at the destination, but {read['source']:,} and "
                 f"{read['destination']:,} can be read in {describe(window.span)}"
             )
@@ -302,7 +314,9 @@ class Verifier:
     # ------------------------------------------------------------ after a repair
 
     def verify_again(self) -> JobVerdict:
-        """Look again at what differed."""
+        """Look again at what differed, and at nothing else."""
+        repaired = 0
+        self.progress.begin("looking again", sum(len(tally.differences) for tally in self.tallies))
         for tally in self.tallies:
             before = tally.differences
             try:
@@ -312,7 +326,10 @@ class Verifier:
                 self._problems.append(str(error))
             gained = sum(d.missing for d in before) - sum(d.missing for d in tally.differences)
             tally.destination += max(0, gained)
-        return self._verdict()
+            repaired += max(
+                0, gained + sum(d.different for d in before) - sum(d.different for d in tally.differences)
+            )
+        return replace(self._verdict(), repaired=repaired)
 
 
 def _by_tally(suspects: Iterable[tuple[Tally, Window]]) -> Iterator[tuple[Tally, list[Window]]]:
@@ -321,6 +338,11 @@ def _by_tally(suspects: Iterable[tuple[Tally, Window]]) -> Iterator[tuple[Tally,
         found.setdefault(id(tally), (tally, []))[1].append(window)
     for tally, windows in found.values():
         yield tally, sorted(windows, key=lambda window: window.span)
+
+
+def _values(windows: Iterable[Window]) -> int:
+    """How many values both sides have in them together."""
+    return sum(sum(window.source.values()) + sum(window.destination.values()) for window in windows)
 
 
 def _adds_up(window: Window, read: Counter[str]) -> bool:

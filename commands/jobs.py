@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from basics.text import SEVERAL_LINES, printable
 from commands.options import UsageError
-from config import Config, ConfigError, read_file
+from config import Config, ConfigError, defaults_of, read_defaults, read_file
 from daemon.job_file import JobFile
 from logger_config import setup_logging
+from settings.cautions import cautions
 from settings.held_secrets import held_secret
 from settings.overlaps import find_overlaps
+from settings.shared import DEFAULTS
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +37,21 @@ def find_jobs(paths: Sequence[Path]) -> list[Path]:
     Raises UsageError when a path does not exist or cannot be read, none is a job, or two jobs have the same name.
     """
     files: list[Path] = []
+    problems: list[str] = []
     for path in paths:
         try:
-            if path.is_dir():
+            if path.name in DEFAULTS:
+                problems.append(f"{path} is no job: it is what the jobs beside it share")
+            elif path.is_dir():
                 files.extend(sorted(f for f in path.iterdir() if _is_job(f)))
             elif path.exists():
                 files.append(path)
             else:
-                raise UsageError(f"{path} does not exist")
+                problems.append(f"{path} does not exist")
         except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+            problems.append(f"{path} cannot be read: {error.strerror}")
+    if problems:
+        raise UsageError("; ".join(problems))
     if not files:
         places = ", ".join(map(str, paths))
         raise UsageError(
@@ -54,7 +62,9 @@ def find_jobs(paths: Sequence[Path]) -> list[Path]:
 
 
 def _is_job(file: Path) -> bool:
-    return file.suffix in SUFFIXES and not file.name.endswith(TEMPLATES) and not file.name.startswith(".")
+    name = file.name.lower()
+    is_other = name.endswith(TEMPLATES) or name.startswith(".") or name in DEFAULTS
+    return name.endswith(SUFFIXES) and not is_other
 
 
 def _distinct(files: Sequence[Path]) -> list[Path]:
@@ -76,16 +86,23 @@ def load_jobs(files: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]]:
     contents: dict[Path, bytes] = {}
     for file in files:
         try:
-            contents[file] = read_file(file)
-            valid.append(JobFile(Config(file, content=contents[file]), contents[file]))
+            content = contents[file] = read_file(file)
+            shared = read_defaults(file)
+            if beside := defaults_of(file):
+                contents.setdefault(beside, shared)
+            valid.append(JobFile(Config(file, content=content, defaults=shared), content, shared))
         except ConfigError as error:
             invalid[file.stem] = str(error)
     in_json = valid and all(job.config.job.options.log_format == "json" for job in valid)
     setup_logging("main", log_format="json" if in_json else "text")
     for file, content in contents.items():
         _warn_of_readers(file, content)
+        for caution in cautions(content):
+            logger.warning("%s: %s", file, caution)
     overlaps = find_overlaps([job.config.job for job in valid])
-    invalid |= {job.name: f"{job.config.path}: {overlaps[job.name]}" for job in valid if job.name in overlaps}
+    invalid |= {
+        job.name: printable(f"{job.config.path}: {overlaps[job.name]}") for job in valid if job.name in overlaps
+    }
     return [job for job in valid if job.name not in overlaps], invalid
 
 
@@ -113,4 +130,4 @@ def reloaded(paths: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]] | No
 def log_all(invalid: Mapping[str, str]) -> None:
     """An error in the log for each file that cannot run."""
     for problem in invalid.values():
-        logger.error("%s", problem)
+        logger.error("%s", problem, extra=SEVERAL_LINES)

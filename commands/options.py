@@ -72,6 +72,7 @@ CONFIG = Option(
 )
 ONCE = Option("--once", {"action": "store_true", "help": "ignore schedules: run each job once, now"})
 QUIET = Option("--quiet", {"action": "store_true", "help": "no progress and no summary: warnings and errors only"})
+VERBOSE = Option("--verbose", {"action": "store_true", "help": "list what is equal, too"})
 JSON = Option("--json", {"action": "store_true", "help": "print the results as JSON instead of a table"})
 LISTEN = Option(
     "--http", {"metavar": "ADDRESS:PORT", "help": "answer there (default: $BACKUP_HTTP, else nowhere)"}
@@ -100,6 +101,7 @@ AT = Option(
         "help": "which snapshot: the newest one (default), the newest not later than a time, or by its name",
     },
 )
+TEST = Option("--test", {"action": "store_true", "help": "send the message"})
 YES = Option("--yes", {"action": "store_true", "help": "repair without asking"})
 
 IGNORED: Sequence[Option] = tuple(

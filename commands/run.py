@@ -7,13 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from basics.streams import say
+from basics.streams import is_one_place, say
 from commands.interface import FAILURE, SUCCESS, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs, log_all, reloaded
 from commands.options import CONFIG, JSON, LISTEN, ONCE, QUIET, UsageError
+from daemon.job_file import JobFile
 from daemon.supervisor import Supervisor
 from logger_config import set_console
 from watching.health import health_file
+from watching.history import history_file
 from watching.monitor import Duties, Holder, Observer
 from watching.progress import can_draw
 from watching.summary import as_json, summary
@@ -37,19 +39,26 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         once=arguments.once,
         # a single run beside the daemon must not speak for it
         health=None if arguments.once else health_file(environ),
+        verdicts=None if arguments.once else verdict_folder(environ),
         duties=Duties(
             draws=not is_quiet and can_draw(sys.stderr, environ),
             listener=listener,
-            observers=[_notifier, *([_website(listener, environ)] if listener else [])],
+            observers=[_notifier(environ), *([_website(listener, environ)] if listener else [])],
             verdicts=None if arguments.once else verdict_folder(environ),
+            history=None if arguments.once else history_file(environ),
         ),
     )
     results = supervisor.run()
     if arguments.json:
         print_json(as_json(results, supervisor.invalid))
     elif results and not is_quiet:
-        say(summary(results) + "\n")
+        is_logged = is_one_place() and not any(_hides_errors(job) for job in jobs)
+        say(summary(results, is_logged=is_logged) + "\n")
     return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
+
+
+def _hides_errors(file: JobFile) -> bool:
+    return file.config.job.options.log_level == "CRITICAL"
 
 
 def _listener(arguments: argparse.Namespace, environ: Mapping[str, str]) -> socket.socket | None:
@@ -80,10 +89,17 @@ def _website(listener: socket.socket, environ: Mapping[str, str]) -> Callable[[H
     return made
 
 
-def _notifier(holder: Holder) -> Observer:
-    from watching.notifications import Notifier  # noqa: PLC0415 -- only the monitor needs it
+def _notifier(environ: Mapping[str, str]) -> Callable[[Holder], Observer]:
+    """What tells people, in the monitor's process."""
 
-    return Notifier(time.time_ns(), holder)
+    def made(holder: Holder) -> Observer:
+        from watching.messages import Place  # noqa: PLC0415 -- only the monitor needs it
+        from watching.notifications import Notifier  # noqa: PLC0415
+
+        place = Place(socket.gethostname(), environ.get("BACKUP_PUBLIC_URL", ""))
+        return Notifier(time.time_ns(), holder, place)
+
+    return made
 
 
 RUN = Command("run", "run the jobs (default)", (CONFIG, ONCE, QUIET, JSON, LISTEN), _run, not_done="not run")

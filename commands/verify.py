@@ -1,6 +1,7 @@
 """`main.py verify`: whether both servers of each job hold the same; `repair` begins with the same comparison."""
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -8,13 +9,14 @@ from typing import TYPE_CHECKING
 from basics.times import SECOND
 from commands.interface import USAGE, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs, log_all
-from commands.options import CONFIG, END, FULL, IGNORED, JSON, MAX_DURATION, SAMPLE, START, UsageError
+from commands.options import CONFIG, END, FULL, IGNORED, JSON, MAX_DURATION, SAMPLE, START, VERBOSE, UsageError
+from watching.progress import can_draw
 from watching.verdict_files import verdict_folder, write_verdict
 
 if TYPE_CHECKING:
     from checking.verdict import Scope
 
-OPTIONS = (CONFIG, START, END, FULL, SAMPLE, MAX_DURATION, JSON, *IGNORED[1:])
+OPTIONS = (CONFIG, START, END, FULL, SAMPLE, MAX_DURATION, VERBOSE, JSON, *IGNORED[1:])
 
 
 def compare(
@@ -24,13 +26,14 @@ def compare(
 
     Returns 0 when all is equal, 1 when something differs, 2 when something could not be checked.
     """
-    from checking.repair import verify_jobs  # noqa: PLC0415 -- it needs the heavy libraries
+    from checking.repair import Telling, verify_jobs  # noqa: PLC0415 -- it needs the heavy libraries
     from checking.verdict import as_event, as_json, exit_code, unchecked  # noqa: PLC0415
 
     scope = _scope(arguments)
     jobs, invalid = load_jobs(find_jobs(arguments.config or default_paths(environ)))
     log_all(invalid)
-    verdicts = verify_jobs([job.config for job in jobs], scope, ask, quiet=arguments.json)
+    telling = Telling(arguments.json, arguments.verbose, can_draw(sys.stderr, environ))
+    verdicts = verify_jobs([job.config for job in jobs], scope, ask, telling)
     verdicts += [unchecked(name, problem) for name, problem in invalid.items()]
     if folder := verdict_folder(environ):
         for verdict in verdicts:

@@ -15,8 +15,9 @@ from basics.spans import Span, cut, halves
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME, MINUTE, SECOND
 from copying.pace import Pace
 from copying.selection import allowed_types
-from copying.task import Copy
+from copying.task import Copy, Target
 from influx import fingerprints, influxql, line_protocol, shard_groups
+from influx.counting import Count
 from influx.errors import QueryTooLarge
 from influx.fingerprints import Fingerprints, Look, Statement
 from influx.frames import Frame
@@ -256,11 +257,40 @@ class Comparer:
                     sides[side] = [_cut(copy, part, position) for part in page.frames]
                 yield sides
 
-    def shard_states(self, copy: Copy, now: int) -> tuple[ShardStates, ShardStates] | None:
-        """What was written to the shards of a copy's policy on both sides; None where one may not be seen."""
-        source = self._source.get_shard_states(copy.source.database, copy.source.policy, now)
-        destination = self._destination.get_shard_states(copy.destination.database, copy.destination.policy, now)
+    def shard_states(self, database: str, target: Target, now: int) -> tuple[ShardStates, ShardStates] | None:
+        """What was written to the shards of a policy on both sides; None where one may not be seen."""
+        source = self.source_states(database, target, now)
+        destination = self._destination.get_shard_states(target.database, target.destination.name, now)
         return None if source is None or destination is None else (source, destination)
+
+    def source_states(self, database: str, target: Target, now: int) -> ShardStates | None:
+        """The same of the source alone."""
+        return self._source.get_shard_states(database, target.source.name, now)
+
+    def newer_points(self, database: str, target: Target, times: Sequence[int]) -> dict[int, int]:
+        """How many points the source holds from each of these times on, in all of a policy.
+
+        Of each measurement as many as its fullest field has values: a write never adds more than its points.
+        """
+        found = dict.fromkeys(times, 0)
+        asked = [
+            (time, Count(Location(database, target.source.name, name), types, Span(time, END_OF_TIME)))
+            for name, types in target.source_types.items()
+            for time in times
+        ]
+        answers = self._source.count_many([count for _, count in asked])
+        for (time, _), values in zip(asked, answers, strict=True):
+            found[time] += max(values.values(), default=0)
+        return found
+
+    def acknowledged(self, target: Target) -> int:
+        """How many points of a policy the destination has acknowledged to us so far."""
+        return self._destination.acknowledged(target.database, target.destination.name)
+
+    @property
+    def questions(self) -> int:
+        """How many questions we have asked the destination so far."""
+        return self._destination.questions
 
     def edges_at_destination(
         self, edge: str, copies: Sequence[Copy], *, end: int = END_OF_TIME, unknowable: int | None = None

@@ -13,6 +13,7 @@ from basics.times import DAY, HOUR, MIN_TIME
 from copying import memory
 from copying.compare import Comparer, Mismatch, Question, Window
 from copying.memory import Memory
+from copying.proving import Prover
 from copying.resume import fallback_since
 from copying.retention import comparable_since
 from copying.segments import Segment
@@ -35,6 +36,9 @@ class Limits:
     now: int
     lookback: int
     earliest: int
+    proved: int = MIN_TIME
+    """Everything older is known to be equal, but for the `piece` of it that is compared all the same."""
+    piece: Span | None = None
 
 
 @dataclass(slots=True)
@@ -99,18 +103,21 @@ def plan_look_back(copy: Copy, groups: Iterable[Span], limits: Limits) -> Measur
     edges = [edge for group in (*groups, *(copy.target.written_groups or ())) for edge in (group.start, group.end)]
     newest = max(min(time, limits.now) for time in copy.resumed.values())
     day = limits.now - DAY
-    recent = Span(max(day - day % HOUR, limits.earliest), newest + 1)
+    earliest = max(limits.earliest, limits.proved)
+    recent = Span(max(day - day % HOUR, earliest), newest + 1)
+    piece = limits.piece.clip(limits.earliest, min(limits.proved, newest + 1)) if limits.piece else Span(0, 0)
     until = min(recent.start, newest + 1)
     kept: list[Span] = []
     partial: set[Span] = set()
     for group in groups:
-        part = group.clip(limits.earliest, until)
+        part = group.clip(earliest, until)
         pieces = _cut_at(part, edges)
         kept += reversed(pieces)
         if len(pieces) > 1 or part.end < group.end:
             partial.update(pieces)
     floor = min(newest - limits.lookback, copy.hidden_since)
-    return MeasurementLookBack(copy, _cut_at(recent, edges), floor, kept, frozenset(partial))
+    spans = [*_cut_at(piece, edges), *_cut_at(recent, edges)]
+    return MeasurementLookBack(copy, spans, floor, kept, frozenset(partial))
 
 
 def _cut_at(span: Span, edges: Iterable[int]) -> list[Span]:
@@ -148,8 +155,9 @@ class Lateness:
 class LookBack:
     """Looks for late data of one job, in a run whose time is `now` (nanoseconds)."""
 
-    def __init__(self, job: Job, comparer: Comparer, now: int, memory: Memory) -> None:
+    def __init__(self, job: Job, comparer: Comparer, now: int, memory: Memory, prover: Prover) -> None:
         self._comparer = comparer
+        self._prover = prover
         self._now = now
         self._memory = memory
         self._times = job.options.incremental
@@ -164,13 +172,14 @@ class LookBack:
         Raises InfluxError when a server does not answer.
         """
         there = [replace(copy, refusals=()) for copy in copies if copy.resumed]
-        if self._is_off or not there:
+        if self._is_off or not there or self._prover.is_still:
             return {}
         target = there[0].target
-        states = self._comparer.shard_states(there[0], self._now)
         groups = sorted({g for groups in self._comparer.shard_groups(there, self._now) for g in groups})
+        proved = self._prover.prove(copies, groups)
+        states = self._prover.states  # the newest ones: those that the proof rests on
         signed = {} if states is None else memory.unknown(self._memory, target, groups, states)
-        due = self._due(groups, signed, states)
+        due = set(groups) if proved is not None else self._due(groups, signed, states)
         self._surplus.clear()
         try:
             found = self._find(there, due)
@@ -178,6 +187,8 @@ class LookBack:
             if error.retryable:
                 raise error.during("looking for late data") from error
             found = {copy.source: self._find_of_one(copy, due) for copy in there}
+        if self._surplus:
+            self._prover.doubt()
         self._remember(target, {group: text for group, text in signed.items() if due and group in due}, found)
         return {source: lateness for source, lateness in found.items() if lateness != Lateness()}
 
@@ -231,6 +242,8 @@ class LookBack:
         tags = self._comparer.unstorable_tags(lacking)
         refused = [replace(copy, unstorable=t) for copy, t in zip(lacking, tags, strict=True) if t]
         again = self._lateness(refused, due) if refused else {}
+        if refused:
+            self._prover.doubt()
         for copy in refused:
             never_sent = sum(w.missing for w in found[copy.source].windows)
             found[copy.source] = again[copy.source]
@@ -333,7 +346,12 @@ class LookBack:
             plan_look_back(
                 copy,
                 groups if due is None else [group for group in groups if group in due],
-                Limits(self._now, self._times.lookback, max(kept_since, min(since.values(), default=MIN_TIME))),
+                Limits(
+                    self._now,
+                    self._times.lookback,
+                    max(kept_since, min(since.values(), default=MIN_TIME)),
+                    *self._prover.proved,
+                ),
             )
             for copy, groups, since in zip(
                 copies, self._comparer.shard_groups(copies, self._now), first, strict=True
@@ -362,6 +380,7 @@ class LookBack:
         answers = self._comparer.look([Question(look_back.copy, span) for look_back, span in asked])
         for (look_back, _), windows in zip(asked, answers, strict=True):
             for window in windows:
+                self._prover.seen(window.span, window.values)
                 known = self._memory.known_extra(window)
                 extras[window.copy.source] += known or 0
                 self._surplus += [window.span] * bool(known)

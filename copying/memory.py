@@ -2,7 +2,8 @@
 
 A shard group that was equal, and to which nobody has written at either side since, needs no look. How that is
 known: each server counts what is written to each of its shards since it was started, and tells how large their
-files are, which a deletion changes (tests/facts/test_counters.py).
+files are, which a deletion changes (tests/facts/test_counters.py). Of the shard group that is always written to,
+copying/balance.py knows what is proved.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from basics.spans import Span
+from copying.balance import Proof
 from copying.compare import Window
 from copying.task import Target
 from influx.shards import ShardStates
@@ -40,6 +42,10 @@ class Memory:
     """A shard group that was equal -> the signature that it had before it was compared."""
     extras: dict[str, tuple[str, int]] = field(default_factory=dict)
     """A window in which only the destination has more -> the mark of that, and how many values it has more."""
+    proofs: dict[str, Proof] = field(default_factory=dict)
+    """A retention policy -> what was proved of it."""
+    selections: dict[str, str] = field(default_factory=dict)
+    """A retention policy -> what the last run has brought to the destination to the last point."""
 
     def knows(self, target: Target, group: Span, signed: str) -> bool:
         """Whether the group was equal, and nobody has written to it since."""
@@ -58,6 +64,34 @@ class Memory:
         """A window in which the destination has so many values more, and lacks none."""
         self.extras[_window_key(window)] = (window.mark.hex(), extra)
 
+    # ------------------------------------------------------------ what is proved of a policy
+
+    def proof(self, database: str, target: Target) -> Proof | None:
+        """What was proved of a policy of this database of the source."""
+        return self.proofs.get(_policy_key(database, target))
+
+    def keep_proof(self, database: str, target: Target, proof: Proof) -> None:
+        """Something is proved of a policy."""
+        self.proofs[_policy_key(database, target)] = proof
+
+    def forget_proof(self, database: str, target: Target) -> None:
+        """Nothing is proved of a policy, until something is again."""
+        self.proofs.pop(_policy_key(database, target), None)
+
+    def note_clean(self, database: str, target: Target, selection: str) -> bool:
+        """This run has brought all of a selection; whether the one before it had brought the same."""
+        key = _policy_key(database, target)
+        before, self.selections[key] = self.selections.get(key), selection
+        return before == selection
+
+    def forget_clean(self, database: str, target: Target) -> None:
+        """This run has not brought all of a policy."""
+        self.selections.pop(_policy_key(database, target), None)
+
+
+def _policy_key(database: str, target: Target) -> str:
+    return json.dumps([database, target.source.name, target.database, target.destination.name])
+
 
 def _group_key(target: Target, group: Span) -> str:
     return json.dumps([target.database, target.source.name, group.start, group.end])
@@ -74,7 +108,11 @@ def load(file: Path, about: str) -> Memory:
         found = json.loads(file.read_text())
         if found["about"] == about:
             extras = {str(key): (str(mark), int(count)) for key, (mark, count) in found["extras"].items()}
-            return Memory(about, {str(key): str(text) for key, text in found["groups"].items()}, extras)
+            groups, selections = (
+                {str(key): str(text) for key, text in found[name].items()} for name in ("groups", "selections")
+            )
+            proofs = {str(key): Proof.from_json(proof) for key, proof in found["proofs"].items()}
+            return Memory(about, groups, extras, proofs, selections)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -84,7 +122,13 @@ def load(file: Path, about: str) -> Memory:
 
 def save(file: Path, memory: Memory) -> None:
     """Keep it for the next run. Where that cannot be done, the next run compares everything."""
-    document = {"about": memory.about, "groups": _newest(memory.groups), "extras": _newest(memory.extras)}
+    document = {
+        "about": memory.about,
+        "groups": _newest(memory.groups),
+        "extras": _newest(memory.extras),
+        "proofs": {key: proof.to_json() for key, proof in memory.proofs.items()},
+        "selections": memory.selections,
+    }
     new = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

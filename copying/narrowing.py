@@ -91,10 +91,12 @@ def put_aside_whole(
 
 def _put_aside(bodies: Sequence[Body], refusal: WriteRefused, answer: str, quarantine: Quarantine) -> Written:
     lines = [line for body in bodies for line in body.lines()]
+    before = quarantine.added
     try:
         count = quarantine.put(lines, answer)
     except OSError as problem:
         raise refusal.reworded(
             f"{refusal}; and {quarantine.file} cannot be written to put it aside: {problem.strerror}"
         ) from problem
-    return Written(put_aside=(PutAside(str(quarantine.file), answer, count),) if count else ())
+    part = PutAside(str(quarantine.file), answer, count, quarantine.added - before)
+    return Written(put_aside=(part,) if count else ())

@@ -77,6 +77,7 @@ class News:
         self._planner = planner
         self._tallies: dict[Location, Tally] = {}
         self._newest: dict[str, int] = {}
+        self._newest_of: dict[Location, int] = {}
 
     # ------------------------------------------------------------ what the destination has already
 
@@ -158,7 +159,17 @@ class News:
         """A point was read, the newest so far of those not after now."""
         if newest is not None:
             self._newest[source.database] = max(newest, self._newest.get(source.database, newest))
+            self._newest_of[source] = max(newest, self._newest_of.get(source, newest))
 
     def newest(self, database: str) -> int | None:
         """The newest point that was read of a database: of the source, at the source."""
         return self._newest.get(database)
+
+    def newest_of(self, copies: Iterable[Copy]) -> dict[str, int]:
+        """The same of each of these measurements that has any, by its name: read now, or copied before."""
+        found: dict[str, int] = {}
+        for copy in copies:
+            times = (*copy.resumed.values(), *filter(None, [self._newest_of.get(copy.source)]))
+            if times:
+                found[copy.source.measurement] = max(times)
+        return found

@@ -137,19 +137,28 @@ class Planner:
     # ------------------------------------------------------------ what to copy of a retention policy
 
     def plan(
-        self, database: str, target: Target, tags: Mapping[str, tuple[str, ...]], *, exact: bool = False
+        self,
+        database: str,
+        target: Target,
+        tags: Mapping[str, tuple[str, ...]],
+        *,
+        exact: bool = False,
+        is_still: bool = False,
     ) -> list[Copy]:
-        """Every measurement that has something to copy in this policy.
+        """Every measurement that has something to copy in this policy; `is_still`: none of them has.
 
         `exact`: a field that the destination lacks begins at its first point, not at the first shard group. That
         takes a look at every shard, which costs more than reading nothing from those before.
         """
         found = self._source.get_field_keys(database, target.source.name)
         # not before, so that no shard group is missing that was there when the fields were looked at
-        target = replace(target, groups=self._groups(self._source, database, target.source))
+        groups = self._groups(self._source, database, target.source)
+        target = replace(target, groups=groups, source_types=found)
         limits = self._options.range
         span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
         copies = self._selected(database, target, found, tags, span)
+        if is_still:
+            return copies
         if self._options.range is not None:
             copies = [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
         else:

@@ -7,7 +7,7 @@ each measurement of a job, and is only ever added to.
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -122,6 +122,8 @@ class Quarantine:
         self._known: set[bytes] | None = None
         self._answer = ""
         self._put: set[bytes] = set()
+        self.added = 0
+        """How many lines were not in the file before."""
 
     @property
     def was_used(self) -> bool:
@@ -154,6 +156,7 @@ class Quarantine:
         if new:
             self._append(b"".join(line + b"\n" for line in (*self._comments(answer), *_marked(new))))
             known.update(map(_digest, new))
+            self.added += len(new)
             self._answer = answer
         before = len(self._put)
         self._put.update(map(_digest, lines))
@@ -186,12 +189,12 @@ class Quarantine:
             os.close(descriptor)
 
 
-def left_over(directory: Path, but: Set[Path]) -> list[tuple[Path, int]]:
-    """The quarantine files in a job's directory that hold lines, with their number; not those in `but`."""
+def left_over(directory: Path) -> list[tuple[Path, int]]:
+    """The quarantine files in a job's directory that hold lines, with their number."""
     found = []
     for file in sorted(directory.glob("*.lp")) if directory.is_dir() else ():
         lines = [line for line in split_lines(file.read_bytes()) if not line.startswith(b"#")]
-        if lines and file not in but:
+        if lines:
             found.append((file, len(lines)))
     return found
 

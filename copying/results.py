@@ -1,10 +1,20 @@
 """What became of a run, its databases and measurements, as small frozen values. Pure."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from basics.humanize import counted, format_bytes
-from copying.metadata.store import Saved
+from basics.times import SECOND
 from influx.written import Written
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a run saved of a database besides points, or an earlier one that saved the same."""
+
+    file: Path
+    is_new: bool
+    counts: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +116,21 @@ class JobResult:
     seconds: float = 0.0
     stopped: bool = False
     warnings: tuple[str, ...] = ()
+    in_quarantine: int = 0
+    """How many lines wait in quarantine files."""
+    ended: int = 0
+    """When, in nanoseconds since 1970, of a job that is to keep up with its source; 0 for any other."""
     snapshot: SnapshotTaken | None = None
+    """What it has published in an archive."""
+
+    @property
+    def lags(self) -> dict[str, float]:
+        """How many seconds each database is behind, as far as it is whole and its newest point is known."""
+        return {
+            d.name: max(0.0, (self.ended - d.age.newest) / SECOND)
+            for d in self.databases
+            if self.ended and d.age and d.age.newest is not None and not any(m.problems for m in d.measurements)
+        }
 
     @property
     def written(self) -> Written:
@@ -171,7 +195,13 @@ class JobResult:
         nothing = "nothing new" if self.outcome == "ok" else "nothing copied"
         ended = ", ".join([counted(len(self.failures), "failure"), *_warnings(self.cautions)])
         late = f", {self.late:,} of them late" if self.late else ""
-        amounts = f"{written.points:,} points, {written.values:,} values{late}, {format_bytes(written.bytes)}"
+        amounts = ", ".join(
+            [
+                counted(written.points, "point"),
+                f"{counted(written.values, 'value')}{late}",
+                format_bytes(written.bytes),
+            ]
+        )
         return (
             f"run ended: {amounts if written.values else nothing} in {self.seconds:.1f} s: "
             f"{ended if self.failures else self.verdict}"

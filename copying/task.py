@@ -23,6 +23,8 @@ class Target:
     """Shard groups of the destination; None when the user may not see them."""
     written_types: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Measurement -> field -> its types at the destination."""
+    source_types: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """The same at the source, of all measurements, wanted or not."""
     is_new: bool = False
     """Whether the destination lacked it."""
     is_foreign: bool = False

@@ -11,6 +11,12 @@ class JobFile:
 
     config: Config
     content: bytes = field(repr=False)  # it may hold passwords
+    defaults: bytes = field(default=b"", repr=False)
+    """The content of what all jobs of its folder share."""
+
+    def is_like(self, other: "JobFile") -> bool:
+        """Whether nothing has changed."""
+        return (self.content, self.defaults) == (other.content, other.defaults)
 
     @property
     def name(self) -> str:

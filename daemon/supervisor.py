@@ -18,6 +18,7 @@ from basics.processes import Delays, death, start
 from basics.shortages import shortage
 from basics.times import SECOND
 from copying.results import JobResult
+from daemon.comparing import Comparing
 from daemon.job_file import JobFile
 from daemon.watch import longest_silence
 from daemon.worker import load_libraries, worker_process
@@ -26,6 +27,7 @@ from settings.keys import Job
 from settings.overlaps import Rival, find_overlaps, find_rivals
 from watching.channel import Channel, Sender
 from watching.events import (
+    LONGEST_TEXTS,
     Contact,
     FileChecked,
     JobEnded,
@@ -72,7 +74,7 @@ class Worker:
         file: JobFile,
         channel: Channel,
         listener: socket.socket | None,
-        others: Sequence["Worker"] = (),
+        others: Sequence[Connection] = (),
         *,
         once: bool,
         logs: bool,
@@ -87,12 +89,13 @@ class Worker:
         started.
         """
         context = multiprocessing.get_context("fork")
-        lifeline, inherited = _lifeline(), [worker.answer for worker in others]
+        lifeline, inherited = _lifeline(), list(others)
         receiver, sender = context.Pipe(duplex=False)
         limit = longest_silence(file.config.job.options.timeout_client)
         arguments = (
             file.config.path,
             file.content,
+            file.defaults,
             sender,
             lifeline,
             channel,
@@ -135,6 +138,14 @@ class _State:
     successor: JobFile | None = None
     leaving: bool = False
     kill_at: float | None = None
+    copied: int | None = None
+    """When the last run that copied everything began, nanoseconds."""
+
+    def take(self, result: JobResult) -> None:
+        """What became of a run."""
+        self.result = result
+        if result.outcome == "ok":
+            self.copied = time.time_ns() - int(result.seconds * SECOND)
 
     @property
     def is_scheduled(self) -> bool:
@@ -152,15 +163,15 @@ class _State:
 
     @property
     def warning(self) -> str:
-        """What the last run of a job warned of that is not failing, the first of several."""
-        return self.result.cautions[0] if self.result and self.result.cautions and not self.problem else ""
+        """What the last run of a job warned of that is not failing."""
+        return "; ".join(bounded(self.result.cautions)) if self.result and not self.problem else ""
 
     @property
     def problem(self) -> str:
         """Why the job counts as failing; empty when it does not."""
         if self.restart_at is not None:
             return "its worker has died, or could not be started, and is about to be started again"
-        return self.result.failures[0] if self.result and self.result.failures else ""
+        return "; ".join(bounded(self.result.failures)) if self.result else ""
 
 
 def job_known(file: JobFile, *, once: bool) -> JobKnown:
@@ -176,14 +187,21 @@ def job_known(file: JobFile, *, once: bool) -> JobKnown:
         job.source.url,
         job.destination.where,
         contact(job),
+        _named_databases(job),
     )
+
+
+def _named_databases(job: Job) -> tuple[str, ...]:
+    """Those that its file names, where an event can hold them."""
+    names = tuple(database.name for database in job.source.databases)
+    return names if sum(map(len, names)) <= LONGEST_TEXTS else ()
 
 
 def contact(job: Job) -> Contact:
     """Whom to tell about a job."""
     notify = job.options.notify
     urls = tuple(url.get_secret_value() for url in notify.urls)
-    return Contact(urls, notify.on, job.options.ping_url.get_secret_value())
+    return Contact(urls, notify.occasions, job.options.ping_url.get_secret_value())
 
 
 class Signals:
@@ -217,6 +235,8 @@ class Supervisor:
     once: bool = False
     health: Path | None = None
     duties: Duties = field(default_factory=Duties)
+    verdicts: Path | None = None
+    """The folder that keeps what comparisons found."""
     stopped: bool = False
     _signals: Signals | None = None
     _stop_at: float = 0.0
@@ -229,6 +249,8 @@ class Supervisor:
         self._known = self.files
         self._monitor = Keeper(self._channel, self.duties, _lifeline())
         self._sender = Sender(self._channel)
+        tell = self._sender.tell
+        self._comparing = Comparing(self._channel, self.duties.listener, _lifeline, tell, self.verdicts)
 
     def run(self) -> list[JobResult]:
         """Supervise; the last result of each job that has one. `stopped` says whether a signal ended it."""
@@ -236,7 +258,7 @@ class Supervisor:
         stops = reloads = 0
         self._watch(self.files)  # which needs none of the libraries
         if self.files:
-            load_libraries()
+            load_libraries(all_of_them=not self.once or len(self.files) > 1)
         self._tell_invalid({})
         for file in self.files:
             self._start(file)
@@ -252,7 +274,9 @@ class Supervisor:
                 reloads = signals.reloads
                 self._reload()
             self._keep_deadlines()
+            self._compare()
             self._beat()
+        self._comparing.kill()
         self._unwatch()
         return [state.result for state in self._states.values() if state.result]
 
@@ -268,7 +292,8 @@ class Supervisor:
 
     def _start_worker(self, state: _State) -> None:
         state.restart_at = None
-        listener, others = self.duties.listener, [worker for _, worker in self._running()]
+        listener = self.duties.listener
+        others = [*(worker.answer for _, worker in self._running()), *self._comparing.connections]
         rivals = find_rivals(state.file.config.job, [file.config.job for file in self._known])
         logs = not self.duties.draws
         try:
@@ -335,7 +360,7 @@ class Supervisor:
         for state, worker in running:
             if worker.answer in ready:
                 try:
-                    state.result = worker.answer.recv()
+                    state.take(worker.answer.recv())
                 except (EOFError, OSError):
                     self._ended(state, worker)
 
@@ -382,9 +407,17 @@ class Supervisor:
                 logger.info("job %s: starting its worker again", state.file.name)
                 self._start_worker(state)
 
+    def _compare(self) -> None:
+        """Compare both sides of scheduled jobs when it is time, of what their last good run copied."""
+        states = () if self.stopped else [s for s in self._states.values() if s.is_scheduled and not s.leaving]
+        copied = {state.file.name: state.copied for state in states if state.copied is not None}
+        workers = [worker.answer for _, worker in self._running()]
+        self._comparing.look_after([state.file for state in states], copied, workers)
+
     def _stop(self, *, now: bool) -> None:
         logger.warning("stopping %s", "now" if now else "after the batches in flight")
         self.stopped, self._stop_at = True, self._stop_at or time.monotonic()
+        self._comparing.stop()
         for state in self._states.values():
             state.stop(0 if now else STOP_WITHIN)
 
@@ -405,7 +438,7 @@ class Supervisor:
         for name, state in list(self._states.items()):
             if state.leaving:
                 state.successor = current.get(name)
-            elif name in current and current[name].content != state.file.content:
+            elif name in current and not current[name].is_like(state.file):
                 self._leave(state, current[name])
             elif name not in current and name not in self.invalid:
                 self._leave(state, None)

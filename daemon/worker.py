@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -18,9 +18,11 @@ from basics.boundary import error_boundary
 from basics.locks import FileLock
 from basics.processes import SIGNALS
 from basics.stopping import StopRequest
+from basics.text import SEVERAL_LINES
 from config import Config, ConfigError, Server
 from copying import quarantine
 from copying.results import JobResult, with_snapshot
+from daemon.hooks import RunHooks
 from daemon.rivals import Rivals
 from daemon.watch import Watch
 from logger_config import LogDirectoryError, setup_logging
@@ -40,6 +42,7 @@ def run_worker(
     stopping: StopRequest | None = None,
     *,
     content: bytes | None = None,
+    defaults: bytes | None = None,
     once: bool = True,
     report: Report = lambda _: None,
     reporter: Reporter | None = None,
@@ -47,7 +50,8 @@ def run_worker(
 ) -> JobResult:
     """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
 
-    `content` is what the file held when it was checked; without it the file is read.
+    `content` is what the file held when it was checked, and `defaults` what all jobs beside it share; without
+    them the files are read.
 
     With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
     every run, and `reporter` of all that goes on. A run that fails is tried again at its next time. It is refused
@@ -56,10 +60,10 @@ def run_worker(
     setup_logging(path.stem)
     with error_boundary() as outcome:
         try:
-            config = Config(path, content=content)
+            config = Config(path, content=content, defaults=defaults)
             _set_up_logging(config)
         except (ConfigError, LogDirectoryError) as error:
-            logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
+            logger.error("%s", error, extra=SEVERAL_LINES)  # noqa: TRY400 -- a user's mistake needs no traceback
             return _reported(JobResult(path.stem, problems=(str(error),)), report)
         with FileLock(quarantine.lock_file(config.job, os.environ)) as lock:
             lock.share()  # from now on no restore of the job begins
@@ -114,7 +118,8 @@ def _work(run: _Run, *, once: bool, report: Report) -> JobResult:
     times = config.job.options.incremental
     if once or times.schedule is None:
         return run_job_once(job)
-    if _wait_for_servers(config, stopping, report, reporter):
+    # a command of the user's may be what makes a server reachable
+    if config.job.options.hooks.before or _wait_for_servers(config, stopping, report, reporter):
         schedule = Scheduler(
             job_of_many,
             times.schedule,
@@ -135,12 +140,26 @@ def _release_memory() -> None:
 
 
 def _guarded_run(run: _Run) -> JobResult:
-    """One run that cannot harm the next one."""
+    """One run that cannot harm the next one. It lasts from here to its end, waits for servers and all."""
+    begun = time.monotonic()
     with error_boundary() as outcome:
-        result = _run(run)
+        result = _with_hooks(run)
+        seconds = time.monotonic() - begun
+        is_incremental = run.config.job.options.backup_mode == "incremental"
+        result = replace(result, seconds=seconds, ended=time.time_ns() if is_incremental else 0)
         logger.log(logging.INFO if result.succeeded else logging.ERROR, "%s", result.sentence)
         return result
-    return JobResult(run.config.job.name, problems=(outcome.problem,))
+    return JobResult(run.config.job.name, problems=(outcome.problem,), seconds=time.monotonic() - begun)
+
+
+def _with_hooks(run: _Run) -> JobResult:
+    """The run between the user's own commands; there is none where the one before fails."""
+    job, stopping = run.config.job, run.stopping
+    hooks = RunHooks(job.name, job.options.hooks, stopping)
+    problem = hooks.before()
+    if problem and stopping.is_set():
+        return JobResult(job.name, stopped=True)
+    return hooks.after(JobResult(job.name, problems=(problem,)) if problem else _run(run))
 
 
 def _run(run: _Run) -> JobResult:
@@ -233,14 +252,19 @@ def _unreachable(config: Config, server: Server, role: str, stopping: StopReques
 # ---------------------------------------------------------------- the process
 
 
-def load_libraries() -> None:
-    """Import most of what a run needs before workers are forked, so that all of them share its memory.
+def load_libraries(*, all_of_them: bool) -> None:
+    """Import what each run needs before workers are forked, so that all of them share its memory.
+
+    `all_of_them`: also what a run needs only when it has something to copy.
 
     None of it may start a thread: a fork copies the locks that a thread holds, but not the thread. numpy can do
     without; polars cannot, so each worker imports it for itself.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
-    from influx import shard_groups, transport  # noqa: F401, PLC0415 -- numpy, msgpack, requests
+    from influx import transport  # noqa: F401, PLC0415 -- msgpack, requests
+
+    if all_of_them:
+        import numpy  # noqa: F401, PLC0415
 
     gc.collect()
     gc.freeze()  # a collection in a worker does not touch these objects, which would copy their pages
@@ -249,6 +273,7 @@ def load_libraries() -> None:
 def worker_process(
     path: Path,
     content: bytes,
+    defaults: bytes,
     answer: Connection,
     lifeline: tuple[Connection, Connection],
     channel: Channel,
@@ -290,7 +315,16 @@ def worker_process(
     Watch(stopping, lifeline[0], limit).start()
     reporter.start()
     try:
-        run_worker(path, stopping, content=content, once=once, report=report, reporter=reporter, rivals=rivals)
+        run_worker(
+            path,
+            stopping,
+            content=content,
+            defaults=defaults,
+            once=once,
+            report=report,
+            reporter=reporter,
+            rivals=rivals,
+        )
     finally:
         reporter.close()
         logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki

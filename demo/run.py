@@ -64,8 +64,9 @@ def run_jobs(*paths: Path) -> dict[str, int]:
     print(done.stdout, end="", flush=True)
     if done.returncode != 0:
         raise DemoFailed("the backup failed; its output is above")
-    rows = [line.split() for line in done.stdout.splitlines()[2:] if not line.startswith("SAVED ")]
-    return {row[0]: int(row[3].replace(",", "")) for row in rows}
+    jobs = {path.stem for path in paths}
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {row[0]: int(row[3].replace(",", "")) for row in rows if row and row[0] in jobs}
 
 
 def restore(job: Path, *arguments: str) -> None:

@@ -8,54 +8,16 @@ statements into URLs, where proxies keep them, so passwords never go through it.
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from basics.text import printable
 from influx import answers, influxql
 from influx.answers import Series
+from influx.entries import PRIVILEGES, ContinuousQuery, Grant, Subscription, User
 from influx.errors import AccessDenied, Unreachable
 from influx.library import Library
 from influx.pages import PageReader
 from influx.transport import Meter, Transport
-
-PRIVILEGES = ("READ", "WRITE", "ALL PRIVILEGES")
-"""What a user can have on a database."""
-
-
-@dataclass(frozen=True, slots=True)
-class ContinuousQuery:
-    """A continuous query; `text` is the statement that creates it, in the server's own words."""
-
-    name: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A user of the server. No server tells passwords, nor what is left of them."""
-
-    name: str
-    is_admin: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a user may do in a database."""
-
-    user: str
-    database: str
-    privilege: str
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """Where a copy of what is written to a retention policy goes."""
-
-    policy: str
-    name: str
-    mode: str
-    destinations: tuple[str, ...]
 
 
 class Catalog:

@@ -6,20 +6,32 @@ with the measurement's tag keys and field types as they are *after* the reading.
 expected is `Doubtful`, and is read again as msgpack, which tells everything.
 """
 
+from __future__ import annotations
+
 import csv
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import polars as pl
-
+from basics.later import Later
 from influx import influxql
 from influx.frames import Frame
 
-TYPES: Mapping[str, type[pl.DataType]] = {
-    "float": pl.Float64, "integer": pl.Int64, "unsigned": pl.UInt64, "boolean": pl.Boolean,
-}  # fmt: skip
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = Later("polars")
+
+TYPES = ("float", "integer", "unsigned", "boolean")
 """The field types that CSV tells exactly, once they are known."""
+
+
+@functools.cache
+def _column_types() -> Mapping[str, type[pl.DataType]]:
+    return dict(zip(TYPES, (pl.Float64, pl.Int64, pl.UInt64, pl.Boolean), strict=True))
+
 
 _REPLACED = "\ufffd".encode()
 """What servers built with Go before 1.13 write for each byte that is not UTF-8, in texts that stand in quotes."""
@@ -90,12 +102,12 @@ def to_frame(rows: bytes, types: Mapping[str, str], tags: Sequence[str]) -> Fram
     """The rows of `name, tags, time, *fields, *tags`, a head above them, as a frame."""
     width = 3 + len(types) + len(tags)
     if not rows:
-        return Frame(_empty(pl.Int64), tuple((f, _empty(TYPES[t])) for f, t in types.items()),
+        return Frame(_empty(pl.Int64), tuple((f, _empty(_column_types()[t])) for f, t in types.items()),
                      tuple((t, _empty(pl.String)) for t in tags))  # fmt: skip
     head = rows[: rows.index(b"\n")].split(b",")
     if len(head) != width or head[:3] != [b"name", b"tags", b"time"]:
         raise Doubtful("the answer has other columns than those asked for")
-    fields = [TYPES[type_] for type_ in types.values()]
+    fields = [_column_types()[type_] for type_ in types.values()]
     kinds: list[type[pl.DataType]] = [pl.String, pl.String, pl.Int64, *fields, *[pl.String] * len(tags)]
     try:
         table = pl.read_csv(

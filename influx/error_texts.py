@@ -5,6 +5,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import msgpack
 
@@ -191,6 +192,24 @@ def _from_csv(content: bytes) -> object:
 def _unpacked(content: bytes) -> object:
     # the server quotes names and values in its messages, and those may hold stray bytes
     return msgpack.unpackb(content, unicode_errors="backslashreplace")
+
+
+_TLS_ANSWERS = re.compile(r"HTTPS (server|port)|\\x15\\x03|\x15\x03")
+"""What servers and proxies answer who speak TLS and were asked without: in words, or an alert of TLS itself."""
+
+
+def needs_tls(url: str, answer: str) -> str:
+    """What is wrong with an http:// URL, by the answer there or the reason that there is none; empty: nothing."""
+    is_tls = url.startswith("http://") and _TLS_ANSWERS.search(answer)
+    return "TLS is spoken there: write https://" if is_tls else ""
+
+
+def names_no_port(url: str) -> str:
+    """What may be wrong with an http:// URL where no InfluxDB answers; empty where it names a port or a path."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.port or parts.path:
+        return ""
+    return f"the url names no port, so that is port 80: did you mean {url}:8086?"
 
 
 def reason(error: BaseException) -> str:

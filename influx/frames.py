@@ -4,36 +4,45 @@ A column is a polars Series: an integer next to a null stays an integer. Text th
 type. A column without a single value has the null type. A tag and a field of the same name stay apart.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
+from basics.later import Later
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+    import polars as pl
 
-FIELD_TYPES: Mapping[pl.DataType | type[pl.DataType], str] = {
-    pl.Float64: "float", pl.Int64: "integer", pl.UInt64: "unsigned", pl.Boolean: "boolean",
-    pl.String: "string", pl.Binary: "string",
-}  # fmt: skip
+    Columns = tuple[tuple[str, pl.Series], ...]
+    """Name and values of each. A name is any text, with bytes that are not UTF-8 as surrogates."""
+else:
+    np, pl = Later("numpy"), Later("polars")
 
-_WIRE_TYPES: Mapping[type, type[pl.DataType]] = {
-    float: pl.Float64, int: pl.Int64, bool: pl.Boolean, bytes: pl.Binary,
-}  # fmt: skip
+
+@functools.cache
+def field_types() -> Mapping[pl.DataType | type[pl.DataType], str]:
+    """Type of a column -> InfluxDB type."""
+    return {
+        pl.Float64: "float", pl.Int64: "integer", pl.UInt64: "unsigned", pl.Boolean: "boolean",
+        pl.String: "string", pl.Binary: "string",
+    }  # fmt: skip
+
+
+@functools.cache
+def _wire_types() -> Mapping[type, type[pl.DataType]]:
+    return {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, bytes: pl.Binary}
 
 
 def wire_type(value: float | bytes) -> str:
     """The InfluxDB type of a value as it came off the wire, which shows unsigned integers as `integer`."""
-    return FIELD_TYPES[_WIRE_TYPES[type(value)]]
-
-
-Columns = tuple[tuple[str, pl.Series], ...]
-"""Name and values of each. A name is any text, with bytes that are not UTF-8 as surrogates."""
+    return field_types()[_wire_types()[type(value)]]
 
 
 class UnexpectedRows(ValueError):
@@ -67,46 +76,47 @@ class Frame:
     @property
     def types(self) -> dict[str, str]:
         """The InfluxDB type of each field that has a value."""
-        return {name: FIELD_TYPES[c.dtype] for name, c in self.fields if c.dtype in FIELD_TYPES and _has_values(c)}
+        known = field_types()
+        return {name: known[c.dtype] for name, c in self.fields if c.dtype in known and _has_values(c)}
 
     @property
     def values(self) -> int:
         """How many field values there are."""
         return sum(len(column) - column.null_count() for _, column in self.fields)
 
-    def slice(self, start: int, end: int) -> "Frame":
+    def slice(self, start: int, end: int) -> Frame:
         """The rows at the positions `[start, end)`."""
         return self._each(lambda column: column.slice(start, end - start))
 
-    def gather(self, positions: list[int]) -> "Frame":
+    def gather(self, positions: list[int]) -> Frame:
         """The rows at these positions."""
         return self._each(lambda column: column.gather(positions))
 
-    def filter(self, kept: pl.Series) -> "Frame":
+    def filter(self, kept: pl.Series) -> Frame:
         """The rows where `kept` is true."""
         return self._each(lambda column: column.filter(kept))
 
-    def _each(self, change: Callable[[pl.Series], pl.Series]) -> "Frame":
+    def _each(self, change: Callable[[pl.Series], pl.Series]) -> Frame:
         return Frame(
             change(self.time),
             tuple((name, change(column)) for name, column in self.fields),
             tuple((name, change(column)) for name, column in self.tags),
         )
 
-    def before(self, time: int) -> "Frame":
+    def before(self, time: int) -> Frame:
         """The rows older than `time`."""
         return self.slice(0, int(self.times.searchsorted(time)))
 
-    def split(self, positions: Sequence[int]) -> "list[Frame]":
+    def split(self, positions: Sequence[int]) -> list[Frame]:
         """Cut before the rows at these ascending positions; empty parts are left out."""
         cuts = [0, *positions, len(self)]
         return [self.slice(a, b) for a, b in pairwise(cuts) if b > a]
 
-    def only_types(self, allowed: frozenset[str]) -> "Frame":
+    def only_types(self, allowed: frozenset[str]) -> Frame:
         """Without fields of other types, and without the rows that then have no field left."""
         return self.with_fields({name for name, type_ in self.types.items() if type_ in allowed})
 
-    def with_fields(self, names: Collection[str]) -> "Frame":
+    def with_fields(self, names: Collection[str]) -> Frame:
         """No other fields than these, and only the rows that have one of them."""
         fields = tuple((name, column) for name, column in self.fields if name in names)
         present = pl.Series("", [False], dtype=pl.Boolean).new_from_index(0, len(self))
@@ -145,11 +155,11 @@ def _column(values: Sequence[Any], whole: type[pl.DataType]) -> pl.Series:
     kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return pl.Series(values=[None] * len(values), dtype=pl.Null)
-    if len(kinds) > 1 or not kinds <= _WIRE_TYPES.keys():
+    if len(kinds) > 1 or not kinds <= _wire_types().keys():
         raise UnexpectedRows(f"a column holds several types: {', '.join(sorted(k.__name__ for k in kinds))}")
     kind = kinds.pop()
     try:
-        column = pl.Series(values=values, dtype=whole if kind is int else _WIRE_TYPES[kind])
+        column = pl.Series(values=values, dtype=whole if kind is int else _wire_types()[kind])
     except (TypeError, OverflowError) as error:
         raise UnexpectedRows(f"an integer is out of the range of its type: {error}") from error
     return _as_text(column) if column.dtype == pl.Binary else column
@@ -211,14 +221,14 @@ def _joined(parts: Sequence[Frame]) -> Frame:
 # ------------------------------------------------- pandas, for other programs: influx/requirements.txt
 
 
-def joined_pandas(parts: Sequence[Frame]) -> "pd.DataFrame":
+def joined_pandas(parts: Sequence[Frame]) -> pd.DataFrame:
     """All rows of frames with the same columns."""
     import pandas as pd  # noqa: PLC0415 -- heavy, and no backup needs it
 
     return pd.concat(map(to_pandas, parts), ignore_index=True)
 
 
-def to_pandas(frame: Frame) -> "pd.DataFrame":
+def to_pandas(frame: Frame) -> pd.DataFrame:
     """The same as a pandas frame over Arrow arrays, its columns labelled `(kind, name)`.
 
     The kinds are `time` (with no name), `field` and `tag`.
@@ -234,7 +244,7 @@ def to_pandas(frame: Frame) -> "pd.DataFrame":
     return found
 
 
-def from_pandas(frame: "pd.DataFrame") -> Frame:
+def from_pandas(frame: pd.DataFrame) -> Frame:
     """A frame from one whose columns are labelled and typed like those of `to_pandas`."""
     import pyarrow as pa  # noqa: PLC0415 -- heavy, and no backup needs it
 

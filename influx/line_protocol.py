@@ -11,16 +11,16 @@ The rules were proved on real servers with random names and values. Two encoders
 the plain one, and `encode_frame`, which does the same to whole columns at once; a test compares them.
 """
 
+from __future__ import annotations
+
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
-
+from basics.later import Later
 from influx.frames import Frame
 from influx.storable import (
     ALONE,
@@ -32,6 +32,13 @@ from influx.storable import (
     tag_value_problem,
 )
 from influx.written import Refusal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+else:
+    np, pl = Later("numpy"), Later("polars")
 
 
 class Unsigned(int):

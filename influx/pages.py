@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from basics.humanize import counted
 from basics.spans import Span
 from basics.text import printable
 from basics.times import END_OF_TIME
@@ -315,7 +316,8 @@ class PageReader:
                 for a, part in zip(asked, parts, strict=True)
             ]
 
-        return self._server.attempts(f"read {len(asked)} measurements of {asked[0].location.database}", read)
+        what = f"read {counted(len(asked), 'measurement')} of {asked[0].location.database}"
+        return self._server.attempts(what, read)
 
     def read_windows(
         self, location: Location, averaged: Sequence[str], latest: Sequence[str], span: Span, window: int

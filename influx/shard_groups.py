@@ -3,15 +3,22 @@
 All times are `int` nanoseconds, all ranges half-open.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
+from basics.later import Later
 from basics.spans import Span
 from basics.times import END_OF_TIME, MIN_TIME, SECOND
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = Later("numpy")
 
 _YEAR_ONE = -62135596800 * SECOND
 """Shard groups are multiples of their duration since year 1, not since 1970, so a week starts on Monday."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from basics.spans import Span
 from basics.times import DAY, END_OF_TIME, MIN_TIME
+from influx.activity import Activity
 from influx.answers import Series, as_text, shard_time
 
 STATEMENTS = ("SHOW SHARDS", "SHOW STATS FOR 'shard'")
@@ -23,6 +24,8 @@ class ShardStates:
     """The times of each shard, and its id and counters as text."""
     is_blind: bool = False
     """Whether the times may not be seen: then each shard but the latest one may hold any time."""
+    activity: Activity | None = None
+    """The same as numbers that add up, where the server tells all of them."""
 
     def of(self, span: Span) -> tuple[str, tuple[tuple[str, ...], ...]]:
         """Which process the server is, and what it says of the shards that hold any of these times."""

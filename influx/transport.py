@@ -8,8 +8,10 @@ import gzip
 import logging
 import re
 import struct
+import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -102,6 +104,7 @@ class Transport:
         self._timeout = timeout
         self._retries = Retries(retries, retry_delay, stopping, listener)
         self._stopping = stopping
+        self._answered, self._counting = Counter[str](), threading.Lock()
         # compressing costs more than it saves within one machine
         self._is_local = same_host(server.host) == "localhost"
         self._threads = threads
@@ -115,6 +118,10 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
+
+    def answered(self, *endpoints: str) -> int:
+        """How many requests to these were answered so far."""
+        return sum(self._answered[endpoint] for endpoint in endpoints)
 
     def attempts(self, what: str, request: Callable[[], T]) -> T:
         """Make a request until it succeeds, fails for good, or has failed too often (influx/retries.py)."""
@@ -131,7 +138,9 @@ class Transport:
         if response.status_code not in (200, 204) or not version:
             if response.status_code >= 500:
                 raise Overloaded(f"HTTP {response.status_code}")
-            raise QueryRefused(f"no InfluxDB answers there (HTTP {response.status_code}); check the url")
+            needs_tls = error_texts.needs_tls(self.url, self._body(response))
+            remedy = needs_tls or error_texts.names_no_port(self.url) or "check the url"
+            raise QueryRefused(f"no InfluxDB answers there (HTTP {response.status_code}); {remedy}")
         return response
 
     def query(self, params: Mapping[str, str | int | None], method: str) -> requests.Response:
@@ -269,6 +278,8 @@ class Transport:
             raise self._lost(error, timed_out) from error
         except OSError as error:  # how requests tells that ca_file is gone
             raise _untrusted(error) from error
+        with self._counting:
+            self._answered[endpoint] += 1
         if 300 <= response.status_code < 400:
             response.close()  # it may be a stream, of which nobody will read the end
             target = without_credentials(response.headers.get("Location", "elsewhere"))[:LONGEST_TARGET]
@@ -284,7 +295,9 @@ class Transport:
         """
         reason = error_texts.reason(error)
         if "timed out" not in reason or isinstance(error, requests.ConnectTimeout):
-            return Unreachable(reason)
+            no_port = error_texts.names_no_port(self.url) if "refused" in reason else ""
+            remedy = error_texts.needs_tls(self.url, reason) or no_port
+            return Unreachable(f"{reason}; {remedy}" if remedy else reason)
         if timed_out is not Unreachable and not self._answers():
             return Unreachable(f"no byte received for too long ({reason}), nor an answer to a ping")
         return timed_out(f"no byte received for too long ({reason})")

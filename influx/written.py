@@ -21,6 +21,8 @@ class PutAside:
     file: str
     answer: str
     lines: int
+    new: int = 0
+    """How many of them no earlier run had put aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,17 @@ class Written:
         """How many lines the destination refused."""
         return sum(part.lines for part in self.put_aside)
 
+    @property
+    def newly_quarantined(self) -> int:
+        """How many of those it had not refused in an earlier run."""
+        return sum(part.new for part in self.put_aside)
+
 
 def _by_file(parts: Iterable[PutAside]) -> tuple[PutAside, ...]:
     totals: dict[str, PutAside] = {}
     for part in parts:
         first = totals.get(part.file)
-        totals[part.file] = replace(first, lines=first.lines + part.lines) if first else part
+        totals[part.file] = (
+            replace(first, lines=first.lines + part.lines, new=first.new + part.new) if first else part
+        )
     return tuple(totals.values())

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from basics.times import format_time
 from basics.urls import same_host
-from settings.keys import Destination, File, Loki, Options, Server, Source
+from settings.keys import Destination, File, Loki, Notify, Options, Server, Source
 from settings.kinds import shown
 
 
@@ -30,6 +30,8 @@ def conflicts(file: File) -> Iterator[Conflict]:
     yield from _copies_onto_itself(file.source, file.destination)
     yield from _archive_conflicts(file)
     yield from _loki_conflicts(file.options.loki)
+    yield from _verify_conflicts(file)
+    yield from _notify_conflicts(file.options.notify)
 
 
 def _range_conflicts(options: Options) -> Iterator[Conflict]:
@@ -41,6 +43,18 @@ def _range_conflicts(options: Options) -> Iterator[Conflict]:
     if limits is not None and limits.end <= limits.start:
         message = f"{format_time(limits.end)} is not after start_date, {format_time(limits.start)}; swap them?"
         yield Conflict("options.range.end_date", message, ("options.range",))
+
+
+def _verify_conflicts(file: File) -> Iterator[Conflict]:
+    if file.options.verify.schedule is None:
+        return
+    depends = ("options.verify", "options.incremental", "source.group_by")
+    if file.options.incremental.schedule is None:
+        message = "needs options.incremental.schedule: a job that runs once is compared with main.py verify"
+        yield Conflict("options.verify.schedule", message, depends)
+    if file.source.group_by:
+        message = "means cannot be compared with the points they stand for; remove it, or source.group_by"
+        yield Conflict("options.verify.schedule", message, depends)
 
 
 def _tls_conflicts(name: str, server: Server) -> Iterator[Conflict]:
@@ -82,6 +96,9 @@ def _archive_conflicts(file: File) -> Iterator[Conflict]:
     if file.destination.url:
         return
     times = file.options.incremental
+    if file.options.verify.schedule is not None:
+        message = "compares two servers, and there is only an archive; remove it"
+        yield Conflict("options.verify.schedule", message, ("options.verify", *where))
     useless = {
         "options.incremental.fallback_days": times.fallback_days,
         "options.incremental.obsolete_threshold": times.obsolete_threshold,
@@ -126,3 +143,8 @@ def _loki_conflicts(loki: Loki) -> Iterator[Conflict]:
     if port is not None and "port" in loki.model_fields_set and port != loki.port:
         message = f"{loki.port}, but the URL names port {port}; remove one of them"
         yield Conflict("options.loki.port", message, depends)
+
+
+def _notify_conflicts(notify: Notify) -> Iterator[Conflict]:
+    if notify.when and "on" in notify.model_fields_set:
+        yield Conflict("options.notify.when", "given together with on; keep one of them", ("options.notify",))

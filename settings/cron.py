@@ -70,12 +70,27 @@ _CRON_PART = re.compile(r"(\*|([0-9]{1,4}|[a-z]+)(?:-([0-9]{1,4}|[a-z]+))?)(?:/(
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
+_NICKNAMES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+
+
 def parse_cron(text: str) -> CronExpression:
-    """A cron expression of five fields: minute, hour, day, month, day of week (0 and 7 are Sunday).
+    """A cron expression of five fields: minute, hour, day, month, day of week (0 and 7 are Sunday); or `@daily`.
 
     Raises ValueError that names the field and its allowed range, also for dates that never come: 31 February.
     """
-    fields = text.lower().split()
+    plain = text.strip().lower()
+    fields = _NICKNAMES.get(plain, plain).split()
+    if plain.startswith("@") and plain not in _NICKNAMES:
+        known = ", ".join(_NICKNAMES)
+        raise ValueError(f"{text!r} is not a cron expression: expected 5 fields, or one of {known}")
     if len(fields) != len(_CRON_FIELDS):
         names = ", ".join(field.name for field in _CRON_FIELDS)
         raise ValueError(f"{text!r} is not a cron expression: expected 5 fields ({names}), got {len(fields)}")

@@ -14,6 +14,7 @@ from settings.kinds import kind_of, section_of, yaml_fields
 Schema = dict[str, object]
 
 _REFERENCE: Schema = {"$ref": "#/$defs/reference"}
+_NAME: Schema = {"type": "string", "minLength": 1}
 _UNSET: Schema = {"$ref": "#/$defs/unset"}
 _DEFINITIONS: Schema = {
     "reference": {
@@ -78,6 +79,8 @@ def _value_schema(annotation: object, metadata: Iterable[object]) -> Schema:
     item = typing.get_args(annotation)[-1 if typing.get_origin(annotation) is Mapping else 0]
     inner = _value_schema(item, getattr(item, "__metadata__", ()))
     if typing.get_origin(annotation) is tuple:
+        if section_of(item):  # of databases, which may be given by their names alone
+            return {"anyOf": [_NAME, {"type": "array", "items": {"anyOf": [_NAME, inner]}}]}
         return {"type": "array", "items": inner}
     return {"type": "object", "additionalProperties": _optional(inner) if section_of(item) else inner}
 

@@ -12,10 +12,11 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from basics.patterns import NamePattern, is_selected
-from basics.times import DAY
+from basics.times import DAY, MINUTE
 from settings.cron import CronExpression
 from settings.kinds import (
     ARCHIVE,
+    COMMAND,
     CRON,
     DURATION,
     DURATION_OR_ZERO,
@@ -26,6 +27,7 @@ from settings.kinds import (
     NOTIFICATION_URL,
     PATH,
     PATTERN,
+    PERCENT,
     PING_URL,
     SECRET,
     TEXT,
@@ -35,6 +37,7 @@ from settings.kinds import (
     URL_OR_HOST,
     USER,
     Section,
+    as_databases,
     as_list,
     as_measurement_sections,
     as_secrets,
@@ -54,6 +57,11 @@ _MANY_DAYS: Final = 100_000
 Patterns = Annotated[tuple[Annotated[NamePattern, PATTERN], ...], BeforeValidator(as_list)]
 FieldType = Literal["numeric", "float", "integer", "unsigned", "string", "boolean"]
 Occasion = Literal["failure", "warning", "recovery", "success"]
+Occasions = Annotated[
+    tuple[Annotated[Occasion, choice(*get_args(Occasion))], ...],
+    BeforeValidator(as_list),
+]
+Command = Annotated[tuple[str, ...], COMMAND]
 MetadataKind = Literal["policies", "queries", "users", "grants", "subscriptions"]
 LogFormat = Literal["text", "json"]
 
@@ -123,8 +131,8 @@ class DatabaseMapping(Section):
 class Source(Server):
     """Where to copy from, and which databases."""
 
-    databases: Annotated[tuple[DatabaseMapping, ...], BeforeValidator(as_list)] = Field(
-        (), description="Databases to copy, each with name and destination; empty: all but _internal"
+    databases: Annotated[tuple[DatabaseMapping, ...], BeforeValidator(as_databases)] = Field(
+        (), description="Databases to copy, each a name, or name and destination; empty: all but _internal"
     )
     prefix: Annotated[str, TEXT] = Field("", description="Put before each name in the destination")
     suffix: Annotated[str, TEXT] = Field("", description="Put after each name in the destination")
@@ -218,7 +226,7 @@ class IncrementalOptions(Section):
     run_on_start: Annotated[bool, FLAG] = Field(
         default=False, description="Also run at once when the daemon starts"
     )
-    fallback_days: Annotated[float | None, number(0, _MANY_DAYS, above=True)] = Field(
+    fallback_days: Annotated[float | None, number(0, _MANY_DAYS, unit="days", above=True)] = Field(
         None,
         description="A measurement that is empty in the destination starts this many days back; "
         "empty: at its first point in the source",
@@ -272,10 +280,39 @@ class Notify(Section):
         (),
         description="Apprise URLs such as slack://, mailtos://, jsons://; better references: ${SLACK_URL}",
     )
-    on: Annotated[tuple[Annotated[Occasion, choice(*get_args(Occasion))], ...], BeforeValidator(as_list)] = Field(
+    on: Occasions = Field(
         ("failure", "warning", "recovery"),
         description="failure: it begins to fail; warning: a run succeeds, but warns; recovery: it is fine again; "
         "success: each run that succeeds",
+    )
+    when: Occasions = Field((), description="The same as on, under a name that no program writes as true")
+
+    @property
+    def occasions(self) -> tuple[Occasion, ...]:
+        """What to tell of."""
+        return self.when or self.on
+
+
+class Hooks(Section):
+    """Commands of the user's around each run: without a shell, their output in the log."""
+
+    before: Command = Field((), description="Command before each run: a text, or a list of words; failing, no run")
+    after: Command = Field((), description="Command after each run, whatever came of it")
+    on_failure: Command = Field((), description="Command after a run that failed, before the one after each run")
+    time_limit: Annotated[int, DURATION] = Field(
+        5 * MINUTE, description="How long each of them may take; it is ended then, and counts as failed"
+    )
+
+
+class VerifyOptions(Section):
+    """When the daemon compares both sides by itself, beside the runs."""
+
+    schedule: Annotated[CronExpression | None, CRON] = Field(
+        None, description="When: cron with 5 fields, in the time zone of the runs; empty: only main.py verify does"
+    )
+    full: Annotated[bool, FLAG] = Field(default=False, description="Every value instead of fingerprints")
+    sample: Annotated[float, PERCENT] = Field(
+        100.0, description="Which share of the windows, chosen at random each time, such as 5%"
     )
 
 
@@ -294,16 +331,16 @@ class Options(Section):
         "and that has nothing newer in the source; empty: never",
     )
     retries: Annotated[int, whole(0, 1000)] = Field(3, description="How often a failed request is tried again")
-    retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS)] = Field(
+    retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS, unit="seconds")] = Field(
         5.0, description="Seconds before the first retry; doubles up to 60 s"
     )
-    timeout_client: Annotated[float, number(0, _DAY_IN_SECONDS, above=True)] = Field(
+    timeout_client: Annotated[float, number(0, _DAY_IN_SECONDS, unit="seconds", above=True)] = Field(
         20.0, description="Seconds without a byte received until a request has failed"
     )
-    initial_connection_retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS)] = Field(
+    initial_connection_retry_delay: Annotated[float, number(0, _DAY_IN_SECONDS, unit="seconds")] = Field(
         60.0, description="Seconds until a daemon tries again to reach its servers at the start"
     )
-    days_of_pagination: Annotated[float | None, number(0, _MANY_DAYS, above=True)] = Field(
+    days_of_pagination: Annotated[float | None, number(0, _MANY_DAYS, unit="days", above=True)] = Field(
         None, description="Longest range of time of one query, in days; empty: chosen, and adapted"
     )
     max_lag: Annotated[int | None, DURATION] = Field(
@@ -344,7 +381,9 @@ class Options(Section):
         "empty: metadata, in the directory that holds the quarantine",
     )
     loki: Loki = Field(description="Log lines to Grafana Loki")
+    verify: VerifyOptions = Field(description="When the daemon compares both sides by itself")
     notify: Notify = Field(description="Messages when the job begins to fail, and when it is fine again")
+    hooks: Hooks = Field(description="Commands to run before and after each run")
     ping_url: Annotated[SecretStr, PING_URL] = Field(
         SecretStr(""),
         description="Check to ping as healthchecks.io has it: with /start, as it is after a success, with /fail",
@@ -408,6 +447,7 @@ class Job(Sections):
     """One backup job: all that its file says, checked."""
 
     name: str = Field(description="Name of the file without its suffix")
+    inherited: tuple[str, ...] = Field((), description="Keys whose values come from what all jobs share")
     policies: tuple[str, ...] = Field((), description="Retention policies that are meant; empty: all")
     only: Patterns = Field(
         (), description="Of the measurements that the rules select those that are meant; empty: all"

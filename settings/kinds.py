@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import math
 import re
+import shlex
 import types
 import typing
 import zoneinfo
@@ -19,10 +20,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from basics.patterns import parse_pattern
-from basics.times import format_duration, format_time, parse_duration, parse_end, parse_time
+from basics.times import DAY, SECOND, format_duration, format_time, parse_duration, parse_end, parse_time
 from basics.urls import without_credentials
 from settings.cron import parse_cron
-from settings.yaml_reader import Replaced
+from settings.yaml_reader import Replaced, WrittenFloat, WrittenInt
 
 Parsed = typing.TypeVar("Parsed")
 
@@ -57,6 +58,8 @@ def shown(value: object) -> str:
         return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, WrittenInt | WrittenFloat):
+        return shown(value.written).strip("'")
     if isinstance(value, int | float):
         return str(value)
     return "a list" if isinstance(value, list) else "a section"
@@ -171,15 +174,34 @@ def choice(*values: str) -> Kind:
     return Kind(read, {"enum": list(values)})
 
 
+def _command(value: object) -> tuple[str, ...]:
+    """The words of a command: of a list, or of a text as a shell would divide it, which does nothing else here."""
+    text = value.text if isinstance(value, Replaced) else value
+    if isinstance(text, list):
+        return tuple(map(_name, text))
+    try:
+        return tuple(shlex.split(_text(value, "a command, or a list of its words")))
+    except ValueError as error:
+        remedy = "close the quotes, or write a list of words" if "quotation" in str(error) else ""
+        raise _expected("a command", value, remedy) if remedy else error from None
+
+
 _DURATION_PATTERN = "^ *(0|([0-9]+(y|M|w|d|h|m|s|ms|us|ns))+) *$"
 TEXT = Kind(_text, {"type": "string"})
 NAME = Kind(_name, {"type": "string", "minLength": 1})
 USER = Kind(_user, {"type": "string", "pattern": "^[^:]*$"})
 SECRET = Kind(_secret, {"type": "string"}, write=lambda secret: secret.get_secret_value())
+COMMAND = Kind(
+    _command,
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string", "minLength": 1}}]},
+    write=list,
+)
 PATH = Kind(_path, {"type": "string", "minLength": 1})
 EXISTING_FILE = Kind(_existing_file, {"type": "string", "minLength": 1})
 PATTERN = Kind(_parsed(parse_pattern, "a name, a glob or a /regex/"), {"type": "string", "minLength": 1})
-CRON = Kind(_parsed(parse_cron, "a cron expression"), {"type": "string", "pattern": r"^\s*(\S+\s+){4}\S+\s*$"})
+CRON = Kind(
+    _parsed(parse_cron, "a cron expression"), {"type": "string", "pattern": r"^\s*((\S+\s+){4}\S+|@[A-Za-z]+)\s*$"}
+)
 _TIME_SCHEMA = {"type": "string", "pattern": "^ *[0-9]{4}-[0-9]{2}-[0-9]{2}"}
 TIME = Kind(_parsed(parse_time, "a date or time"), _TIME_SCHEMA, format_time)
 END_TIME = Kind(_parsed(parse_end, "a date or time"), _TIME_SCHEMA, format_time)
@@ -195,6 +217,20 @@ DURATION_OR_ZERO = Kind(
     format_duration,
 )
 
+
+def _percent(text: str) -> float:
+    percent = float(text.removesuffix("%")) if re.fullmatch(r"[0-9.]+%", text) and text.count(".") < 2 else 0.0
+    if not 0 < percent <= 100:
+        raise ValueError(f"{text!r} is not a share above 0% up to 100%; write it as 5%")
+    return percent
+
+
+PERCENT = Kind(
+    _parsed(_percent, "a share such as 5%"),
+    {"type": "string", "pattern": r"^[0-9.]+%$"},
+    lambda share: f"{share:g}%",
+)
+
 # --- Numbers and booleans ----------------------------------------------------------------------------
 
 
@@ -204,21 +240,21 @@ def whole(low: int, high: int) -> Kind:
     def read(value: object) -> int:
         plain = value.value if isinstance(value, Replaced) else value
         if not isinstance(plain, int) or isinstance(plain, bool):
-            raise _expected("a whole number", value, _without_quotes(value))
+            raise _expected("a whole number", value, _as_whole(value))
         if not low <= plain <= high:
             raise _expected(f"a whole number from {low} to {high}", value)
-        return plain
+        return int(plain)
 
     return Kind(read, {"type": "integer", "minimum": low, "maximum": high}, is_text=False)
 
 
-def number(low: float, high: float, *, above: bool = False) -> Kind:
-    """A finite number from (`above`: greater than) `low` to `high`."""
+def number(low: float, high: float, *, unit: str, above: bool = False) -> Kind:
+    """A finite number of seconds or days (`unit`) from (`above`: greater than) `low` to `high`."""
 
     def read(value: object) -> float:
         plain = value.value if isinstance(value, Replaced) else value
         if not isinstance(plain, int | float) or isinstance(plain, bool) or math.isnan(plain):
-            raise _expected("a number", value, _without_quotes(value))
+            raise _expected("a number", value, _without_unit(value, unit) or _without_quotes(value))
         if not low <= plain <= high or (above and plain == low):
             limits = f"above {low:g}, up to {high:g}" if above else f"from {low:g} to {high:g}"
             raise _expected(f"a number {limits}", value)
@@ -226,6 +262,29 @@ def number(low: float, high: float, *, above: bool = False) -> Kind:
 
     lowest = "exclusiveMinimum" if above else "minimum"
     return Kind(read, {"type": "number", lowest: low, "maximum": high}, is_text=False)
+
+
+_NANOSECONDS = {"seconds": SECOND, "days": DAY}
+
+
+def _without_unit(value: object, unit: str) -> str:
+    """How to write a duration where a number of seconds or days is expected."""
+    text = value.text if isinstance(value, Replaced) else value
+    if not isinstance(text, str) or not text.strip()[-1:].isalpha():
+        return ""
+    try:
+        count = parse_duration(text) / _NANOSECONDS[unit]
+    except ValueError:
+        return ""
+    return f"write {count:g}, which means {unit}"
+
+
+def _as_whole(value: object) -> str:
+    """How to write a number that is whole but for its decimals."""
+    plain = value.value if isinstance(value, Replaced) else value
+    if isinstance(plain, float) and plain.is_integer():
+        return f"write {plain:.0f}"
+    return _without_quotes(value)
 
 
 def _without_quotes(value: object) -> str:
@@ -448,6 +507,15 @@ def as_list(value: object) -> object:
     if not isinstance(value, list | tuple):
         raise _expected("a list", value, "write [a, b], or one line '- a' for each item")
     return tuple(value)
+
+
+def as_databases(value: object) -> object:
+    """The databases of a list, or a single one; a plain text is the name of one."""
+    items = value if isinstance(value, list | tuple) else [value]
+    if isinstance(value, dict):
+        raise _expected("a list of databases", value, "write [a, b], or one line '- name: a' for each database")
+    is_name = str | Replaced | int | float
+    return tuple({"name": item} if isinstance(item, is_name) else item for item in items)
 
 
 def as_secrets(value: object) -> object:

@@ -32,6 +32,18 @@ class Replaced:
     value: str | int | float | bool | None
 
 
+class WrittenInt(int):
+    """A whole number that YAML reads from another text than its digits: `0123`, `1_000`, `12:30`."""
+
+    written: str
+
+
+class WrittenFloat(float):
+    """The same of a number with decimals: `1e3`, `1_000.5`."""
+
+    written: str
+
+
 @dataclass(frozen=True)
 class Unresolved:
     """Stands for a scalar that has been reported already and must not be reported again."""
@@ -73,6 +85,15 @@ def read_yaml(text: str, environ: Mapping[str, str]) -> Document:
         return Document(problems=[((), _syntax_message(error, text))])
 
 
+def nodes_of(text: str) -> Node | None:
+    """The nodes of a text that `read_yaml` has read without a problem, as they are written; None for any other."""
+    try:
+        _check_limits(text)
+        return yaml.compose(text, Loader=_Loader)
+    except (_UnreadableError, yaml.YAMLError, ValueError, OverflowError):
+        return None
+
+
 def _check_limits(text: str) -> None:
     """Looks at the flat stream of events first: the parser of the tree would recurse into anything."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
@@ -94,10 +115,12 @@ def _check_limits(text: str) -> None:
 # --- Syntax errors -----------------------------------------------------------------------------------
 
 _REMEDIES: Mapping[str, str] = {
+    "while scanning an alias": 'a text that starts with * needs quotes: "* 3 * * *", ["*"]',
+    "while scanning an anchor": "a text that starts with & needs quotes",
     "cannot start any token": "a text that starts with this character needs quotes (a tab cannot indent)",
     "mapping values are not allowed": "check the indentation, and quote a text with a colon and a space",
     "could not find expected ':'": "check the indentation, and put a colon and a space after the key",
-    "undefined alias": "a text that starts with * needs quotes",
+    "undefined alias": 'a text that starts with * needs quotes: "*"',
     "unexpected end of stream": "a quote is not closed",
     "unknown escape": "a backslash in double quotes must be doubled; single quotes take it as it is",
     "expected <block end>": "check the indentation",
@@ -117,7 +140,8 @@ def _syntax_message(error: Exception, text: str) -> str:
         return "not well-formed YAML; check the escapes (\\U...) in double quotes"
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    remedies = (remedy for known, remedy in _REMEDIES.items() if known in str(error.problem))
+    told = f"{error.context} {error.problem}"
+    remedies = (remedy for known, remedy in _REMEDIES.items() if known in told)
     return f"{where}not well-formed YAML; {next(remedies, 'check this line and the one above')}"
 
 
@@ -248,7 +272,19 @@ class _Builder:
         if found is None:
             remedy = f"set it, or write ${{{name}:-default}} (and $${{ where a literal ${{ is meant)"
             self._problem(path, f"environment variable {name} is not set; {remedy}")
+        elif oddity := _oddity(found):
+            self._problem(path, f"environment variable {name} {oddity}")
+            return None
         return found
+
+
+def _oddity(text: str) -> str:
+    """What is wrong with the value of a variable, which is never shown: it holds more than its text."""
+    if text.endswith(("\n", "\r")):
+        return "ends with a line end, which belongs to no text; set it without (printf instead of echo)"
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" and text.count(text[0]) == 2:
+        return "has quotes around its text, as docker's --env-file keeps them; set it without them"
+    return ""
 
 
 _SCALARS = ("str", "int", "float", "bool", "null")
@@ -269,14 +305,21 @@ def _constructed(node: ScalarNode, otherwise: str | None) -> str | int | float |
     try:
         if kind == "int":
             number = int(_CONSTRUCTOR.construct_yaml_int(node))
-            return number if number in _INT64 else otherwise
+            return _as_written(WrittenInt(number), node.value) if number in _INT64 else otherwise
         if kind == "float":
-            return float(_CONSTRUCTOR.construct_yaml_float(node))
+            return _as_written(WrittenFloat(_CONSTRUCTOR.construct_yaml_float(node)), node.value)
         if kind == "bool":
             return bool(_CONSTRUCTOR.construct_yaml_bool(node))
     except (ValueError, LookupError, OverflowError):
         return otherwise
     return None if kind == "null" else str(node.value)
+
+
+def _as_written(number: WrittenInt | WrittenFloat, text: str) -> int | float:
+    """The number, which remembers its text where it does not look like that."""
+    plain = int(number) if isinstance(number, int) else float(number)
+    number.written = text
+    return plain if str(plain) == text else number
 
 
 def _is_unicode(text: str) -> bool:

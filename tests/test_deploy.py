@@ -80,7 +80,7 @@ def test_the_service_may_write_to_every_folder_that_it_is_told_to_use(service: d
     assert [service[f"{kind}Directory"] for kind in kinds] == [["influxdb-backup"]] * 4
     assert service["EnvironmentFile"] == ["/etc/influxdb-backup/environment"]
     paths = [value for value in environment().values() if value.startswith("/")]
-    assert len(paths) == 3
+    assert len(paths) == 4
     assert all(path.startswith(FOLDERS) for path in paths)
 
 

@@ -84,7 +84,8 @@ def test_every_yaml_block_parses_and_every_whole_job_is_valid(name: str, block: 
     document = yaml.safe_load(block)
     assert isinstance(document, dict), name
     if document.keys() & SECTIONS:
-        assert parse_config(block, ENVIRON, "shown.yaml").name == "shown"
+        own, shared = (block, "") if "source" in document else ("source: {url: http://a}", block)
+        assert parse_config(own, ENVIRON, "shown.yaml", shared).name == "shown"
 
 
 @pytest.mark.parametrize("block", [*yaml_blocks(README), *yaml_blocks(SPANISH)])

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
+from basics.times import END_OF_TIME, MIN_TIME
 from copying.listener import Phase
 from copying.results import SourceAge
 
@@ -32,6 +33,8 @@ class Totals:
     late: int = 0
     runs: int = 0
     failed_runs: int = 0
+    newly_quarantined: int = 0
+    """Lines that no earlier run had put aside."""
 
     def __add__(self, other: "Totals") -> "Totals":
         return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -108,6 +111,8 @@ class RunRecord:
     """and how many there are."""
     ages: tuple[SourceAge, ...] = ()
     """How old databases are at the source, at most AGES_SHOWN, those that are too old first."""
+    in_quarantine: int = 0
+    """How many lines wait in quarantine files."""
 
     @property
     def ended(self) -> int:
@@ -256,6 +261,8 @@ class JobKnown(Event):
     destination: str = ""
     """URLs without credentials."""
     contact: Contact = field(default_factory=Contact)
+    databases: tuple[str, ...] = ()
+    """Those of the source that its file names; empty: all of them, or too many to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,7 +399,7 @@ class RunFinished(Event):
         return self.job, type(self).__name__, self.record.started
 
 
-# From `main.py verify`:
+# From `main.py verify` and from the daemon's own:
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +415,16 @@ class Verified(Event):
     different: int = 0
     """Values that only the source has, that only the destination has, that are not the same."""
     seconds: float = 0.0
+    start: int = MIN_TIME
+    end: int = END_OF_TIME
+    """What was compared, nanoseconds,"""
+    is_complete: bool = True
+    """and whether all of it was, or a part chosen at random."""
+
+    def clears(self, difference: "Verified") -> bool:
+        """Whether that difference is known to be gone."""
+        is_wide = self.start <= difference.start and self.end >= difference.end
+        return self.result == "equal" and self.is_complete and is_wide
 
 
 # For the monitor itself, about no job:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from basics.humanize import format_bytes
+from basics.humanize import counted, format_bytes
 from basics.text import printable
 from basics.times import SECOND
 from settings.cron import parse_cron
-from settings.keys import Occasion
+from settings.keys import Job, Occasion
 from settings.next_run import next_run
 from watching.events import RunRecord
-from watching.state import JobState
+from watching.repeats import once
+from watching.state import Cause, JobState, job_key
 
 Ping = Literal["/start", "", "/fail"]
 
@@ -44,6 +45,28 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where the daemon is: its host, and the URL of its page as others reach it; empty: not known."""
+
+    host: str = ""
+    page: str = ""
+
+
+NOWHERE: Final = Place()
+
+ADVICE: Final[Mapping[Cause, str]] = {
+    "file": "Correct the file, then have the daemon read it again (SIGHUP, or restart it).",
+    "worker": "It is started again by itself. SIGKILL is mostly the kernel, out of memory: see dmesg.",
+    "server": "Start the server, or correct its URL: the job goes on by itself.",
+    "run": "Look the message up in docs/troubleshooting.md; to copy now: main.py run --once --config {job}.yaml",
+}
+"""The runbook in a line, by what is wrong."""
+
+DIFFERENCE_ADVICE: Final = "main.py verify --full --config {job}.yaml names what differs; main.py repair copies."
+WARNING_ADVICE: Final = "docs/operating.md, Warnings, says what each means."
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What people know about a job: since when it is failing (0: not), and whether only a run can mend that."""
 
@@ -54,7 +77,7 @@ class Told:
 
 
 def message(
-    told: Told, before: JobState, after: JobState, on: Collection[str], now: int
+    told: Told, before: JobState, after: JobState, on: Collection[str], now: int, place: Place = NOWHERE
 ) -> tuple[Told, Message | None]:
     """What people know after this change, and the message about it if it is one of state that they asked for.
 
@@ -67,18 +90,18 @@ def message(
         needs_run = told.needs_run or bool(after.troubles.keys() & {"run", "worker"})
         since = told.failing_since or after.failing_since or now
         is_new = not told.failing_since and "failure" in on
-        return Told(since, needs_run, told.warned), _failure(after, since, now) if is_new else None
+        return Told(since, needs_run, told.warned), _failure(after, since, now, place) if is_new else None
     recovered = told.failing_since and (succeeded or not told.needs_run)
     if told.failing_since and not recovered:
         return told, None
     now_told = Told(warned=frozenset(map(kind, after.warnings)))
     if now_told.warned - told.warned and "warning" in on:
-        return now_told, _warning(after)
+        return now_told, _warning(after, now, place)
     if recovered and "recovery" in on:
-        return now_told, _recovery(told, after, now, succeeded=succeeded)
+        return now_told, _recovery(told, after, now, place, succeeded=succeeded)
     if told.warned and not now_told.warned and "recovery" in on:
-        return now_told, _all_clear(after)
-    return now_told, _success(after) if succeeded and "success" in on else None
+        return now_told, _all_clear(after, place)
+    return now_told, _success(after, place) if succeeded and "success" in on else None
 
 
 def kind(warning: str) -> str:
@@ -100,7 +123,7 @@ def signals(before: JobState, after: JobState) -> Iterator[Signal]:
         yield Signal("/fail", after.troubles[cause].at, after.troubles[cause].text)
 
 
-def _failure(job: JobState, since: int, now: int) -> Message:
+def _failure(job: JobState, since: int, now: int, place: Place) -> Message:
     next_try = _next_try(job, now)
     lines = [
         f"Job {job.name} is failing.",
@@ -110,23 +133,27 @@ def _failure(job: JobState, since: int, now: int) -> Message:
         f"Since: {_at(since, job)}",
         f"Last success: {_at(job.last_success, job) if job.last_success else 'none since the daemon was started'}",
         f"Next try: {_at(next_try, job) if next_try else 'none: it was to run once'}",
+        *_about(job, place, *(ADVICE[cause] for cause in ADVICE if cause in job.troubles)),
     ]
     return _message("failure", since, f"{job.name}: backup is failing", lines)
 
 
-def _warning(job: JobState) -> Message:
+def _warning(job: JobState, now: int, place: Place) -> Message:
     lines = [f"Job {job.name} does not fail, but look at this:", "", *_first_lines("\n".join(job.warnings))]
-    lines += ["", f"Last run: {_summary(job.history[-1]).splitlines()[0]}"]
-    return _message("warning", job.history[-1].ended, f"{job.name}: backup has warnings", lines)
+    lines += ["", *(f"Last run: {_summary(record).splitlines()[0]}" for record in job.history[-1:])]
+    lines += _about(job, place, DIFFERENCE_ADVICE if job.difference else WARNING_ADVICE)
+    since = job.difference.at if job.difference else job.judged.ended if job.judged else now
+    return _message("warning", since, f"{job.name}: backup has warnings", lines)
 
 
-def _all_clear(job: JobState) -> Message:
+def _all_clear(job: JobState, place: Place) -> Message:
     lines = [f"Job {job.name} is fine again: its last run has no warnings.", ""]
     lines += [f"Last run: {_summary(job.history[-1])}"] if job.history else []
+    lines += _about(job, place)
     return _message("recovery", job.last_success or job.since, f"{job.name}: backup is fine again", lines)
 
 
-def _recovery(told: Told, job: JobState, now: int, *, succeeded: bool) -> Message:
+def _recovery(told: Told, job: JobState, now: int, place: Place, *, succeeded: bool) -> Message:
     next_run_at = _next_try(job, now)
     lines = [
         f"Job {job.name} is fine again.",
@@ -137,15 +164,38 @@ def _recovery(told: Told, job: JobState, now: int, *, succeeded: bool) -> Messag
     ]
     lines += [f"Last run: {_summary(job.history[-1])}"] if succeeded and job.history else []
     lines += [f"Next run: {_at(next_run_at, job)}"] if next_run_at else []
+    lines += _about(job, place)
     at = job.last_success if succeeded and job.last_success else job.since
     return _message("recovery", at, f"{job.name}: backup is fine again", lines)
 
 
-def _success(job: JobState) -> Message:
+def trial_message(job: Job, host: str) -> Message:
+    """What shows that a service can be reached: where it comes from, and of what it will tell."""
+    lines = [
+        f"This is a test: job {job.name} on {host} can tell you something here.",
+        "",
+        f"From: {job.source.url}",
+        f"To: {job.destination.url}",
+        f"It tells of: {', '.join(job.options.notify.occasions)}",
+    ]
+    return _message("success", 0, f"{job.name}: test message", lines)
+
+
+def _success(job: JobState, place: Place) -> Message:
     summary = _summary(job.history[-1]) if job.history else "ok"
-    return _message(
-        "success", job.last_success or 0, f"{job.name}: backup succeeded", [f"Job {job.name}: {summary}"]
-    )
+    lines = [f"Job {job.name}: {summary}", *_about(job, place)]
+    return _message("success", job.last_success or 0, f"{job.name}: backup succeeded", lines)
+
+
+def _about(job: JobState, place: Place, *advice: str) -> list[str]:
+    """Which copy it is, where the daemon is, where to look, and what to do."""
+    lines = {
+        "From": printable(f"{job.source} to {job.destination}") if job.source else "",
+        "Host": place.host,
+        "Page": f"{place.page.rstrip('/')}/jobs/{job_key(job.name)}" if place.page else "",
+    }
+    found = [f"{label}: {text}" for label, text in lines.items() if text]
+    return [*found, *(f"What to do: {printable(text.format(job=job.name))}" for text in advice)]
 
 
 def _message(occasion: Occasion, at: int, title: str, lines: list[str]) -> Message:
@@ -153,7 +203,7 @@ def _message(occasion: Occasion, at: int, title: str, lines: list[str]) -> Messa
 
 
 def _first_lines(text: str) -> list[str]:
-    lines = [printable(line) for line in text.split("\n")]
+    lines = [printable(line) for found in once(text.split("\n")) for line in found.split("\n")]
     return lines if len(lines) <= FAILURES_TOLD else [*lines[:FAILURES_TOLD], "... and more, see the log"]
 
 
@@ -161,8 +211,9 @@ def _summary(record: RunRecord) -> str:
     """A run in one line, and its failures and warnings in one each."""
     done = record.amounts
     late = f", {done.late:,} of them late" if done.late else ""
-    lost = f", {done.quarantined:,} lines quarantined" if done.quarantined else ""
-    numbers = f"{done.points:,} points, {done.values:,} values{late}, {format_bytes(done.bytes)}{lost}"
+    lost = f", {counted(done.quarantined, 'line')} quarantined" if done.quarantined else ""
+    points, values = counted(done.points, "point"), counted(done.values, "value")
+    numbers = f"{points}, {values}{late}, {format_bytes(done.bytes)}{lost}"
     is_new = done.values or done.quarantined or record.outcome != "ok"
     first = f"{record.outcome}: {numbers if is_new else 'nothing new'} in {record.seconds:.1f} s"
     return "\n".join([first, *map(printable, (*record.failures, *record.warnings))])

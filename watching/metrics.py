@@ -35,7 +35,10 @@ COUNTERS: Final[Mapping[str, tuple[str, Callable[[Totals], int]]]] = {
     "written_bytes": ("Line protocol in those points, before compression.", lambda t: t.bytes),
     "written_batches": ("Write requests that the destination has acknowledged.", lambda t: t.batches),
     "healed_values": ("Late values that the look-back found missing, and brought.", lambda t: t.late),
-    "quarantined_lines": ("Lines that the destination refused, and that were put aside.", lambda t: t.quarantined),
+    "quarantined_lines": (
+        "Lines that the destination refused, and that were put aside; each counts once.",
+        lambda t: t.newly_quarantined,
+    ),
     "expired_lines": ("Lines older than the destination's retention policy keeps.", lambda t: t.expired),
     "retries": ("Requests that failed and were tried again.", lambda t: t.retries),
     "failures": (
@@ -49,8 +52,8 @@ COUNTERS: Final[Mapping[str, tuple[str, Callable[[Totals], int]]]] = {
 
 GAUGES: Final[Mapping[str, tuple[str, Callable[[JobState], float | None]]]] = {
     "warnings": (
-        "What the last run warned of: a job that has any is neither failing nor fine.",
-        lambda job: job.judged.warned if job.judged else None,
+        "Warnings of the last run, and a difference that verify found: a job that has any is not fine.",
+        lambda job: job.warned if job.judged or job.difference else None,
     ),
     "running": ("Whether a run goes on: 1 or 0.", lambda job: job.run is not None),
     "run_progress_ratio": (
@@ -66,8 +69,12 @@ GAUGES: Final[Mapping[str, tuple[str, Callable[[JobState], float | None]]]] = {
         "When the next run begins; while the job waits for it.",
         lambda job: _seconds(job.next_run),
     ),
+    "quarantine_waiting_lines": (
+        "Lines that wait in quarantine files, when the last run ended.",
+        lambda job: job.history[-1].in_quarantine if job.history else None,
+    ),
     "last_verify_timestamp_seconds": (
-        "When main.py verify last looked at the job.",
+        "When both sides of the job were last compared.",
         lambda job: _seconds(job.verification.at) if job.verification else None,
     ),
 }
@@ -148,7 +155,7 @@ def _failing(jobs: _Jobs) -> Metric:
 def _lag(jobs: _Jobs, now: int) -> Metric:
     text = "Time since the newest point of the database that the destination is known to hold."
     family = GaugeMetricFamily(f"{PREFIX}lag_seconds", text, labels=[JOB, "database"])
-    for job in jobs:
+    for job in (job for job in jobs if job.mode != "range"):  # a range has an end: it says nothing
         for name, database in job.databases.items():
             if (lag := database.lag(now)) is not None:
                 family.add_metric([job.name, name], lag)
@@ -195,7 +202,7 @@ def _durations(jobs: _Jobs) -> Metric:
 
 
 def _verify_result(jobs: _Jobs) -> Metric:
-    text = "What main.py verify found last: 1 for that result, 0 for the others."
+    text = "What the last comparison of both sides found: 1 for that result, 0 for the others."
     family = GaugeMetricFamily(f"{PREFIX}verify_result", text, labels=[JOB, "result"])
     for name, found in _verifications(jobs):
         for result in VERIFY_RESULTS:
@@ -204,7 +211,7 @@ def _verify_result(jobs: _Jobs) -> Metric:
 
 
 def _verify_values(jobs: _Jobs) -> Metric:
-    text = "Values that main.py verify found to be missing at the destination, extra there, or different."
+    text = "Values that it found to be missing at the destination, extra there, or different."
     family = GaugeMetricFamily(f"{PREFIX}verify_values", text, labels=[JOB, "difference"])
     for name, found in _verifications(jobs):
         for difference, count in {
@@ -217,7 +224,7 @@ def _verify_values(jobs: _Jobs) -> Metric:
 
 
 def _verifications(jobs: _Jobs) -> Iterator[tuple[str, Verified]]:
-    return ((job.name, job.verification) for job in jobs if job.verification)
+    return ((job.name, job.compared) for job in jobs if job.compared)
 
 
 def _seconds(time_ns: int | None) -> float | None:

@@ -24,6 +24,7 @@ from basics.shortages import shortage
 from logger_config import set_console
 from watching.channel import Channel
 from watching.events import DaemonEnds, Event, LogLine
+from watching.history import History
 from watching.progress import REDRAW_EVERY, Screen
 from watching.state import State, applied
 from watching.verdict_files import Verdicts
@@ -70,11 +71,13 @@ class Duties:
     observers: Sequence[Callable[[Holder], Observer]] = ()
     verdicts: Path | None = None
     """The folder in which `main.py verify` leaves its results."""
+    history: Path | None = None
+    """The file in which runs, days and verdicts are remembered."""
 
     @property
     def are_any(self) -> bool:
         """Whether it is needed even where no job wants anybody to be told."""
-        return self.draws or self.listener is not None
+        return self.draws or self.listener is not None or self.history is not None
 
 
 # ---------------------------------------------------------------- in the parent
@@ -185,13 +188,16 @@ class Monitor:
     def __init__(self, channel: Channel, duties: Duties, started: int) -> None:
         self.is_over = False
         self._channel = channel
-        self._holder = Holder(State(started))
+        history = History(duties.history) if duties.history else None
+        self._holder = Holder(State(started, remembered=history.remembered() if history else {}))
         self._lines: list[str] = []
         self._screen = Screen(sys.stderr) if duties.draws else None
         if self._screen:
             set_console(route=self._lines.append)
         self._verdicts = Verdicts(duties.verdicts) if duties.verdicts else None
         self._observers = [make(self._holder) for make in duties.observers]
+        if history:
+            self._observers.append(history)
         self._next_drawing = self._next_look = 0.0
 
     @property

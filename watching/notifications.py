@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 
 import requests
 
+from basics.humanize import counted
 from basics.sessions import PlainSession
 from basics.times import MINUTE
 from watching.events import Contact, Event, JobKnown, JobRemoved
-from watching.messages import Message, Signal, Told, message, signals
+from watching.messages import NOWHERE, Message, Place, Signal, Told, message, signals
 from watching.monitor import Holder
 from watching.state import JobState, State
 
@@ -79,7 +80,7 @@ class _Service(Generic[Item]):
         if self._thread is not None and self._deadline is not None:
             self._thread.join(max(0.0, self._deadline - time.monotonic()))
             if self._waiting and not self._down:
-                logger.warning("%s did not take %d messages in time", self.label, len(self._waiting))
+                logger.warning("%s did not take %s in time", self.label, counted(len(self._waiting), "message"))
 
     # The rest runs in the thread.
 
@@ -135,8 +136,9 @@ class Notifier:
     minute before, in which there may have been none.
     """
 
-    def __init__(self, born: int, holder: Holder) -> None:
+    def __init__(self, born: int, holder: Holder, place: Place = NOWHERE) -> None:
         self._oldest = born - MINUTE
+        self._place = place
         self._holder = holder
         self._contacts: dict[str, Contact] = {}
         self._told: dict[str, Told] = {}
@@ -154,7 +156,24 @@ class Notifier:
             self._changed(before.jobs.get(event.job) or JobState(event.job), after.jobs[event.job], event.at)
 
     def look(self, state: State) -> None:
-        """Nothing comes but as an event."""
+        """Tell everybody of a file that was never valid, so that nobody knows whom it would have told."""
+        for job in state.failing if self._contacts else ():
+            if job.name not in self._contacts and job.name not in self._told:
+                self._told[job.name], found = message(
+                    Told(), JobState(job.name), job, ("failure",), job.failing_since or 0, self._place
+                )
+                for url, key in self._everybody().items():
+                    if found is not None and found.at >= self._oldest:
+                        self._messenger(url, key).put(found)
+
+    def _everybody(self) -> dict[str, str]:
+        """The URLs of all jobs that are told of failures, each once, with the key that it stands at."""
+        return {
+            url: f"options.notify.urls[{number}] of job {name}"
+            for name, contact in reversed(self._contacts.items())
+            if "failure" in contact.on
+            for number, url in enumerate(contact.urls)
+        }
 
     def close(self) -> None:
         """Give what still waits one more attempt, and all of it together the time that the monitor has."""
@@ -170,7 +189,7 @@ class Notifier:
 
     def _changed(self, before: JobState, after: JobState, now: int) -> None:
         contact, told = self._contacts[after.name], self._told.get(after.name, Told())
-        self._told[after.name], found = message(told, before, after, contact.on, now)
+        self._told[after.name], found = message(told, before, after, contact.on, now, self._place)
         if found is not None and found.at >= self._oldest:
             for number, url in enumerate(contact.urls):
                 self._messenger(url, f"options.notify.urls[{number}] of job {after.name}").put(found)
@@ -182,7 +201,7 @@ class Notifier:
     def _messenger(self, url: str, key: str) -> _Service[Message]:
         if url not in self._messengers:
             label = f"the notification service {url.partition('://')[0].strip()}:// ({key})"
-            self._messengers[url] = _Service(label, functools.partial(_send, url), MESSAGES_WAITING)
+            self._messengers[url] = _Service(label, functools.partial(send_message, url), MESSAGES_WAITING)
         return self._messengers[url]
 
     def _pinger(self, url: str, key: str) -> _Service[Signal]:
@@ -192,7 +211,8 @@ class Notifier:
         return self._pingers[url]
 
 
-def _send(url: str, item: Message) -> None:
+def send_message(url: str, item: Message) -> None:
+    """Take it to the service, which takes as long as that does. Raises NotDelivered."""
     from basics import apprise_service  # noqa: PLC0415 -- heavy: only who has something to tell pays for it
 
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from basics.humanize import counted
+from basics.humanize import counted, worded
 from basics.text import printable
 from basics.times import MINUTE, SECOND, format_duration
 from watching.events import RunState
@@ -25,7 +25,7 @@ def progress_line(run: RunState, now: int) -> str:
     parts = [what(run)]
     if run.phase == "copying" and run.measurements:
         parts += [f"measurement {run.measurement:,} of {run.measurements:,}", f"{run.share:.1%} of the time range"]
-    parts += [f"{amounts.points:,} points", f"{amounts.values:,} values", f"{run.rate:,.0f} points/s"]
+    parts += [counted(amounts.points, "point"), counted(amounts.values, "value"), f"{run.rate:,.0f} points/s"]
     left = run.seconds_left(now) if run.phase == "copying" else None
     if left is not None:
         parts.append(f"{duration(left)} left")
@@ -59,28 +59,43 @@ def live_row(job: str, run: RunState, now: int, width: int, *, name_width: int =
     is_copying = run.phase == "copying" and run.measurements > 0
     parts: list[tuple[int, str, str]] = [(0, job.ljust(name_width), "bold"), (1, what(run), "cyan")]
     if is_copying:
-        filled = round(run.share * BAR)
         parts += [
-            (8, "━" * filled + "─" * (BAR - filled), "green"),
+            (8, bar(run.share), "green"),
             (2, f"{run.share:4.0%}", ""),
             (4, f"{run.measurement:,} of {run.measurements:,}", ""),
         ]
     if is_copying or amounts.points:
-        parts += [(3, f"{short(amounts.points)} points", ""), (7, f"{short(amounts.values)} values", "")]
+        parts += [(3, short_counted(amounts.points, "point"), ""), (7, short_counted(amounts.values, "value"), "")]
     if is_copying:
         parts += [(6, f"{short(run.rate)}/s", ""), (5, "" if left is None else f"{duration(left)} left", "")]
     if amounts.failures:
         parts.append((1, counted(amounts.failures, "failure"), "red"))
     if run.trouble:
         parts.append((9, f"trying again: {run.trouble}", "yellow"))
-    parts = [part for part in parts if part[1]]
-    while _columns(parts) > width and len(parts) > 1:
-        parts.remove(max(parts))
-    return [(printable(text), style) for _, text, style in parts]
+    return fitted(parts, width)
+
+
+def bar(share: float) -> str:
+    """A share as a line, a part of which is thicker."""
+    filled = round(share * BAR)
+    return "━" * filled + "─" * (BAR - filled)
+
+
+def fitted(parts: Sequence[tuple[int, str, str]], width: int) -> list[tuple[str, str]]:
+    """As many of these (how little it matters, text, style) as fit into `width` columns, as (text, style)."""
+    kept = [part for part in parts if part[1]]
+    while _columns(kept) > width and len(kept) > 1:
+        kept.remove(max(kept))
+    return [(printable(text), style) for _, text, style in kept]
 
 
 def _columns(parts: Sequence[tuple[int, str, str]]) -> int:
     return sum(len(text) for _, text, _ in parts) + 2 * (len(parts) - 1)
+
+
+def short_counted(count: int, noun: str) -> str:
+    """`1 point`, `1.23k points`."""
+    return f"{short(count)} {worded(count, noun)}"
 
 
 def short(count: float) -> str:
@@ -124,19 +139,28 @@ class Screen:
 
     def draw(self, state: State, lines: Sequence[str], now: int) -> None:
         """Show the lines, which stay, and below them the runs that go on."""
+        running = {job.name: job.run for job in state.jobs.values() if job.run}
+        longest = max(map(len, running), default=0)
+        self.show(
+            [live_row(name, run, now, self.width, name_width=longest) for name, run in running.items()], lines
+        )
+
+    @property
+    def width(self) -> int:
+        """How many columns a row may have."""
+        return self._console.width - 1
+
+    def show(self, rows: Sequence[Sequence[tuple[str, str]]], lines: Sequence[str]) -> None:
+        """Show the lines, which stay, and below them the rows, in the place of those before."""
         from rich.text import Text  # noqa: PLC0415
 
-        running = {job.name: job.run for job in state.jobs.values() if job.run}
-        if not running:
+        if not rows:
             self._live.stop()
         with self._console:  # all of it at once
             if lines:
                 self._console.print(Text("\n".join(lines)), soft_wrap=True)
-            if running:
+            if rows:
                 self._live.start()
-                longest = max(map(len, running))
-                width = self._console.width - 1
-                rows = [live_row(name, run, now, width, name_width=longest) for name, run in running.items()]
                 text = Text(no_wrap=True, overflow="ellipsis")
                 for number, row in enumerate(rows):
                     text.append("\n" if number else "")

@@ -49,8 +49,8 @@ TOGETHER = 50
 LINE_EVERY = 30.0
 """Seconds of work between two lines of progress in the log."""
 
-SMOOTHING = 0.2
-"""Weight of the latest tick in the rate: it follows a change within a few seconds."""
+SMOOTHING = 15.0
+"""Seconds over which the rate is an average: requests come in bursts."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +93,8 @@ class _Run:
     before: Totals
     measurements_done: int = 0
     covered: int = 0
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = 0.0
+    """When its first points were seen."""
     seen: int = 0
     """Points at the last tick."""
     seen_at: float = field(default_factory=time.monotonic)
@@ -175,13 +176,14 @@ class Reporter:
             totals = Totals(**self._counts)
         record = RunRecord(
             run.state.started,
-            time.monotonic() - run.begun,
+            result.seconds,
             result.outcome,
             totals - run.before,
             bounded(result.failures),
             bounded(result.cautions, LONGEST_WARNINGS),
             len(result.cautions),
             bounded_ages(result.ages),
+            result.in_quarantine,
         )
         self._tell_measurements()
         self._sender.tell(RunFinished(self._job, time.time_ns(), record, self._worker, totals))
@@ -259,6 +261,7 @@ class Reporter:
             counts["bytes"] += written.bytes
             counts["expired"] += written.expired
             counts["quarantined"] += written.quarantined
+            counts["newly_quarantined"] += written.newly_quarantined
             m = self._measurements.get(source)
             if m and written.points:
                 m.points += written.points
@@ -358,8 +361,9 @@ class Reporter:
                 return
             totals = Totals(**self._counts)
             amounts = totals - run.before
-            latest = (amounts.points - run.seen) / max(1e-3, now - run.seen_at)
-            rate = run.state.rate + SMOOTHING * (latest - run.state.rate) if run.seen else latest
+            passed = max(1e-3, now - run.seen_at)
+            run.begun = run.begun or (run.seen_at if amounts.points else 0.0)
+            rate = smoothed(run.state.rate, (amounts.points - run.seen) / passed, passed, now - (run.begun or now))
             run.seen, run.seen_at = amounts.points, now
             state = run.state = replace(
                 run.state,
@@ -391,6 +395,14 @@ class Reporter:
             parts += [[m] for m in found if m.problems]  # whose texts may fill an event
             for part in parts:
                 self._sender.tell(MeasurementsChanged(self._job, time.time_ns(), tuple(part)))
+
+
+def smoothed(rate: float, latest: float, passed: float, since: float) -> float:
+    """The average so far, and from SMOOTHING seconds on one in which older times count less and less.
+
+    `latest` is the rate of the last `passed` seconds, `since` how long all of it has gone on.
+    """
+    return rate + (latest - rate) * min(1.0, passed / min(SMOOTHING, max(passed, since)))
 
 
 def _phase(result: MeasurementResult, *, stopped: bool) -> MeasurementPhase:

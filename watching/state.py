@@ -8,9 +8,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
-from itertools import accumulate, islice
+from itertools import accumulate, islice, takewhile
 from typing import Literal
+from urllib.parse import quote
 
+from watching.days import Days, with_difference, with_run
 from watching.events import (
     HISTORY,
     Event,
@@ -34,7 +36,15 @@ from watching.events import (
 )
 
 Condition = Literal[
-    "running", "idle", "failing", "waiting for server", "stopped", "invalid file", "worker died", "starting"
+    "running",
+    "idle",
+    "failing",
+    "waiting for server",
+    "finished",
+    "stopped",
+    "invalid file",
+    "worker died",
+    "starting",
 ]
 """What a job is doing, in words. A job that runs although its last run failed is `running`, and is_failing."""
 
@@ -45,6 +55,11 @@ MOST_MEASUREMENTS = 10_000
 
 BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0)
 """Upper bounds of the histogram of run durations, seconds; the last bucket has none."""
+
+
+def job_key(name: str) -> str:
+    """The name of a job in a URL, and as an id."""
+    return quote(name.encode("utf-8", "surrogateescape"), safe="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +129,9 @@ class JobState:
     """The outcome of a job that will not run again."""
     last_attempt: int | None = None
     last_success: int | None = None
-    """When the last run began; when the last run that succeeded was over."""
+    """When the last run began; when the last run that succeeded was over,"""
+    complete_at: int | None = None
+    """and when it began: the copy holds what the source had then."""
     last_error: str = ""
     """In full, also when it is over;"""
     last_error_at: int | None = None
@@ -126,7 +143,13 @@ class JobState:
     """The last runs, oldest first."""
     durations: Durations = field(default_factory=Durations)
     verification: Verified | None = None
-    """What `main.py verify` found last."""
+    """What a comparison of both sides found last;"""
+    difference: Verified | None = None
+    """and the last one that found them not equal, until one shows that they are again."""
+    days: Days = field(default_factory=dict)
+    """How its last days went."""
+    named: tuple[str, ...] = ()
+    """The databases that its file names; empty: all."""
     earlier: Totals = field(default_factory=Totals)
     """What workers that are gone had done;"""
     present: Totals = field(default_factory=Totals)
@@ -156,8 +179,20 @@ class JobState:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the last run warned of. A job that has any protects less than its file says."""
-        return self.judged.warnings if self.judged else ()
+        """What verify found, and what the last run warned of. A job that has any protects less than it should."""
+        found = self.difference
+        differs = (f"verify: {found.detail.partition(chr(10))[0] or found.result}",) if found else ()
+        return (*differs, *(self.judged.warnings if self.judged else ()))
+
+    @property
+    def compared(self) -> Verified | None:
+        """What is known of both sides: a difference that was not cleared, else what was found last."""
+        return self.difference or self.verification
+
+    @property
+    def warned(self) -> int:
+        """How many warnings there are; `warnings` holds the first of them."""
+        return (self.difference is not None) + (self.judged.warned if self.judged else 0)
 
     @property
     def judged(self) -> RunRecord | None:
@@ -179,7 +214,8 @@ class JobState:
             ("server" in self.troubles, "waiting for server"),
             (self.is_failing, "failing"),
             (self.ended == "stopped", "stopped"),
-            (bool(self.ended or self.history or self.next_run), "idle"),
+            (bool(self.ended), "finished"),
+            (bool(self.last_attempt or self.next_run), "idle"),
         )
         return next((condition for holds, condition in cases if holds), "starting")
 
@@ -195,6 +231,8 @@ class State:
     started: int = 0
     """When the daemon was started."""
     jobs: Mapping[str, JobState] = field(default_factory=dict)
+    remembered: Mapping[str, JobState] = field(default_factory=dict)
+    """What is known from earlier of jobs that are not known yet."""
 
     @property
     def failing(self) -> tuple[JobState, ...]:
@@ -214,10 +252,13 @@ def applied(state: State, event: Event) -> State:
     """The state after the event."""
     if isinstance(event, JobRemoved):
         jobs = {name: job for name, job in state.jobs.items() if name != event.job}
-        return replace(state, jobs=jobs)
+        gone = state.jobs.get(event.job)
+        kept = {**state.remembered, event.job: _kept(gone)} if gone else state.remembered
+        return replace(state, jobs=jobs, remembered=kept)
     if event.job not in state.jobs and isinstance(event, Verified):
         return state  # of a job that this daemon does not run
-    before = state.jobs.get(event.job) or JobState(event.job, since=event.at)
+    known = state.remembered.get(event.job, JobState(event.job))
+    before = state.jobs.get(event.job) or replace(known, since=event.at)
     after = _after(event, before)
     if after.condition != before.condition:
         after = replace(after, since=event.at)
@@ -235,7 +276,8 @@ def _after(event: Event, job: JobState) -> JobState:  # noqa: ARG001 -- the even
 @_after.register
 def _(event: JobKnown, job: JobState) -> JobState:
     return replace(
-        job,
+        _still_named(job, event),
+        named=event.databases,
         schedule=event.schedule,
         timezone=event.timezone,
         mode=event.mode,
@@ -330,18 +372,58 @@ def _(event: RunFinished, job: JobState) -> JobState:
         last_attempt=record.started,
         measurements=measurements,
         databases=_databases({}, measurements.values()),
+        days=with_run(job.days, record, job.timezone),
     )
     if record.outcome == "ok":
-        return _untroubled(replace(job, last_success=event.at), "run")
+        return _untroubled(replace(job, last_success=event.at, complete_at=record.started), "run")
     return _troubled(job, "run", "\n".join(record.failures), event.at) if record.failures else job
 
 
 @_after.register
 def _(event: Verified, job: JobState) -> JobState:
-    return replace(job, verification=event)
+    known = event if event.result == "differs" else job.difference
+    if event.result == "differs" and event != job.difference:
+        job = replace(job, days=with_difference(job.days, event.at, job.timezone))
+    return replace(job, verification=event, difference=None if known and event.clears(known) else known)
 
 
 # ---------------------------------------------------------------- parts of them
+
+
+def _kept(job: JobState) -> JobState:
+    """What is worth remembering of it."""
+    return JobState(
+        job.name,
+        last_success=job.last_success,
+        complete_at=job.complete_at,
+        history=job.history,
+        days=job.days,
+        verification=job.verification,
+        difference=job.difference,
+    )
+
+
+def remembering(job: JobState) -> JobState:
+    """A job of which only its history is known: one whose last run failed is failing until one succeeds."""
+    last = job.judged
+    if last is None or not last.failures:
+        return job
+    failed = takewhile(lambda record: record.outcome != "ok", reversed(job.history))
+    since = min(record.ended for record in failed if record.failures)
+    text = "\n".join(last.failures)
+    trouble = Trouble(text, since, last.ended)
+    return replace(job, troubles={"run": trouble}, last_error=text, last_error_at=last.ended)
+
+
+def _still_named(job: JobState, event: JobKnown) -> JobState:
+    """Without what it knew of databases that its file no longer names, or of another server."""
+    moved = job.destination not in ("", event.destination) or job.source not in ("", event.source)
+    kept = {name for name in job.databases if not moved and (not event.databases or name in event.databases)}
+    return replace(
+        job,
+        databases={name: database for name, database in job.databases.items() if name in kept},
+        measurements={key: m for key, m in job.measurements.items() if m.database in kept},
+    )
 
 
 def _troubled(job: JobState, cause: Cause, text: str, at: int) -> JobState:

@@ -4,32 +4,53 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from basics.humanize import counted, format_bytes
+from basics.humanize import counted, format_bytes, lasting
 from basics.tables import aligned, ruled
 from basics.text import printable
 from basics.times import format_time
 from copying.metadata.snapshot import amount
-from copying.metadata.store import Saved
-from copying.results import JobResult, SnapshotTaken
+from copying.results import JobResult, Saved, SnapshotTaken
 from influx.written import Written
 
+LAGS_SHOWN = 5
+"""How many databases of a job the summary names, those that are furthest behind."""
 
-def summary(results: Sequence[JobResult]) -> str:
-    """The table of all jobs, then one line for what was saved beside points, for each failure and each warning.
+
+def summary(results: Sequence[JobResult], *, is_logged: bool = False) -> str:
+    """The table of all jobs with their sum; then a line for how far databases are behind, what was saved beside
+    points, each failure and each warning.
 
     Points, values and bytes (line protocol before compression) are what is new: what the destination had already
-    is not counted. What was quarantined or had expired has columns only where there is any.
+    is not counted. What came late, was quarantined or had expired has columns only where there is any. Where the
+    reader has the log before them (`is_logged`) failures are counted only: it has each of them.
     """
-    lost = any(r.written.quarantined or r.written.expired for r in results)
-    losses = ("quarantined", "expired") if lost else ()
-    headings = ("job", "databases", "measurements", "points", "values", *losses, "bytes", "seconds", "result")
-    rows = [headings, *(_row(r, losses=lost) for r in results)]
+    late, lost = any(r.late for r in results), any(r.written.quarantined or r.written.expired for r in results)
+    more = ("late",) * late + ("quarantined", "expired") * lost
+    headings = ("job", "databases", "measurements", "points", "values", *more, "bytes", "seconds", "result")
+    rows = [headings, *(_row(r, late=late, lost=lost) for r in results)]
+    if len(results) > 1:
+        rows.append(_sum(results, late=late, lost=lost))
     lines = aligned(ruled(rows))
+    lines += [printable(f"LAG {r.job}: {_lags(r.lags)}") for r in results if r.lags]
     lines += [printable(f"SAVED {r.job}: {saved_metadata(r)}") for r in results if r.saved]
     lines += [printable(f"SNAPSHOT {r.job}: {r.snapshot.sentence}") for r in results if r.snapshot]
-    lines += [printable(f"FAILED {r.job}: {failure}") for r in results for failure in r.failures]
+    lines += [line for r in results for line in _failures(r, is_logged=is_logged)]
     lines += [printable(f"WARNING {r.job}: {caution}") for r in results for caution in r.cautions]
     return "\n".join(lines)
+
+
+def _lags(lags: Mapping[str, float]) -> str:
+    """`sensors 3 days, telegraf 12 s`, the furthest behind first."""
+    found = sorted(lags.items(), key=lambda item: -item[1])
+    parts = [f"{name} {lasting(seconds)}" for name, seconds in found[:LAGS_SHOWN]]
+    more = len(found) - LAGS_SHOWN
+    return ", ".join([*parts, *[f"{more:,} more below that"] * (more > 0)])
+
+
+def _failures(result: JobResult, *, is_logged: bool) -> list[str]:
+    if not is_logged or not result.failures:
+        return [printable(f"FAILED {result.job}: {failure}") for failure in result.failures]
+    return [printable(f"FAILED {result.job}: {counted(len(result.failures), 'failure')}, told in the log above")]
 
 
 def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[str, object]:
@@ -56,6 +77,7 @@ def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[st
                     {
                         "name": database.name,
                         "newest": _time(database.age.newest) if database.age else None,
+                        "lag": result.lags.get(database.name),
                         "problems": list(database.problems),
                         "warnings": list(database.warnings),
                         "metadata": _saved(database.saved),
@@ -116,15 +138,24 @@ def _amounts(written: Written) -> dict[str, int]:
     }
 
 
-def _row(result: JobResult, *, losses: bool) -> tuple[str, ...]:
-    written = result.written
-    measurements = sum(len(d.measurements) for d in result.databases)
-    lost = (written.quarantined, written.expired) if losses else ()
-    numbers = (len(result.databases), measurements, written.points, written.values, *lost)
-    return (
-        printable(result.job),
-        *(f"{n:,}" for n in numbers),
-        format_bytes(written.bytes),
-        f"{result.seconds:.1f}",
-        result.verdict,
-    )
+def _row(result: JobResult, *, late: bool, lost: bool) -> tuple[str, ...]:
+    numbers = _numbers([result], late=late, lost=lost)
+    return (printable(result.job), *numbers, f"{result.seconds:.1f}", result.verdict)
+
+
+def _sum(results: Sequence[JobResult], *, late: bool, lost: bool) -> tuple[str, ...]:
+    """All jobs together; they run at the same time, so they take as long as the longest."""
+    outcomes = Counter(result.outcome for result in results)
+    words = ", ".join(f"{outcomes[word]:,} {word}" for word in ("FAILED", "stopped", "ok") if outcomes[word])
+    seconds = max(result.seconds for result in results)
+    return ("total", *_numbers(results, late=late, lost=lost), f"{seconds:.1f}", words)
+
+
+def _numbers(results: Sequence[JobResult], *, late: bool, lost: bool) -> tuple[str, ...]:
+    """The cells between a job's name and its seconds."""
+    written = sum((result.written for result in results), Written())
+    databases = [database for result in results for database in result.databases]
+    measurements = sum(len(database.measurements) for database in databases)
+    more = (sum(result.late for result in results),) * late + (written.quarantined, written.expired) * lost
+    numbers = (len(databases), measurements, written.points, written.values, *more)
+    return (*(f"{n:,}" for n in numbers), format_bytes(written.bytes))

@@ -15,7 +15,7 @@ import polars as pl
 from copying.archive.errors import Damaged, LibraryMissing
 from copying.archive.manifest import DataFile
 from influx import storable
-from influx.frames import FIELD_TYPES, Frame
+from influx.frames import Frame, field_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -187,4 +187,4 @@ def _same_values(one: pl.Series, other: pl.Series) -> bool:
 
 def types_of(frame: Frame) -> dict[str, str]:
     """The InfluxDB type of each field."""
-    return {name: FIELD_TYPES[column.dtype] for name, column in frame.fields}
+    return {name: field_types()[column.dtype] for name, column in frame.fields}

@@ -3,6 +3,8 @@
 A file ends before the first time with which it would weigh too much, so it depends on nothing but the points.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 
 import numpy as np

@@ -20,7 +20,7 @@ from copying.archive.errors import Unequal
 from influx import fingerprints, influxql, storable
 from influx.errors import QueryTooLarge
 from influx.fingerprints import SUMMED, Fingerprint, Fingerprints, Look, Statement
-from influx.frames import FIELD_TYPES, Frame
+from influx.frames import Frame, field_types
 from influx.influxql import Tags
 from influx_client import InfluxClient
 
@@ -257,7 +257,7 @@ class _Column:
 
     def __init__(self, column: pl.Series) -> None:
         self._column = column
-        self.type = FIELD_TYPES[column.dtype]
+        self.type = field_types()[column.dtype]
         self.present = column.is_not_null().to_numpy()
         self.numbers: _Numbers = column.fill_null(0).to_numpy() if self.type in SUMMED else np.empty(0)
 

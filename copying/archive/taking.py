@@ -127,7 +127,9 @@ class SnapshotRun:
         seconds = time.monotonic() - begun
         is_stopped = is_stopped or self._stopping.is_set()
         warnings = (*self._archive.warnings, *self._capture.warnings)
-        return JobResult(self._job.name, tuple(results), tuple(problems), seconds, is_stopped, warnings, taken)
+        return JobResult(
+            self._job.name, tuple(results), tuple(problems), seconds, is_stopped, warnings, snapshot=taken
+        )
 
     def _publish(self, held: Sequence[DatabaseHeld]) -> SnapshotTaken:
         snapshot = Snapshot(

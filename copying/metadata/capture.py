@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from basics.text import printable
 from copying.metadata.snapshot import NOUNS, SavedMetadata
-from influx.catalog import Grant, User
+from influx.entries import Grant, User
 from influx.errors import AccessDenied, InfluxError
 from influx_client import InfluxClient
 from settings.keys import MetadataKind, Server

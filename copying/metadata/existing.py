@@ -9,7 +9,7 @@ from basics.times import HOUR, format_duration
 from copying.metadata import tokens
 from copying.metadata.snapshot import NOUNS
 from copying.retention import kept
-from influx.catalog import ContinuousQuery, Grant, Subscription, User
+from influx.entries import ContinuousQuery, Grant, Subscription, User
 from influx.errors import AccessDenied
 from influx.influxql import Policy
 from influx_client import InfluxClient

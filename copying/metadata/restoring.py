@@ -14,7 +14,7 @@ from copying.metadata.existing import Existing, differences, policies_of
 from copying.metadata.passwords import NoPassword, Passwords
 from copying.metadata.snapshot import NOUNS, SavedMetadata
 from influx import influxql
-from influx.catalog import ContinuousQuery, Grant, Subscription, User
+from influx.entries import ContinuousQuery, Grant, Subscription, User
 from influx.errors import InfluxError
 from influx.influxql import Policy
 from influx_client import InfluxClient

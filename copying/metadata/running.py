@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from basics.text import printable
 from copying.metadata import tokens
-from influx.catalog import ContinuousQuery
+from influx.entries import ContinuousQuery
 from influx.errors import AccessDenied, InfluxError
 from influx_client import InfluxClient
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from basics.text import printable
 from copying.metadata import store
 from copying.metadata.capture import Capture
-from copying.metadata.store import Saved
+from copying.results import Saved
 from influx_client import InfluxClient
 from settings.keys import Job
 

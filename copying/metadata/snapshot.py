@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from influx import influxql
-from influx.catalog import ContinuousQuery, Grant, Subscription, User
+from influx.entries import ContinuousQuery, Grant, Subscription, User
 from influx.influxql import Policy
 
 FORMAT = 1

@@ -15,6 +15,7 @@ from basics.times import SECOND
 from copying import quarantine
 from copying.metadata import snapshot, statements
 from copying.metadata.snapshot import KINDS, SavedMetadata
+from copying.results import Saved
 
 _VERSION = re.compile(r"(\d{4,})-\d{8}T\d{6}Z-([0-9a-f]{12})\.json")
 
@@ -25,15 +26,6 @@ class NothingSaved(Exception):
 
 class Damaged(Exception):
     """A version is not what was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What a run saved, or an earlier one that saved the same."""
-
-    file: Path
-    is_new: bool
-    counts: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)

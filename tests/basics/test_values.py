@@ -8,6 +8,7 @@ from apscheduler.triggers.cron import CronTrigger
 from hypothesis import given
 from hypothesis import strategies as st
 
+from basics.humanize import counted
 from basics.patterns import NamePattern, is_selected, matches_any, parse_pattern
 from basics.times import (
     DAY,
@@ -23,6 +24,22 @@ from basics.times import (
 from settings.cron import parse_cron
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (0, "point", "0 points"),
+        (1, "point", "1 point"),
+        (2, "measurement", "2 measurements"),
+        (1_440, "value", "1,440 values"),
+        (1, "stretch", "1 stretch"),
+        (3, "stretch", "3 stretches"),
+    ],
+)
+def test_words_agree_with_their_number(number: int, noun: str, text: str) -> None:
+    """Everywhere, by one helper."""
+    assert counted(number, noun) == text
 
 
 @pytest.mark.parametrize(
@@ -251,7 +268,7 @@ def test_day_and_weekday_are_alternatives_where_both_are_restricted(text: str, e
         ("", "expected 5 fields .* got 0"),
         ("* * * *", "expected 5 fields .* got 4"),
         ("0 * * * * *", "expected 5 fields .* got 6"),
-        ("@daily", "expected 5 fields"),
+        ("@reboot", "expected 5 fields, or one of @hourly, @daily"),
         ("60 * * * *", "minute: '60' .*0 to 59"),
         ("-1 * * * *", "minute"),
         ("* 24 * * *", "hour: '24' .*0 to 23"),

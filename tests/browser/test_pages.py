@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -12,11 +13,12 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.harness import FOREIGN, Shown, opened
 from tests.integration.daemon import wait_until
-from tests.support.states import DISK_FULL, NOW, SECOND, fine, runs
-from watching.events import JobRemoved, NextRun, RunFinished, RunRecord, RunStarted, Totals
+from tests.support.states import DISK_FULL, NOW, SECOND, failing, fine, runs
+from watching.events import Event, JobRemoved, NextRun, RunFinished, RunRecord, RunStarted, Totals
 
 SIZES = {"phone": (360, 740), "desk": (1400, 900)}
 NOT_FOUND = "Failed to load resource: the server responded with a status of 404 (Not Found)"
+VERDICT = "4 of 8 jobs are failing, 1 of them waiting for a server: billing, crashed, typo, edge-site-7"
 PAGES = ("", "jobs/billing", "jobs/sensors", "jobs/telegraf", "jobs/nobody")
 
 
@@ -42,8 +44,8 @@ def test_the_overview_tells_a_screen_reader_everything(browser: Browser, shown: 
     """A verdict that is announced, a list of jobs with headings, progress with its value, charts in words."""
     with opened(browser) as page:
         page.goto(shown.url)
-        expect(page).to_have_title("3 of 8 jobs are failing: billing, crashed, typo · Backups")
-        expect(page.get_by_role("status")).to_have_text("3 of 8 jobs are failing: billing, crashed, typo")
+        expect(page).to_have_title(VERDICT + " · Backups")
+        expect(page.get_by_role("status")).to_have_text(VERDICT)
         expect(page.get_by_role("heading", level=1)).to_have_text("Backups")
         expect(page.locator("li.job")).to_have_count(8)
         expect(page.get_by_role("heading", level=2).first).to_have_text("billing")
@@ -51,7 +53,7 @@ def test_the_overview_tells_a_screen_reader_everything(browser: Browser, shown: 
         expect(bar).to_have_attribute("value", "62")
         sensors = page.locator("#job-sensors")
         expect(sensors).to_contain_text("Running")
-        expect(sensors.get_by_role("img")).to_have_attribute(
+        expect(sensors.get_by_role("img", name="Points of the last")).to_have_attribute(
             "aria-label", "Points of the last 30 runs: 800 to 1,000, the last one 800; none failed"
         )
         billing = page.locator("#job-billing")
@@ -84,6 +86,10 @@ def test_everything_can_be_reached_with_the_keyboard(browser: Browser, shown: Sh
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         assert page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
         page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("searchbox", name="Find a job")).to_be_focused()
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("radio", name="All 8")).to_be_focused()
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="billing")).to_be_focused()
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -181,6 +187,112 @@ def test_tables_grow_in_place(browser: Browser, shown: Shown) -> None:
         shown.happen(*runs("crashed", [77_777], until=NOW + 900 * SECOND))
         expect(page.get_by_role("region", name="Runs")).to_contain_text("77,777")
         expect(page.get_by_role("region", name="Runs").get_by_role("rowheader")).to_have_count(3)
+
+
+# ---------------------------------------------------------------- many jobs
+
+
+def many(count: int) -> list[Event]:
+    """So many jobs: the first fails, the others are fine."""
+    return [event for n in range(count) for event in (failing if not n else fine)(f"job-{n:02d}")]
+
+
+def show_many(shown: Shown, count: int) -> None:
+    """In place of those that are there."""
+    shown.happen(*(JobRemoved(name, NOW) for name in shown.state.jobs), *many(count))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_sixty_jobs_fit_are_accessible_and_have_a_line_each(
+    browser: Browser, shown: Shown, size: str, scheme: str
+) -> None:
+    """The one that fails comes first, in full."""
+    show_many(shown, 60)
+    width, height = SIZES[size]
+    with opened(browser, viewport={"width": width, "height": height}, color_scheme=scheme) as page:
+        page.goto(shown.url)
+        expect(page.locator("li.job")).to_have_count(60)
+        expect(page.locator("li.folded")).to_have_count(59)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.locator("li.folded").first.evaluate("(line) => line.getBoundingClientRect().height") < 64
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_ten_jobs_fit_into_two_screens_of_a_phone(browser: Browser, shown: Shown) -> None:
+    """With the one that fails on top."""
+    show_many(shown, 10)
+    width, height = SIZES["phone"]
+    with opened(browser, viewport={"width": width, "height": height}) as page:
+        page.goto(shown.url)
+        expect(page.locator("li.job")).to_have_count(10)
+        assert page.evaluate("document.documentElement.scrollHeight") <= 2 * height
+
+
+def test_jobs_are_found_by_name_and_by_state(browser: Browser, shown: Shown) -> None:
+    """With the keyboard; what was chosen stays over refreshes, and when the page is loaded again."""
+    with opened(browser) as page:
+        page.goto(shown.url)
+        seen = page.locator("li.job:visible")
+        page.get_by_role("searchbox", name="Find a job").press_sequentially("BIL")
+        expect(seen).to_have_count(1)
+        expect(seen).to_contain_text("billing")
+        with page.expect_response(shown.url):
+            pass
+        page.wait_for_timeout(300)
+        expect(seen).to_have_count(1)
+        page.reload()
+        expect(seen).to_have_count(1)
+        page.get_by_role("searchbox", name="Find a job").fill("nowhere")
+        expect(page.locator("#none")).to_be_visible()
+        page.get_by_role("searchbox", name="Find a job").fill("")
+        page.get_by_role("radio", name="All 8").focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("radio", name="Failing 4")).to_be_checked()
+        expect(seen).to_have_count(4)
+        page.get_by_text("Running 1").click()
+        expect(seen).to_have_count(1)
+        expect(seen).to_contain_text("sensors")
+        shown.happen(*runs("sensors", [5], until=NOW + 900 * SECOND))  # no job runs any more
+        expect(seen).to_have_count(8)
+
+
+def test_times_are_in_the_zone_of_the_browser_and_utc_beside_them_on_demand(
+    browser: Browser, shown: Shown
+) -> None:
+    """Errors stay as they were written."""
+    with opened(browser, timezone_id="Asia/Kolkata") as page:
+        page.goto(shown.url)
+        telegraf = page.locator("#job-telegraf")
+        expect(telegraf).to_contain_text("24 Nov, 09:22" if not is_that_day() else "09:22")
+        expect(telegraf).not_to_contain_text("UTC")
+        expect(page.locator("#zone")).to_have_text("Times in Asia/Calcutta")
+        expect(page.locator("#job-billing pre").first).to_contain_text("[2026-11-23T00:00:00Z,")
+        page.get_by_role("checkbox", name="Show UTC beside each time").check()
+        expect(telegraf).to_contain_text("09:22 (2026-11-24 03:52 UTC)")
+        page.goto(f"{shown.url}jobs/billing")
+        expect(page.get_by_role("region", name="Runs")).to_contain_text("07:27:20 (2026-11-23 01:57:20 UTC)")
+
+
+def is_that_day() -> bool:
+    """Whether the states are of today."""
+    return date.fromtimestamp(NOW // SECOND) == date.today()  # noqa: DTZ011, DTZ012
+
+
+def test_the_last_days_are_told_in_words(browser: Browser, shown: Shown) -> None:
+    """To a screen reader in one sentence, on the page of the job each day by itself."""
+    with opened(browser) as page:
+        page.goto(shown.url)
+        strip = page.locator("#job-billing .days svg")
+        expect(strip).to_have_attribute(
+            "aria-label", re.compile(r"^The last 90 days: 90 % of 30 days good; 3 fai")
+        )
+        expect(page.locator(".protection")).to_contain_text("4 of 11 databases protected")
+        page.goto(f"{shown.url}jobs/billing")
+        titles = page.locator(".days path title").all_text_contents()
+        assert len(titles) == 90
+        assert "2026-11-23: failed" in titles
 
 
 # ---------------------------------------------------------------- lost contact

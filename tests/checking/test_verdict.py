@@ -12,6 +12,7 @@ from checking.verdict import (
     as_json,
     conclusion,
     exit_code,
+    repaired,
     table,
     unchecked,
 )
@@ -48,20 +49,83 @@ def test_exit_codes(verdicts: list[JobVerdict], code: int) -> None:
 
 
 def test_the_table_shows_numbers_differences_and_what_was_not_checked() -> None:
-    """Names of the server's stay on their line."""
-    text = table(JobVerdict("job", ALL, "every value", (EQUAL, DIFFERENT, TOLD), ("too late",), 1.25))
+    """Names of the server's stay on their line; what is equal is one line for all."""
+    verdict = JobVerdict("job", ALL, "every value", (EQUAL, DIFFERENT, TOLD), ("too late",), 1.25)
+    text = table(verdict)
     assert text.splitlines() == [
         "job: every value from beginning to 2023-11-14T22:13:20Z, 1.2 s",
         "  measurement         source  destination  missing  extra  different  windows  result",
-        "  db.autogen.mem       1,000        1,000        0      0          0        3  equal",
         "  db.autogen.c\\x1bpu   1,000          999        2      1          7      2/3  DIFFERENT",
         "  db.autogen.t             5            5        0      0          0        1  NOT CHECKED",
+        "  1 of 3 measurements equal",
         "  db.autogen.c\\x1bpu [1970-01-01T00:00:00Z, 1970-01-01T00:00:01Z): "
         "2 missing, 1 extra, 7 different (v, w)",
         "  NOT CHECKED: too late",
         "  NOT CHECKED: db.autogen.t: counting cannot tell",
         "  DIFFERENT: 2 values missing, 1 extra, 7 different (6 of 7 windows compared)",
     ]
+
+
+def test_all_measurements_are_listed_for_who_wants_them() -> None:
+    """With the numbers of each; JSON has them anyway."""
+    verdict = JobVerdict("job", ALL, measurements=(EQUAL, DIFFERENT, TOLD))
+    lines = table(verdict, verbose=True).splitlines()
+    assert lines[2] == "  db.autogen.mem       1,000        1,000        0      0          0        3  equal"
+    assert not any("of 3 measurements" in line for line in lines)
+    assert len(as_json([verdict])["jobs"][0]["measurements"]) == 3
+
+
+def test_many_equal_measurements_are_one_line() -> None:
+    """And those that a sample left out are counted beside them."""
+    left_out = Verdict("db.autogen.m", windows=0, of=4)
+    assert table(JobVerdict("job", ALL, measurements=(EQUAL,) * 25, seconds=1)).splitlines()[1:] == [
+        "  25 of 25 measurements equal",
+        "  equal: 25,000 values",
+    ]
+    assert table(JobVerdict("job", ALL, measurements=(EQUAL, left_out))).splitlines()[1:] == [
+        "  1 of 2 measurements equal, 1 left out",
+        "  equal: 1,000 values (3 of 7 windows compared)",
+    ]
+
+
+def test_problems_of_a_file_stand_below_one_another() -> None:
+    """As in the log."""
+    problem = "a.yaml: 2 problems\n  x: bad\n  y: bad"
+    assert table(unchecked("a", problem)).splitlines()[1:] == [
+        "  NOT CHECKED: a.yaml: 2 problems",
+        "    x: bad",
+        "    y: bad",
+        "  NOT CHECKED at all",
+    ]
+
+
+def test_nothing_to_compare_is_not_followed_by_no_difference_found() -> None:
+    """Where nothing was looked at, nothing can be said of it."""
+    text = table(JobVerdict("job", ALL, problems=("nothing to compare",)))
+    assert text.splitlines()[1:] == ["  NOT CHECKED: nothing to compare", "  NOT CHECKED at all"]
+    part = JobVerdict("job", ALL, measurements=(EQUAL,), problems=("database x: gone",))
+    assert conclusion(part) == "NOT CHECKED in full: no difference found in what was compared"
+
+
+@pytest.mark.parametrize(
+    ("done", "left", "text"),
+    [
+        (216_001, Difference(Span(0, 1), ("v",), extra=1), "repaired 216,001 values; 1 extra value stays"),
+        (1, None, "repaired 1 value"),
+        (5, Difference(Span(0, 1), ("v",), extra=2), "repaired 5 values; 2 extra values stay"),
+        (0, Difference(Span(0, 1), ("v",), missing=1), "repaired 0 values; 1 value still missing or different"),
+    ],
+)
+def test_a_repair_ends_with_what_it_did(done: int, left: Difference | None, text: str) -> None:
+    """Values brought or corrected, what could not be, and what only the destination has."""
+    before = JobVerdict("j\nob", ALL, measurements=(DIFFERENT,))
+    after = JobVerdict(
+        "j\nob", ALL, measurements=(Verdict("m", differences=(left,) if left else ()),), repaired=done
+    )
+    assert repaired(before, after) == f"j\\nob: {text}"
+    bound = Verdict("m", differences=(Difference(Span(0, 1), ("v",), missing=1, at_least=True),))
+    least = repaired(JobVerdict("j", ALL, measurements=(bound,)), JobVerdict("j", ALL, repaired=9))
+    assert least == "j: repaired at least 9 values"
 
 
 def test_nothing_compared_is_not_equal() -> None:

@@ -12,15 +12,23 @@ from commands.options import UsageError
 def test_templates_hidden_files_and_other_suffixes_are_no_jobs(tmp_path: Path) -> None:
     """Only *.yaml and *.yml that are meant to run."""
     for name in ("b.yaml", "a.yml", "x.template.yaml", "y.yaml.template", "z.template.yml", ".hidden.yaml",
-                 "notes.txt", "c.yaml~", "schema.json"):  # fmt: skip
+                 "notes.txt", "c.yaml~", "schema.json", "d.YAML", "e.Template.YML"):  # fmt: skip
         (tmp_path / name).write_text("")
-    assert [f.name for f in find_jobs([tmp_path])] == ["a.yml", "b.yaml"]
+    assert [f.name for f in find_jobs([tmp_path])] == ["a.yml", "b.yaml", "d.YAML"]
 
 
 def test_a_file_may_be_named_directly(tmp_path: Path) -> None:
     """Whatever its name is."""
     (tmp_path / "odd.conf").write_text("")
     assert find_jobs([tmp_path / "odd.conf"]) == [tmp_path / "odd.conf"]
+
+
+def test_all_paths_that_are_missing_are_named(tmp_path: Path) -> None:
+    """Not only the first of them."""
+    (tmp_path / "a.yaml").write_text("")
+    with pytest.raises(UsageError) as caught:
+        find_jobs([tmp_path / "one", tmp_path / "a.yaml", tmp_path / "two.yaml"])
+    assert str(caught.value) == f"{tmp_path}/one does not exist; {tmp_path}/two.yaml does not exist"
 
 
 @pytest.mark.parametrize("other", ["a.yml", "sub/a.yaml"])
@@ -48,7 +56,7 @@ def test_the_environment_chooses_the_folder() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "--json"], "--json is for run, verify, repair, restore, archive and status"),
+        (["health", "--json"], "--json is for run, verify, repair, restore, archive, check and status"),
         (["verify", "--quiet"], "--quiet is for run"),
         (["run", "--full"], "--full is for verify and repair"),
     ],

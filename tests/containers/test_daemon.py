@@ -34,7 +34,7 @@ def test_a_scheduled_job_copies_every_minute_and_survives_the_loss_of_a_server(f
         field.wait_until_equal(backup)
         wait_for_health(backup, "healthy")
         status = docker("exec", backup.id, "python", "main.py", "status")
-        assert status.splitlines()[2].split()[:2] == [DATABASE, "idle"]
+        assert status.splitlines()[5].split()[:2] == [DATABASE, "idle"]
         assert docker("exec", backup.id, "id", "-u") != "0"
         assert docker("exec", backup.id, "sh", "-c", "touch /app/x 2>/dev/null || echo read-only") == "read-only"
 

@@ -165,7 +165,10 @@ def test_a_line_that_is_there_already_is_not_added_again(kept: Quarantine, tmp_p
     later = again(tmp_path)
     later.put(TRICKY, "another answer")
     assert kept.file.read_bytes() == content
+    assert (kept.added, later.added) == (len(TRICKY), 0)
     later.put([*TRICKY, b"m v=9 9"], "new")
+    assert later.added == 1
+    assert quarantine.left_over(tmp_path / "job") == [(later.file, len(TRICKY) + 1)]
     assert kept.file.read_bytes() == content + b"# 2026-01-06T00:00:00Z: new\nm v=9 9\n"
 
 

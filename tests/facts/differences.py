@@ -69,6 +69,10 @@ DIFFERENCES: Mapping[str, Difference] = {
         _since(("1.6", "no"), ("1.8", "yes")),
         "looks at the points",
     ),
+    "test_deletions_without_a_query": Difference(
+        _since(("1.6", "no"), ("1.12", "yes")),
+        "from 1.9 on looks whether anybody asked for anything at all",
+    ),
     "test_guarded_debug_vars": Difference(
         _since(("1.6", "200, 200"), ("1.7", "403, 401")),
         "asks with its credentials",

@@ -16,7 +16,7 @@ FILE = Path(__file__).parents[2] / "docs" / "influxdb.md"
 BEGIN, END = "<!-- written by tests/facts/document.py from here -->\n", "<!-- to here -->\n"
 
 UNTRIED = {
-    *("fingerprints", "counters", "identity", "library", "catalog"),
+    *("fingerprints", "counters", "balance", "identity", "library", "catalog"),
     *("test_means_of_large_integers", "test_last_bounds", "test_last_window", "test_queries_of_readers"),
     *("test_what_counts_for_select_series", "test_query_size", "test_keywords", "test_time_in_conditions"),
     *("test_name_in_conditions", "test_renamed_tags", "test_series_of_a_point", "test_fields_behind_others"),
@@ -40,6 +40,7 @@ def modules() -> list[ModuleType]:
         "rights",
         "catalog",
         "counters",
+        "balance",
         "identity",
         "http",
         "library",

@@ -47,6 +47,17 @@ MISTAKES: dict[str, tuple[Change, list[str]]] = {
 }
 
 
+def test_a_url_without_a_port_gets_the_usual_one_suggested(pair: Pair) -> None:
+    """Where nothing listens at port 80, or something else does."""
+    pair.write(f"m v=1 {MONDAY}")
+    config = pair.config({"source": {"url": "http://127.0.0.2"}, "options": {"retries": 0}})
+    done = run_main("--config", write_job(pair.directory, config))
+    assert done.returncode == 1
+    assert "the url names no port, so that is port 80: did you mean http://127.0.0.2:8086?" in done.stdout
+    config["source"]["url"] = "http://127.0.0.1:9"
+    assert "names no port" not in run_main("--config", write_job(pair.directory, config)).stdout
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_one_job_is_named_and_leaves_the_other_alone(mistake: str, pair: Pair) -> None:
     """The good job of the folder still runs; the exit code says that not all is well."""

@@ -29,9 +29,9 @@ def test_check_says_what_a_run_would_do_and_changes_nothing(pair: Pair) -> None:
         "InfluxDB 1.",
         f"{pair.database} -> {pair.database} (will be created)",
         "autogen (will be created): 3 measurements",
-        "cpu: 1 fields, about 96 points from 2024-01-01T00:00:00Z to 2024-01-02T23:00:00Z",
-        "logs: 1 fields, about 1 points",
-        "odd\\\\né: 1 fields",
+        "cpu: 1 field, about 96 points from 2024-01-01T00:00:00Z to 2024-01-02T23:00:00Z",
+        "logs: 1 field, about 1 point",
+        "odd\\\\né: 1 field,",
         "next run: ",
         "T02:30",
     ):
@@ -41,7 +41,7 @@ def test_check_says_what_a_run_would_do_and_changes_nothing(pair: Pair) -> None:
     pair.write(f"cpu,h=a v=1 {MONDAY + 2 * DAY}")
     done = run_main("check", "--config", path)
     assert "(exists)" in done.stdout
-    assert "cpu: 1 fields, about 3 points from 2024-01-02T23:00:00Z to 2024-01-03T00:00:00Z" in done.stdout
+    assert "cpu: 1 field, about 3 points from 2024-01-02T23:00:00Z to 2024-01-03T00:00:00Z" in done.stdout
 
 
 def test_check_finds_what_would_fail(pair: Pair) -> None:

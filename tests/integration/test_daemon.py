@@ -195,7 +195,8 @@ def test_a_one_shot_worker_that_dies_fails_the_run_and_is_named(
             code = daemon.process.wait(20)
             destination.resume()
             assert code == 1
-            assert "FAILED doomed: the worker process died (SIGKILL)" in daemon.log
+            assert "job doomed: the worker process died (SIGKILL)" in daemon.log
+            assert "FAILED doomed: 1 failure, told in the log above" in daemon.log
 
 
 def test_a_daemon_waits_for_servers_that_are_not_up_yet(

@@ -28,7 +28,7 @@ LIVE = re.compile(
 """A whole live line, and nothing else in it."""
 
 LOG = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?:DEBUG|INFO|WARNING|ERROR) +\[\w+\] .*$")
-TABLE = re.compile(r"^(job +databases .*|[- ]+|\w+ +\d+ +\d+ +[\d,]+ .*(?:ok|stopped|FAILED))$")
+TABLE = re.compile(r"^(job +databases .*|[- ]+|\w+ +\d+ +\d+ +[\d,]+ .*(?:ok|stopped|FAILED)|LAG \w+: .*)$")
 
 
 def load(pair: Pair) -> None:

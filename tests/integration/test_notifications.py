@@ -65,7 +65,7 @@ def test_failing_runs_are_told_once_and_the_recovery_once(pair: Pair, service: R
     start, success, fail = f"/{TOKEN}/start", f"/{TOKEN}", f"/{TOKEN}/fail"
     assert pings == [start, fail, start, fail, start, fail, start, success, start, success]
     assert pair.database in service.at(fail)[0].body
-    assert service.at(success)[0].body.startswith("ok: 1 points, 1 values")
+    assert service.at(success)[0].body.startswith("ok: 1 point, 1 value")
     assert_no_secret([log], TOKEN)
 
 
@@ -161,3 +161,60 @@ def test_a_wrong_url_is_an_error_at_the_start(pair: Pair) -> None:
         assert "options.notify.urls[0]: unknown Apprise scheme slak://; did you mean slack://?" in done.stderr
         assert "options.ping_url: not the http:// or https:// URL of a check" in done.stderr
         assert_no_secret([done.stdout, done.stderr], TOKEN)
+
+
+# ---------------------------------------------------------------- main.py notify --test
+
+
+AWAY = {"source": {"url": "http://127.0.0.1:9"}, "destination": {"url": "http://127.0.0.1:8"}}
+
+
+def test_a_test_message_comes_to_each_service_of_each_job(service: Recorder, tmp_path: Path) -> None:
+    """From whom, about what; no server has to be there, no check is pinged, no URL is shown."""
+    base = f"127.0.0.1:{service.port}"
+    urls = [f"json://{base}/{name}/{TOKEN}" for name in ("chat", "mail")]
+    options = {"backup_mode": "incremental", "notify": {"urls": urls}, "ping_url": f"http://{base}/{TOKEN}"}
+    write_job(tmp_path, {**AWAY, "options": options}, "nightly")
+    write_job(tmp_path, {**AWAY, "destination": {"url": "http://127.0.0.1:7"}, "options": options}, "hourly")
+    for job in ("nightly", "hourly"):
+        (tmp_path / f"{job}.yaml").chmod(0o600)
+    done = run_main("notify", "--test", "--config", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [
+        line
+        for job in ("hourly", "nightly")
+        for line in (
+            f"job {job}: options.notify.urls[0], json://: took the message",
+            f"job {job}: options.notify.urls[1], json://: took the message",
+            f"job {job}: options.ping_url is not pinged: that would count as a run",
+        )
+    ]
+    for name in ("chat", "mail"):
+        assert service.titles(f"/{name}/{TOKEN}") == ["hourly: test message", "nightly: test message"]
+    text = service.at(f"/chat/{TOKEN}")[1].json["message"]
+    assert f"job nightly on {socket.gethostname()} can tell you" in text
+    assert "It tells of: failure, warning, recovery" in text
+    assert len(service.taken) == 4
+    assert_no_secret([done.stdout, done.stderr], TOKEN)
+
+
+def test_a_service_that_does_not_take_the_test_message_is_named(service: Recorder, tmp_path: Path) -> None:
+    """With its answer, and exit code 1; the others get theirs."""
+    service.status = 503
+    urls = [f"json://127.0.0.1:{service.port}/x/{TOKEN}", f"json://127.0.0.1:{free_port()}/y/{TOKEN}"]
+    options = {"backup_mode": "incremental", "notify": {"urls": urls}}
+    file = write_job(tmp_path, {**AWAY, "options": options})
+    done = run_main("notify", "--test", "--config", file)
+    assert done.returncode == 1
+    assert done.stdout.count("json://: NOT DELIVERED: ") == 2
+    assert "503" in done.stdout
+    assert_no_secret([done.stdout, done.stderr], TOKEN)
+
+
+def test_notify_needs_somebody_to_tell_and_the_word_test(tmp_path: Path) -> None:
+    """Exit code 2, and what to write."""
+    file = write_job(tmp_path, {**AWAY, "options": {"backup_mode": "incremental"}})
+    for arguments, said in (([], "say --test"), (["--test"], "set options.notify.urls")):
+        done = run_main("notify", *arguments, "--config", file)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr

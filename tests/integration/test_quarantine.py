@@ -515,7 +515,7 @@ def test_expired_points_are_counted_apart(limited: Callable[[dict[str, int]], Pa
     assert (result.written.expired, result.written.quarantined, result.written.points) == (30, 3, 7)
     refused, expired = result.failures
     assert "3 lines refused" in refused
-    assert "30 points are older" in expired
+    assert "30 points older" in expired
     assert lines_of(pair) == [lines[i].encode() for i in (8, 4, 0)]
 
 

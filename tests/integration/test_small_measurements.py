@@ -187,7 +187,7 @@ def test_points_that_are_too_old_are_counted_for_their_own_measurement(pair: Pai
     result = pair.backup()
     (failure,) = result.failures
     assert "m3" in failure
-    assert "1 points are older than retention policy" in failure
+    assert "1 point older than retention policy" in failure
     assert {at[1] for at in pair.found().points} == {b"m%d" % n for n in range(5)}
 
 

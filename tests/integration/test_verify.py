@@ -18,6 +18,7 @@ from config import Config
 from copying.results import MeasurementResult
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, job_config, run_main, write_job
+from tests.support.proxy import Exchange, Proxy, forward
 from tests.support.servers import InfluxServer
 
 MINUTE = HOUR // 60
@@ -401,6 +402,29 @@ def test_refused_names_count_only_within_the_compared_time(pair: Pair) -> None:
     assert not verified(pair, Scope(start=MONDAY + WEEK)).differs
 
 
+def test_a_repair_looks_again_only_at_what_differed(pair: Pair) -> None:
+    """All else was compared already: no other value is read a second time."""
+    fill(pair)
+    pair.destination.write(f"mem v=7 {MONDAY}", pair.database)
+    asked: list[str] = []
+
+    def heard(exchange: Exchange) -> None:
+        asked.append(exchange.text())
+        forward(exchange)
+
+    with Proxy(pair.source.url) as proxy:
+        proxy.inject(heard, "query", count=None)
+        verifier, repairer = tools(pair, Scope(full=True), {"source": {"url": proxy.url}})
+        assert sums(verifier.verify()) == (0, 0, 1)
+        repairer.run(repairer.plan(verifier.tallies))
+        asked.clear()
+        again = verifier.verify_again()
+    assert (again.differs, again.repaired) == (False, 1)
+    assert asked
+    assert all("cpu" not in text for text in asked)
+    assert all(str(MONDAY) in text for text in asked)
+
+
 # ---------------------------------------------------------------- as a user runs it
 
 
@@ -425,6 +449,7 @@ def test_the_commands_tell_equal_different_and_not_checked_apart(pair: Pair, tmp
     repaired = run_main("repair", "--config", file, "--yes")
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     assert "deletes nothing" in repaired.stdout
+    assert repaired.stdout.endswith("job: repaired 1 value\n")
     pair.assert_equal()
     broken = write_job(tmp_path / "broken", {"source": {}})
     unchecked = run_main("verify", "--config", file, broken.rename(broken.with_name("broken.yaml")))
@@ -460,9 +485,9 @@ def test_servers_that_do_not_answer_are_not_equal(source: InfluxServer, tmp_path
         (["verify", "--sample", "5"], "write it as 5%"),
         (["verify", "--sample", "0%"], "write it as 5%"),
         (["verify", "--max-duration", "ten"], "ten"),
-        (["verify", "--yes"], "--yes is for repair"),
+        (["verify", "--yes"], "--yes is for repair and restore"),
         (["run", "--full"], "--full is for verify and repair"),
-        (["check", "--start", "1970-01-01"], "--start is for verify and repair"),
+        (["check", "--start", "1970-01-01"], "--start is for verify, repair and restore"),
     ],
 )
 def test_wrong_usage_is_told(arguments: list[str], said: str, tmp_path: Path) -> None:

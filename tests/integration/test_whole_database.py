@@ -12,7 +12,7 @@ from copying.metadata.passwords import GeneratedPasswords, GivenPasswords
 from copying.metadata.restoring import MetadataPlan
 from copying.metadata.snapshot import SavedMetadata
 from copying.results import JobResult
-from influx.catalog import ContinuousQuery
+from influx.entries import ContinuousQuery
 from influx.influxql import Policy
 from influx_client import InfluxClient, connect
 from main import run_worker

@@ -91,6 +91,15 @@ def test_an_authority_is_trusted_where_ca_file_names_it(
         servers[1].drop_database(copy)
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_http_to_a_port_of_tls_is_told(side: str, secured: InfluxServer, pair: Pair) -> None:
+    """With what to write instead."""
+    url = secured.url.replace("https:", "http:")
+    (failure,) = run(pair.directory, pair.config({side: {"url": url}})).failures
+    assert f"{side} {url}: " in failure
+    assert "TLS is spoken there: write https://" in failure
+
+
 REFUSED = {
     "no ca_file": ("good", None, "set ca_file"),
     "another authority": ("good", "other", "set ca_file"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -18,8 +19,9 @@ from jsonschema import Draft202012Validator
 from pydantic import SecretStr, ValidationError
 
 from basics.patterns import NamePattern
-from basics.times import DAY, HOUR
+from basics.times import DAY, HOUR, SECOND
 from config import Config, ConfigError, Job, Problem, load_config, parse_config, schema
+from settings.cautions import cautions
 from settings.cron import parse_cron
 from settings.held_secrets import held_secret
 from settings.yaml_reader import read_yaml
@@ -373,8 +375,8 @@ WRONG = [
     ("source", "verify_ssl: 'false'", "source.verify_ssl", "got 'false'; remove the quotes"),
     ("source", "ca_file: /nowhere/ca.pem", "source.ca_file", "there is no file '/nowhere/ca.pem'"),
     ("source", "ca_file: [a]", "source.ca_file", "expected a path, got a list"),
-    ("source", "databases: telegraf", "source.databases", "expected a list, got 'telegraf'"),
-    ("source", "databases: [telegraf]", "source.databases[0]", "expected a section of keys, got a single value"),
+    ("source", "databases: {name: a}", "source.databases", "expected a list of databases, got a section"),
+    ("source", "databases: [a, 7]", "source.databases[1].name", "expected a non-empty text, got 7; put it in"),
     (
         "source",
         "databases: [{name: 7}]",
@@ -468,8 +470,8 @@ WRONG = [
     ("options", "incremental: {timezone: 1}", "options.incremental.timezone", "got 1"),
     ("options", "incremental: {run_on_start: 1}", "options.incremental.run_on_start", "expected true or false"),
     ("options", "incremental: {fallback_days: 0}", "options.incremental.fallback_days", "a number above 0"),
-    ("options", "incremental: {fallback_days: .nan}", "options.incremental.fallback_days", "a number, got nan"),
-    ("options", "incremental: {fallback_days: .inf}", "options.incremental.fallback_days", "got inf"),
+    ("options", "incremental: {fallback_days: .nan}", "options.incremental.fallback_days", "a number, got .nan"),
+    ("options", "incremental: {fallback_days: .inf}", "options.incremental.fallback_days", "got .inf"),
     (
         "options",
         "incremental: {obsolete_threshold: 6X}",
@@ -491,7 +493,7 @@ WRONG = [
     ("options", "retry_delay: -0.1", "options.retry_delay", "from 0 to 86400, got -0.1"),
     ("options", "retry_delay: 5s", "options.retry_delay", "expected a number, got '5s'"),
     ("options", "timeout_client: 0", "options.timeout_client", "above 0"),
-    ("options", "timeout_client: .inf", "options.timeout_client", "got inf"),
+    ("options", "timeout_client: .inf", "options.timeout_client", "got .inf"),
     ("options", "timeout: 5", "options.timeout", "did you mean options.timeout_client?"),
     (
         "options",
@@ -547,6 +549,16 @@ WRONG = [
         "options.log_rotation.backupcount",
         "options.log_rotation.backup_co",
     ),
+    (
+        "options",
+        "verify: {schedule: '0 5 * * *'}",
+        "options.verify.schedule",
+        "needs options.incremental.schedule",
+    ),
+    ("options", "verify: {sample: 5}", "options.verify.sample", "expected a share such as 5%"),
+    ("options", "verify: {sample: 0%}", "options.verify.sample", "write it as 5%"),
+    ("options", "verify: {sample: 1.0.0%}", "options.verify.sample", "write it as 5%"),
+    ("options", "verify: {sample: 101%}", "options.verify.sample", "write it as 5%"),
     ("options", "loki: {enabled: 1}", "options.loki.enabled", "true or false"),
     ("options", "loki: {enabled: true}", "options.loki.url", "missing; loki.enabled needs it"),
     ("options", "loki: {enabled: true, url: 'lo ki'}", "options.loki.url", "expected a URL"),
@@ -560,6 +572,35 @@ WRONG = [
     ("global", "netwrk: x", "global.netwrk", "did you mean global.network?"),
     ("globl", "network: x", "globl", "unknown key; did you mean global?"),
     ("name", "a: b", "name", "unknown key"),
+    ("source", "port: 8086", "source.port", "the server is one key, source.url: http://host:8086"),
+    ("destination", "host: h", "destination.host", "the server is one key, destination.url: http://host:8086"),
+    ("source", "username: u", "source.username", "did you mean source.user?"),
+    ("source", "database: d", "source.database", "did you mean source.databases?"),
+    ("source", "tags: {a: b}", "source.tags", "unknown key; known here: ssl, url"),
+    ("options", "backup_schedule: x", "options.backup_schedule", "are options.incremental.schedule"),
+    ("options", "timezone: UTC", "options.timezone", "did you mean options.incremental.timezone?"),
+    ("options", "log_file: x.log", "options.log_file", "in the folder that options.log_directory names"),
+    ("logging", "level: x", "logging", "what is logged belongs into options: log_level, log_format"),
+    ("schedule", "a: b", "schedule", "did you mean options.incremental.schedule?"),
+    ("cron", "a: b", "cron", "the times to run are options.incremental.schedule"),
+    ("retries", "a: b", "retries", "did you mean options.retries?"),
+    ("options", "retry-delay: 3", "options.retry-delay", "did you mean options.retry_delay?"),
+    ("options", "notify: {true: [failure]}", "options.notify.true", "write as true: put it in quotes, 'on', or"),
+    ("options", "notify: {when: [no]}", "options.notify.when[0]", "expected one of failure, warning"),
+    ("options", "notify: {on: [failure], when: [failure]}", "options.notify.when", "together with on; keep one"),
+    ("source", "user: 0123", "source.user", "expected a text, got 0123; put it in quotes"),
+    ("source", "user: 1_000", "source.user", "got 1_000; put it in quotes"),
+    ("source", "user: 12:30", "source.user", "got 12:30; put it in quotes"),
+    ("options", "retries: 1_000_000", "options.retries", "from 0 to 1000, got 1_000_000"),
+    ("options", "retries: 3.0", "options.retries", "expected a whole number, got 3.0; write 3"),
+    ("options", "timeout_client: 20s", "options.timeout_client", "got '20s'; write 20, which means seconds"),
+    ("options", "retry_delay: 1m30s", "options.retry_delay", "got '1m30s'; write 90, which means seconds"),
+    ("options", "days_of_pagination: 2w", "options.days_of_pagination", "got '2w'; write 14, which means days"),
+    ("options", "hooks: {before: 7}", "options.hooks.before", "expected a command, or a list of its words, got 7"),
+    ("options", "hooks: {before: [a, 7]}", "options.hooks.before", "expected a non-empty text, got 7; put it in"),
+    ("options", 'hooks: {after: "it\'s"}', "options.hooks.after", "close the quotes, or write a list of words"),
+    ("options", "hooks: {time_limit: 0s}", "options.hooks.time_limit", "expected a duration above 0"),
+    ("options", "incremental: {schedule: '@reboot'}", "options.incremental.schedule", "or one of @hourly, @daily"),
     ("output", "a: b", "output", "known here: source, destination, measurements, options, archive, global"),
 ]
 
@@ -572,6 +613,136 @@ def test_each_wrong_key_is_named_with_its_value_and_the_remedy(
     [problem] = problems(changed(**{section: line}))
     assert problem.startswith(f"{key}: ")
     assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("telegraf", ["telegraf"]),
+        ("'7'", ["7"]),
+        ("${DATABASE}", ["7"]),
+        ("[telegraf, sensors]", ["telegraf", "sensors"]),
+        ("[telegraf, {name: sensors}]", ["telegraf", "sensors"]),
+        ('["${DATABASE}", telegraf]', ["7", "telegraf"]),
+    ],
+)
+def test_a_plain_text_is_the_name_of_a_database(value: str, names: list[str]) -> None:
+    """Alone or in a list, beside databases with another name at the destination."""
+    source = parse(changed(source=f"databases: {value}"), DATABASE="7").source
+    assert [mapping.name for mapping in source.databases] == names
+    assert [source.destination_name(name) for name in names] == names
+    if "$" not in value:
+        assert VALIDATOR.is_valid(read_yaml(changed(source=f"databases: {value}"), {}).data)
+
+
+@pytest.mark.parametrize(
+    ("nickname", "text"),
+    [
+        ("@hourly", "0 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("@Midnight ", "0 0 * * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@monthly", "0 0 1 * *"),
+        ("@yearly", "0 0 1 1 *"),
+        ("@annually", "0 0 1 1 *"),
+    ],
+)
+def test_the_nicknames_of_cron_mean_what_they_mean_there(nickname: str, text: str) -> None:
+    """And stand in the status as they were written."""
+    schedule = parse(changed(options=f"incremental: {{schedule: '{nickname}'}}")).options.incremental.schedule
+    assert schedule == replace(parse_cron(text), text=nickname.strip())
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("/bin/mount /backup", ("/bin/mount", "/backup")),
+        ("sh -c 'echo $HOME > /x'", ("sh", "-c", "echo $HOME > /x")),
+        ("[sh, -c, \"echo 'a b'\"]", ("sh", "-c", "echo 'a b'")),
+        ("", ()),
+        ("[]", ()),
+    ],
+)
+def test_a_command_is_a_text_or_a_list_of_words(value: str, words: tuple[str, ...]) -> None:
+    """Divided as a shell would, which does nothing else."""
+    assert parse(changed(options=f"hooks: {{before: {value}}}")).options.hooks.before == words
+    assert parse(MINIMAL).options.hooks.time_limit == 300 * SECOND
+
+
+def test_when_is_another_name_of_on() -> None:
+    """For programs that write YAML and make true of `on`."""
+    assert parse(changed(options="notify: {when: [success]}")).options.notify.occasions == ("success",)
+    assert parse(changed(options="notify: {on: [success]}")).options.notify.occasions == ("success",)
+    assert parse(MINIMAL).options.notify.occasions == ("failure", "warning", "recovery")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (f"{SECRET}\n", "ends with a line end"),
+        (f"{SECRET}\r\n", "ends with a line end"),
+        (f'"{SECRET}"', "has quotes around its text"),
+        (f"'{SECRET}'", "has quotes around its text"),
+    ],
+)
+def test_a_variable_that_holds_more_than_its_text_is_named_and_not_shown(value: str, told: str) -> None:
+    """A file of variables keeps quotes, and `echo` a line end: no server would take such a password."""
+    [problem] = problems(changed(source="password: ${SOURCE_PASSWORD}"), SOURCE_PASSWORD=value)
+    assert problem.startswith("source.password: environment variable SOURCE_PASSWORD ")
+    assert told in problem
+    assert SECRET not in problem
+
+
+@pytest.mark.parametrize("value", ['"', "it's", "'a' or 'b'", '"a', "a\nb"])
+def test_quotes_and_lines_inside_of_a_variable_are_its_text(value: str) -> None:
+    """Only what surrounds all of it is none."""
+    assert parse(changed(source="password: ${P}"), P=value).source.password.get_secret_value() == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("options:\n  incremental:\n    schedule: * 3 * * *", "options: {incremental: {schedule: * 3 * * *}}"),
+        *("measurements: {include: [*]}", "measurements:\n  include: *", "measurements:\n  exclude: [*cpu]"),
+    ],
+)
+def test_an_asterisk_without_quotes_is_explained(line: str) -> None:
+    """YAML takes it for a reference to something else."""
+    [problem] = problems(line)
+    assert "a text that starts with * needs quotes" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (changed(source="user: $USER"), ["source.user: $USER is taken as it stands; write ${USER} for"]),
+        (changed(source="databases: [$DB]"), ["source.databases[0]: $DB is taken as it stands; write ${DB} for"]),
+        (changed(source="password: $SECRET"), ["source.password: begins with $ and is taken as it stands"]),
+        (changed(destination="password: hunter2 #Geheim"), ["destination.password: ends before ' #', where a"]),
+        (changed(source="password: ${P:-x} #b\nuser: a #b"), []),
+        (changed(source="password: hunter2   # never logged\nuser: $a"), []),
+        (changed(source="password: 'hunter2 #Geheim'"), []),
+        (TEMPLATE, []),
+        ("a: [", []),
+    ],
+)
+def test_what_is_most_likely_not_meant_is_told(text: str, told: list[str]) -> None:
+    """It stays valid, and no password is shown."""
+    found = cautions(text.encode())
+    assert len(found) == len(told)
+    for caution, begin in zip(found, told, strict=True):
+        assert caution.startswith(begin)
+        assert "SECRET" not in caution
+        assert "hunter2" not in caution
+
+
+def test_a_problem_is_one_line_whatever_the_file_is_called() -> None:
+    """Names of files may hold line ends, too."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config("a: 1\n'b\n  c': 2", {}, "x\nERROR y.yaml")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1 + len(caught.value.problems)
+    assert lines[0].startswith("x\\nERROR y.yaml: ")
 
 
 SWITCHED_OFF = [
@@ -1174,8 +1345,11 @@ KEYS = [
     "options.metadata",
     "options.metadata_directory",
     *(f"options.loki.{key}" for key in ("enabled", "url", "port", "tags")),
+    *(f"options.verify.{key}" for key in ("schedule", "full", "sample")),
     "options.notify.urls",
     "options.notify.on",
+    "options.notify.when",
+    *(f"options.hooks.{key}" for key in ("before", "after", "on_failure", "time_limit")),
     "options.ping_url",
     *(f"archive.keep.{key}" for key in ("last", "daily", "weekly", "monthly", "yearly")),
     "archive.grace",

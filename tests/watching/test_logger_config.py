@@ -20,6 +20,8 @@ from pathlib import Path
 import pytest
 
 import logger_config
+from basics.text import SEVERAL_LINES
+from config import ConfigError, Problem
 from logger_config import LogDirectoryError, set_console, setup_logging
 from settings.keys import LogRotation, Loki
 from tests.support import waiting
@@ -293,6 +295,26 @@ def test_a_message_cannot_forge_a_second_line(character: str, stderr: Stderr, tm
     assert character not in line
     assert LINE.fullmatch(line)
     assert (tmp_path / "a/a.log").read_text() == line + "\n"
+
+
+def test_a_text_of_several_lines_keeps_them_and_each_is_plain(stderr: Stderr) -> None:
+    """The problems of a file stand one below the other, below one time."""
+    setup_logging("main")
+    problem = ConfigError(
+        "a.yaml", [Problem("x", "bad\x1b[2J"), Problem("y", "2026-01-01T00:00:00Z\nERROR forged")]
+    )
+    logging.getLogger().error("%s", problem, extra=SEVERAL_LINES)
+    first, *below = stderr.lines
+    assert first.endswith("ERROR   [main] a.yaml: 2 problems")
+    assert below == ["  x: bad\\x1b[2J", "  y: 2026-01-01T00:00:00Z\\nERROR forged"]
+
+
+def test_a_text_of_several_lines_is_one_object_of_json(stderr: Stderr) -> None:
+    """Whose message holds the line ends."""
+    setup_logging("main", log_format="json")
+    logging.getLogger().error("%s", "a.yaml: 1 problem\n  x: bad", extra=SEVERAL_LINES)
+    (line,) = stderr.lines
+    assert json.loads(line)["message"] == "a.yaml: 1 problem\n  x: bad"
 
 
 def test_an_exceptions_text_cannot_forge_a_line(stderr: Stderr) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -18,12 +18,13 @@ from watching.events import (
     RunRecord,
     RunStarted,
     Totals,
+    Verified,
     WaitingForServer,
     WorkerDied,
     WorkerStarted,
 )
-from watching.messages import FAILURES_TOLD, Message, Signal, Told, message, signals
-from watching.state import JobState, State, applied
+from watching.messages import FAILURES_TOLD, Message, Place, Signal, Told, message, signals
+from watching.state import Cause, JobState, State, Trouble, applied
 
 START = 1_767_225_600 * SECOND
 """2026-01-01T00:00:00Z"""
@@ -107,7 +108,41 @@ def test_a_failure_says_what_failed_since_when_and_the_next_try() -> None:
         "Since: 2026-01-02 01:00:10 Europe/Berlin",
         "Last success: 2026-01-01 01:00:10 Europe/Berlin",
         "Next try: 2026-01-02 02:30:00 Europe/Berlin",
+        "What to do: Look the message up in docs/troubleshooting.md; "
+        "to copy now: main.py run --once --config prod.yaml",
     ]
+
+
+def test_a_message_says_which_copy_where_and_what_to_do_and_links_to_the_page() -> None:
+    """Each error once, with how many there are."""
+    place = Place("backup01", "https://backup.example.org/b/")
+    before = JobState("a b", source="http://one:8086", destination="http://two:8086", schedule="0 * * * *")
+    troubles: dict[Cause, Trouble] = {"server": Trouble("m1: refused\nm2: refused", START, START)}
+    _, found = message(Told(), before, replace(before, troubles=troubles), DEFAULT, START, place)
+    assert found is not None
+    lines = found.text.splitlines()
+    assert lines[2:4] == ["m1: refused", "(2 times: also m2)"]
+    assert lines[-4:] == [
+        "From: http://one:8086 to http://two:8086",
+        "Host: backup01",
+        "Page: https://backup.example.org/b/jobs/a%20b",
+        "What to do: Start the server, or correct its URL: the job goes on by itself.",
+    ]
+
+
+def test_a_difference_is_a_warning_that_is_told_once_until_it_is_gone() -> None:
+    """With how to mend it."""
+    story = Story()
+    story.run(0)
+    differs = Verified("prod", at(60), "differs", "DIFFERENT: 2 values missing")
+    story.happens(differs)
+    story.happens(replace(differs, at=at(120), detail="DIFFERENT: 3 values missing"))
+    story.run(3600)
+    assert story.occasions == ["warning"]
+    assert "verify: DIFFERENT: 2 values missing" in story.messages[0].text
+    assert "What to do: main.py verify --full --config prod.yaml" in story.messages[0].text
+    story.happens(Verified("prod", at(7200), "equal"))
+    assert story.occasions == ["warning", "recovery"]
 
 
 def test_a_recovery_says_what_was_wrong_and_since_when() -> None:
@@ -130,11 +165,11 @@ def test_a_recovery_says_what_was_wrong_and_since_when() -> None:
 def test_many_failures_and_names_with_line_ends_make_no_long_message() -> None:
     """The first of them, one line each."""
     story = Story()
-    story.run(0, *(f"m{number}\x1b\r: refused" for number in range(20)))
+    story.run(0, *(f"m{number}\x1b\r: refused{chr(97 + number)}" for number in range(20)))
     lines = story.messages[0].text.splitlines()
-    assert lines[2] == r"m0\x1b\r: refused"
+    assert lines[2] == r"m0\x1b\r: refuseda"
     assert lines[2 + FAILURES_TOLD] == "... and more, see the log"
-    assert len(lines) == FAILURES_TOLD + 7
+    assert len(lines) == FAILURES_TOLD + 8
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ RULES = yaml.safe_load((MONITORING / "alerts.yml").read_text())
 START = 1_767_225_600 * SECOND
 TOTALS = Totals(
     points=11, values=12, bytes=13, batches=14, retries=15, failures=16, expired=17, quarantined=18, late=19,
-    runs=20, failed_runs=21,
+    runs=20, failed_runs=21, newly_quarantined=22,
 )  # fmt: skip
 
 Labels = frozenset[tuple[str, str]]
@@ -74,7 +74,13 @@ def everything() -> State:
     return state_after(
         RunStarted("prod", at(10)),
         MeasurementsChanged("prod", at(12), (newest,)),
-        RunFinished("prod", at(15), RunRecord(at(10), 5.0, "ok", TOTALS, (), ("old",), 1, (AGE,)), 1, TOTALS),
+        RunFinished(
+            "prod",
+            at(15),
+            RunRecord(at(10), 5.0, "ok", TOTALS, (), ("old",), 1, (AGE,), in_quarantine=5),
+            1,
+            TOTALS,
+        ),
         NextRun("prod", at(15), when=at(3600)),
         Verified("prod", at(20), "differs", missing=3, extra=2, different=1),
         JobKnown("other", at(21), "* * * * *", source="http://a"),
@@ -112,7 +118,8 @@ def test_every_number_of_a_job_is_there() -> None:
     assert found["last_success_timestamp_seconds"] == {job: at(15) / SECOND}
     assert found["next_run_timestamp_seconds"] == {job: at(3600) / SECOND}
     assert found["lag_seconds"] == {of("prod", database="telegraf"): 110}
-    assert found["warnings"] == {of("prod"): 1}
+    assert found["warnings"] == {of("prod"): 2}
+    assert found["quarantine_waiting_lines"] == {job: 5}
     assert found["source_newest_timestamp_seconds"] == {of("prod", database="telegraf"): at(-50) / SECOND}
     assert found["source_stale"] == {of("prod", database="telegraf"): 1}
     assert found["running"] == {of("prod"): 0, of("other"): 1, of("broken"): 0}
@@ -122,7 +129,7 @@ def test_every_number_of_a_job_is_there() -> None:
     }
     assert totals == {
         "written_points": 11, "written_values": 12, "written_bytes": 13, "written_batches": 14, "retries": 15,
-        "failures": 16, "expired_lines": 17, "quarantined_lines": 18, "healed_values": 19, "runs": 20,
+        "failures": 16, "expired_lines": 17, "quarantined_lines": 22, "healed_values": 19, "runs": 20,
         "failed_runs": 21,
     }  # fmt: skip
 
@@ -146,6 +153,17 @@ def test_a_job_is_failing_by_cause() -> None:
     )
     causes = {dict(labels)["cause"]: value for labels, value in samples(state)["failing"].items()}
     assert causes == {"run": 1, "server": 1, "worker": 0, "file": 0}
+
+
+def test_a_range_has_no_lag_and_a_database_that_a_reload_removed_leaves() -> None:
+    """As on the page."""
+    parts = [MeasurementState(name, "autogen", "m", 1, "done", newest=at(0)) for name in ("telegraf", "old")]
+    events = [MeasurementsChanged("prod", at(2), tuple(parts))]
+    assert "lag_seconds" not in samples(state_after(JobKnown("prod", at(1), mode="range"), *events))
+    reloaded = JobKnown("prod", at(9), source="http://a", destination="http://b", databases=("telegraf",))
+    assert samples(state_after(*events, reloaded))["lag_seconds"] == {of("prod", database="telegraf"): 60}
+    moved = JobKnown("prod", at(9), source="http://a", destination="http://c")
+    assert "lag_seconds" not in samples(state_after(*events, moved))
 
 
 @pytest.mark.parametrize("result", ["equal", "differs", "could not check"])
@@ -233,6 +251,7 @@ def test_every_query_asks_for_metrics_that_exist() -> None:
     assert len(expressions()) > 30
     assert found.keys() - asked == {
         "last_attempt_timestamp_seconds",
+        "quarantine_waiting_lines",
         "runs_total",
     }
 

@@ -14,7 +14,7 @@ from tests.support import waiting
 from tests.support.leaks import assert_no_secret
 from tests.support.recorder import Recorder, recorder
 from watching import notifications
-from watching.events import Contact, Event, JobKnown, JobRemoved, RunFinished, RunRecord, RunStarted
+from watching.events import Contact, Event, FileChecked, JobKnown, JobRemoved, RunFinished, RunRecord, RunStarted
 from watching.monitor import Holder
 from watching.notifications import Notifier
 from watching.state import State, applied
@@ -228,3 +228,18 @@ def test_what_apprise_says_of_a_failure_shows_nothing_of_the_url(
     assert_no_secret(
         [record.getMessage() for record in caplog.records if record.name == "watching.notifications"], token
     )
+
+
+def test_a_file_that_was_never_valid_is_told_to_everybody_once(service: Recorder) -> None:
+    """It could not say whom to tell; whoever is told of failures is, each once."""
+    url = f"json://127.0.0.1:{service.port}/all"
+    monitor = Monitor(url)
+    monitor.know("other")
+    monitor.happens(FileChecked("new", monitor.now, "config/new.yaml: 1 problem"))
+    monitor.notifier.look(monitor.state)
+    monitor.notifier.look(monitor.state)
+    monitor.run("HTTP 503")
+    wait_until(lambda: len(service.titles("/all")) == 2)
+    assert service.titles("/all") == ["new: backup is failing", "prod: backup is failing"]
+    assert "config/new.yaml: 1 problem" in service.at("/all")[0].json["message"]
+    monitor.end()

@@ -17,7 +17,7 @@ from tests.support.heard import Heard
 from watching import reporter as reporter_module
 from watching.channel import Sender
 from watching.events import MeasurementsChanged, RunFinished
-from watching.reporter import Reporter
+from watching.reporter import Reporter, smoothed
 from watching.state import State
 
 CPU, MEM = (Location("db", "autogen", name) for name in ("cpu", "mem"))
@@ -211,3 +211,17 @@ def test_without_a_run_nothing_is_counted_and_nothing_breaks() -> None:
     reporter.run_finished(JobResult("a"))
     reporter.close()
     assert reporter._measurements == {}
+
+
+def test_the_rate_is_the_average_at_first_and_then_smooth() -> None:
+    """Requests come in bursts: a tick without one does not halve it, and a change is followed within a minute."""
+    rate, since = 0.0, 0.0
+    for tick in range(1, 121):
+        since += 0.5
+        rate = smoothed(rate, 4_000.0 if not tick % 4 else 0.0, 0.5, since)
+        if since > 5:
+            assert 700 < rate < 1_300
+    for _ in range(120):
+        since += 0.5
+        rate = smoothed(rate, 5_000.0, 0.5, since)
+    assert 4_900 < rate < 5_000

@@ -139,7 +139,7 @@ def test_an_invalid_file_is_told_apart_from_a_job_that_runs_with_what_it_had() -
     assert not job(NextRun("a", 3, when=60), FileChecked("a", 4, problem="x"), FileChecked("a", 5)).is_failing
 
 
-def test_a_job_that_will_not_run_again_is_idle_failing_or_stopped() -> None:
+def test_a_job_that_will_not_run_again_is_finished_failing_or_stopped() -> None:
     """As its outcome says."""
     ends = [
         JobEnded("a", 9, "ok"),
@@ -147,7 +147,7 @@ def test_a_job_that_will_not_run_again_is_idle_failing_or_stopped() -> None:
         JobEnded("a", 9, "stopped"),
         WorkerDied("a", 9, death="exit code 3"),
     ]
-    assert [job(end).condition for end in ends] == ["idle", "failing", "stopped", "worker died"]
+    assert [job(end).condition for end in ends] == ["finished", "failing", "stopped", "worker died"]
 
 
 def test_a_job_that_was_removed_is_gone() -> None:
@@ -252,3 +252,25 @@ def test_a_run_that_is_overdue() -> None:
     waiting = job(NextRun("a", 3, when=60 * SECOND))
     assert (waiting.overdue(50 * SECOND), waiting.overdue(65 * SECOND)) == (0.0, 5.0)
     assert job(NextRun("a", 3, when=60 * SECOND), RunStarted("a", 61 * SECOND)).overdue(65 * SECOND) == 0.0
+
+
+def test_a_difference_stands_until_a_comparison_of_all_of_it_finds_none() -> None:
+    """A sample, a shorter range, or one that could not look proves nothing."""
+    differs = Verified("a", 5, "differs", "DIFFERENT: 2 values missing", missing=2, start=0, end=100)
+    assert job(differs).warnings == ("verify: DIFFERENT: 2 values missing",)
+    assert (job(differs).warned, job(differs).is_warned) == (1, True)
+    for later in (
+        Verified("a", 6, "equal", is_complete=False),
+        Verified("a", 6, "equal", start=1, end=100),
+        Verified("a", 6, "could not check"),
+    ):
+        assert job(differs, later).difference == differs
+        assert job(differs, later).verification == later
+        assert job(differs, later).compared == differs
+    assert job(differs, Verified("a", 6, "equal", start=0, end=101)).difference is None
+
+
+def test_a_copy_is_complete_as_of_the_begin_of_the_run_that_succeeded() -> None:
+    """What came during it may be missing."""
+    found = job(finished(20, started=12), finished(40, "HTTP 503", started=30))
+    assert (found.complete_at, found.last_success) == (12, 20)

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from basics.humanize import format_bytes
-from copying.metadata.store import Saved
-from copying.results import DatabaseResult, JobResult, MeasurementResult, SourceAge
+from copying.results import DatabaseResult, JobResult, MeasurementResult, Saved, SourceAge
 from influx.written import PutAside, Refusal, Written
 from watching.summary import as_json, summary
 
@@ -43,10 +42,49 @@ def test_the_table_shows_every_job_with_its_totals() -> None:
     ]
     assert summary(results).splitlines() == [
         "job                   databases  measurements     points     values    bytes  seconds  result",
-        "--------------------  ---------  ------------  ---------  ---------  -------  -------  -------",
+        "--------------------  ---------  ------------  ---------  ---------  -------  -------  ---------------",
         "prod                          2             3  1,234,567  5,345,678  42.3 MB     61.2  ok",
         "a-very-long-job-name          0             0          0          0      0 B      0.0  stopped",
+        "total                         2             3  1,234,567  5,345,678  42.3 MB     61.2  1 stopped, 1 ok",
     ]
+
+
+def test_one_job_needs_no_sum() -> None:
+    """It is its own."""
+    assert len(summary([job("only")]).splitlines()) == 3
+
+
+def test_late_values_have_a_column_where_there_are_any() -> None:
+    """Beside all values, of which they are a part."""
+    late = job("late", MeasurementResult("m", Written(10, 20, 30), late=5))
+    headings, _, row, other, total = summary([late, job("other")]).splitlines()
+    assert headings.split()[4:7] == ["values", "late", "bytes"]
+    assert [line.split()[4:6] for line in (row, other, total)] == [["20", "5"], ["0", "0"], ["20", "5"]]
+    assert "late" not in summary([job("other")])
+
+
+HOUR = 3600 * 10**9
+
+
+def test_how_far_each_database_is_behind_stands_below_the_table() -> None:
+    """Those furthest behind first; not of what failed, nor of a job that has an end."""
+    databases = tuple(DatabaseResult(f"d{n}", age=SourceAge(f"d{n}", n * HOUR)) for n in range(1, 8))
+    failed = DatabaseResult("bad", (MeasurementResult("m", problems=("x",)),), age=SourceAge("bad", 0))
+    unknown = DatabaseResult("unknown", age=SourceAge("unknown"))
+    result = JobResult("prod", (*databases, failed, unknown), ended=8 * HOUR)
+    line = next(line for line in summary([result]).splitlines() if line.startswith("LAG"))
+    assert line == "LAG prod: d1 7 h, d2 6 h, d3 5 h, d4 4 h, d5 3 h, 2 more below that"
+    assert "LAG" not in summary([dataclasses.replace(result, ended=0)])
+    document: Any = as_json([result], {})
+    lags = {database["name"]: database["lag"] for database in document["jobs"][0]["databases"]}
+    assert (lags["d7"], lags["bad"], lags["unknown"]) == (3600.0, None, None)
+
+
+def test_a_failure_that_the_log_has_told_is_counted_only() -> None:
+    """Where the reader has both before them."""
+    bad = JobResult("bad", problems=("one", "two"), warnings=("odd",))
+    lines = summary([bad, job("good")], is_logged=True).splitlines()
+    assert lines[5:] == ["FAILED bad: 2 failures, told in the log above", "WARNING bad: odd"]
 
 
 def test_what_was_lost_has_columns_only_where_there_is_any() -> None:
@@ -62,7 +100,7 @@ def test_what_was_lost_has_columns_only_where_there_is_any() -> None:
         ["quarantined", "expired"],
         ["quarantined", "expired"],
     ]
-    rows = summary([job("fine", MeasurementResult("m", w)) for w in (Written(1, 1, 1), lost)]).splitlines()[2:]
+    rows = summary([job("fine", MeasurementResult("m", w)) for w in (Written(1, 1, 1), lost)]).splitlines()[2:4]
     assert [row.split()[5:7] for row in rows] == [["0", "0"], ["5", "1,234"]]
 
 
@@ -95,7 +133,8 @@ def test_each_failure_is_named_after_the_table() -> None:
     )
     lines = summary([job("good"), bad, JobResult("worse", problems=("seven",))]).splitlines()
     assert [line.split()[-1] for line in lines[2:5]] == ["ok", "FAILED", "FAILED"]
-    assert lines[5:] == [
+    assert lines[5].endswith("  2 FAILED, 1 ok")
+    assert lines[6:] == [
         "FAILED bad: all: six",
         "FAILED bad: d: three",
         "FAILED bad: e: five",
@@ -212,6 +251,7 @@ def test_the_document_has_every_measurement_and_every_problem() -> None:
             {
                 "name": "db",
                 "newest": None,
+                "lag": None,
                 "problems": [],
                 "warnings": [],
                 "metadata": None,
@@ -243,7 +283,7 @@ def test_warnings_are_told_and_change_no_result() -> None:
     lines = summary([warned, JobResult("b", problems=("x",), warnings=("y",))]).splitlines()
     assert lines[2].endswith("  ok, 4 warnings")
     assert lines[3].endswith("  FAILED, 1 warning")
-    assert lines[4:] == [
+    assert lines[5:] == [
         "FAILED b: x",
         "WARNING a: rule: matches nothing",
         "WARNING a: db: old",
@@ -281,7 +321,7 @@ def test_what_was_saved_beside_points_is_one_line_for_each_job() -> None:
     ]
     whole = JobResult("a", tuple(DatabaseResult("d", saved=one) for one in saved))
     lines = summary([whole, JobResult("b", (DatabaseResult("d", saved=saved[1]),)), job("c")]).splitlines()
-    assert lines[5:] == [
+    assert lines[6:] == [
         "SAVED a: 2 retention policies, 3 continuous queries of 2 databases "
         "in quarantine/metadata/a (1 new version)",
         "SAVED b: 1 retention policy, 3 continuous queries of 1 database in quarantine/metadata/a (unchanged)",

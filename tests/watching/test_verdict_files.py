@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from watching.events import Verified
-from watching.verdict_files import Verdicts, verdict_folder, write_verdict
+from watching.verdict_files import Verdicts, differences, verdict_folder, write_verdict
 
 FOUND = Verified("a", 5, "differs", "DIFFERENT: 2 values missing", "counts", 2, 0, 0, 1.5)
 
@@ -24,6 +24,18 @@ def test_what_was_written_is_news_once(tmp_path: Path) -> None:
     write_verdict(folder, Verified("a", 6))
     assert verdicts.news({"a"}) == [Verified("a", 6)]
     assert [path.name for path in folder.iterdir()] == ["a.json"]
+
+
+def test_a_difference_is_kept_until_it_is_known_to_be_gone(tmp_path: Path) -> None:
+    """Also for a daemon that was not there when it was found."""
+    write_verdict(tmp_path, FOUND)
+    sample = Verified("a", 6, is_complete=False)
+    write_verdict(tmp_path, sample)
+    assert Verdicts(tmp_path).news({"a"}) == [FOUND, sample]
+    assert differences(tmp_path) == {"a": "verify: DIFFERENT: 2 values missing"}
+    write_verdict(tmp_path, Verified("a", 7))
+    assert Verdicts(tmp_path).news({"a"}) == [Verified("a", 7)]
+    assert differences(tmp_path) == differences(tmp_path / "nothing") == {}
 
 
 def test_a_job_that_is_not_known_yet_is_news_later(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ Times are RFC 3339 in UTC, durations seconds, shares 0 to 1. What is not known i
 never change their meaning.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from basics.text import printable
 from basics.times import format_time
 from watching.events import MeasurementState, RunRecord, RunState, Verified
+from watching.standing import headline, is_protected, problems, protection, protection_line, tone, word
 from watching.state import JobState, State
 
 FINE, WARNING, FAILING = "fine", "warning", "failing"
@@ -17,8 +19,15 @@ FINE, WARNING, FAILING = "fine", "warning", "failing"
 
 def status_document(state: State, now: int) -> dict[str, Any]:
     """`/api/status`: all jobs, without their measurements and earlier runs."""
+    found = protection(state, now)
     return {
         "status": status(state),
+        "headline": headline(state)[0],
+        "protection": {
+            **asdict(found),
+            "compared_at": _time(found.compared_at),
+            "line": protection_line(found, now),
+        },
         "now": format_time(now),
         "started": _time(state.started),
         "jobs": [_job(job, now) for job in state.jobs.values()],
@@ -42,27 +51,28 @@ def job_document(job: JobState, now: int) -> dict[str, Any]:
 
 
 def health(state: State) -> str:
-    """What is wrong, one line for each job; empty when all is well."""
+    """What is wrong, one line for each problem; empty when all is well."""
     if not state.jobs:
         return "no job is known yet"
-    return "\n".join(f"{printable(job.name)}: {_first(job.problem)}" for job in state.failing)
+    return "\n".join(_lines(state.failing))
 
 
 def cautions(state: State) -> str:
-    """What the jobs that are not failing warn of, one line for each job."""
-    return "\n".join(f"{printable(job.name)}: {_first(chr(10).join(job.warnings))}" for job in state.warned)
+    """What the jobs that are not failing warn of, one line for each warning."""
+    return "\n".join(_lines(state.warned))
 
 
-def _first(problem: str) -> str:
-    """Of several errors the first, and how many there are besides."""
-    first, *others = problem.splitlines() or [""]
-    return printable(first) + (f" (and {len(others)} more)" if others else "")
+def _lines(jobs: Iterable[JobState]) -> Iterator[str]:
+    return (f"{printable(job.name)}: {printable(text)}" for job in jobs for text in problems(job))
 
 
 def _job(job: JobState, now: int) -> dict[str, Any]:
     return {
         "name": job.name,
         "condition": job.condition,
+        "state": word(job),
+        "tone": tone(job),
+        "protected": is_protected(job),
         "since": _time(job.since),
         "failing": job.is_failing,
         "failing_since": _time(job.failing_since),
@@ -84,12 +94,14 @@ def _job(job: JobState, now: int) -> dict[str, Any]:
             {"name": d.name, "newest": _time(d.newest), "lag_seconds": d.lag(now)} for d in job.databases.values()
         ],
         "verification": _verification(job.verification) if job.verification else None,
+        "difference": _verification(job.difference) if job.difference else None,
         "totals": asdict(job.totals),
     }
 
 
 def _verification(found: Verified) -> dict[str, Any]:
-    return {key: value for key, value in asdict(found).items() if key != "job"} | {"at": _time(found.at)}
+    times = {name: _time(getattr(found, name)) for name in ("at", "start", "end")}
+    return {key: value for key, value in asdict(found).items() if key != "job"} | times
 
 
 def _run(run: RunState, now: int) -> dict[str, Any]:

@@ -49,9 +49,10 @@ def _reason(error: requests.RequestException) -> str:
 def status_table(document: Mapping[str, Any]) -> str:
     """The jobs as a table, then what is wrong with those that are failing and what others warn of, in full."""
     now = parse_time(document["now"])
-    headings = ("job", "state", "last success", "lag", "next run", "now")
+    headings = ("job", "state", "last success", "lag", "verified", "next run", "now")
     rows = [headings, *(_row(job, now) for job in document["jobs"])]
-    lines = list(_left(ruled(rows)))
+    lines = [printable(document["headline"]), printable(document["protection"]["line"])]
+    lines += ["", *_left(ruled(rows))]
     for job in document["jobs"]:
         if job["failing"]:
             since = f" since {ago(parse_time(job['failing_since']), now)}" if job["failing_since"] else ""
@@ -73,20 +74,23 @@ def _row(job: Mapping[str, Any], now: int) -> tuple[str, ...]:
     wait = max(0, parse_time(due) - now) / 1e9 if due else 0.0
     cells = (
         job["name"],
-        job["condition"] + _besides(job),
+        job["state"],
         ago(parse_time(success), now) if success else "none yet",
         lasting(max(lags)) if lags and job["mode"] != "range" else "-",
+        _verified(job, now),
         (f"in {lasting(wait)}" if wait >= 1 else "now") if due else "-",
         _now(job["run"]) if job["run"] else "",
     )
     return tuple(map(printable, cells))
 
 
-def _besides(job: Mapping[str, Any]) -> str:
-    """What else its state has to say."""
-    if job["failing"]:
-        return ", failing" if job["condition"] == "running" else ""
-    return ", with warnings" if job.get("warnings") else ""
+def _verified(job: Mapping[str, Any], now: int) -> str:
+    """What a comparison of both sides found, and when."""
+    found = job["difference"] or job["verification"]
+    if found is None:
+        return "-"
+    when = ago(parse_time(found["at"]), now)
+    return when if found["result"] == "equal" else f"{found['result']}, {when}"
 
 
 def _now(run: Mapping[str, Any]) -> str:

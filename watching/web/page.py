@@ -7,10 +7,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from basics.humanize import counted, exactly
 from basics.text import printable
+from watching.standing import headline, in_order, protection, protection_line
 from watching.state import JobState, State
 from watching.web.chart import WIDTH
 from watching.web.tables import MOST_ROWS, measurement_table, run_table
-from watching.web.view import card, facts, in_order, settings, verdict, verified
+from watching.web.view import capital, card, cards, facts, groups, settings, verified
 
 VERSION = "0.1.0"
 
@@ -34,7 +35,7 @@ def _environment() -> Environment:
 def render_status(state: State, now: int) -> str:
     """The page of all jobs: those that need attention first, else by name."""
     jobs = in_order(state.jobs.values())
-    words, colour = verdict(state)
+    words, colour = headline(state)
     return (
         _environment()
         .get_template("status.html")
@@ -44,7 +45,9 @@ def render_status(state: State, now: int) -> str:
             tone=colour,
             now=exactly(now),
             verdict=words,
-            cards=[card(job, now) for job in jobs],
+            protection=capital(protection_line(protection(state, now), now)) if jobs else "",
+            cards=cards(jobs, now),
+            groups=groups(jobs),
         )
     )
 

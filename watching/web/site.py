@@ -102,11 +102,12 @@ def _metrics(state: State, now: int) -> Answer:
 
 
 def _health(state: State, _now: int) -> Answer:
-    problem = health(state)
+    problem, warned = health(state), cautions(state)
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
-    warned = cautions(state)
-    fine = f"fine, with warnings\n{warned}" if warned else "fine"
-    return Answer(f"{problem or fine}\n".encode(), status=status)
+    warnings = f"with warnings\n{warned}" if warned else ""
+    fine = f"fine, {warnings}" if warnings else "fine"
+    text = "\n".join(filter(None, (problem, warnings))) if problem else fine
+    return Answer(f"{text}\n".encode(), status=status)
 
 
 def _html(text: str, status: HTTPStatus = HTTPStatus.OK) -> Answer:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from basics.humanize import counted, exactly, format_bytes, lasting, took
 from basics.text import printable
 from watching.events import MeasurementState, RunRecord
+from watching.repeats import once
 from watching.state import JobState
 
 NONE = "\N{EN DASH}"
@@ -85,7 +86,8 @@ def measurement_table(job: JobState, now: int) -> Table:
 
 def run_table(job: JobState, now: int) -> Table:
     """The last runs, newest first."""
-    rows = (_run_row(run, now) for run in reversed(job.history))
+    newest_first = tuple(reversed(job.history))
+    rows = (_run_row(run, now, above) for run, above in zip(newest_first, (None, *newest_first), strict=False))
     return Table("Runs", "Started", _headings(RUN_COLUMNS), tuple(rows))
 
 
@@ -109,16 +111,29 @@ def _measurement_row(m: MeasurementState, now: int) -> Row:
     )
 
 
-def _run_row(run: RunRecord, now: int) -> Row:
+def _run_row(run: RunRecord, now: int, above: RunRecord | None) -> Row:
+    """With its errors, but for those that stand in the row above it, too."""
     tones = {"ok": "wait" if run.warned else "good", "FAILED": "bad"}
     texts = run.failures or run.warnings
-    shown = tuple(map(printable, texts[:1]))
-    rest = max(run.amounts.failures if run.failures else run.warned, len(texts)) - len(shown)
+    if texts and above and texts == (above.failures or above.warnings):
+        return _row_of(run, now, tones.get(run.outcome, "quiet"), ("the same as above",))
+    shown = tuple("\n".join(map(printable, text.splitlines())) for text in once(texts)[:1])
+    rest = max(run.amounts.failures if run.failures else run.warned, len(texts)) - _told(texts)
+    more = (f"and {rest:,} more",) if rest > 0 and shown else ()
+    return _row_of(run, now, tones.get(run.outcome, "quiet"), (*shown, *more))
+
+
+def _told(texts: Sequence[str]) -> int:
+    """For how many of them the first stands."""
+    return [len(once([texts[0], text])) for text in texts].count(1)
+
+
+def _row_of(run: RunRecord, now: int, tone: str, problems: tuple[str, ...]) -> Row:
     return Row(
         key=f"r-{run.started}",
         name=exactly(run.started),
-        tone=tones.get(run.outcome, "quiet"),
+        tone=tone,
         condition=run.outcome.lower() + (f", {counted(run.warned, 'warning')}" if run.warned else ""),
         cells=_cells(RUN_COLUMNS, run, now),
-        problems=(*shown, f"and {rest:,} more") if rest > 0 and shown else shown,
+        problems=problems,
     )

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import quote
 
-from basics.humanize import ago, counted, lasting, moment, took
+from basics.humanize import ago, counted, lasting, to_the_minute, took
 from basics.text import printable
+from watching.days import day_of
 from watching.events import RunRecord, RunState
-from watching.state import JobState, State, Trouble
-from watching.web.chart import Chart, chart
+from watching.repeats import once
+from watching.standing import tone, word
+from watching.state import JobState, Trouble, job_key
+from watching.web.chart import Chart, Strip, chart, heartbeat
 from watching.web.tables import NONE
 
 ERRORS_ON_CARD = 3
@@ -16,19 +18,18 @@ DATABASES_ON_CARD = 3
 OVERDUE = 120.0
 """Seconds after which a run that has not begun is worth a word."""
 
-TONES: Mapping[str, str] = {
-    "running": "busy",
-    "idle": "good",
-    "waiting for server": "wait",
-    "failing": "bad",
-    "invalid file": "bad",
-    "worker died": "bad",
+
+MOST_IN_FULL = 6
+"""Of more jobs that are well each has one line."""
+
+GROUPS: Mapping[str, str] = {
+    "failing": "Failing",
+    "waiting": "Waiting",
+    "warning": "With warnings",
+    "running": "Running",
+    "fine": "Fine",
+    "other": "Others",
 }
-"""The colour and the shape of a condition; any other is `quiet`."""
-
-WARNED = ("idle", "running")
-"""The conditions in which the warnings of the last run colour a job."""
-
 
 # ---------------------------------------------------------------- what is shown
 
@@ -76,87 +77,73 @@ class Card:
     more: tuple[str, ...]
     facts: tuple[Fact, ...]
     chart: Chart
+    days: Strip
     problems: Problems | None
     past: Problems | None
     """The last error, when it is over."""
+    groups: tuple[str, ...] = ()
+    """By which the page is filtered: those of GROUPS that it belongs to."""
+    is_folded: bool = False
+    """Whether it has one line."""
 
 
-def job_key(name: str) -> str:
-    """The name in a URL, and as an id."""
-    return quote(name.encode("utf-8", "surrogateescape"), safe="")
-
-
-def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD) -> Card:
+def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD, is_folded: bool = False) -> Card:
     """The job as the overview shows it, or its own page with other limits."""
     doing, more = _doing(job, now)
     return Card(
         name=printable(job.name),
         key=job_key(job.name),
         tone=tone(job),
-        condition=condition(job),
+        condition=capital(word(job)),
         source=_short(job.source),
         destination=_short(job.destination),
         doing=printable(doing),
         bar=_bar(job),
         more=tuple(map(printable, more)),
         facts=tuple(facts(job, now)),
-        chart=chart(job.history, now),
+        chart=chart(job.history),
+        days=heartbeat(job.days, day_of(now, job.timezone)),
         problems=_problems(job, now, errors),
         past=_past(job, now, errors),
+        groups=groups_of(job),
+        is_folded=is_folded,
     )
+
+
+def cards(jobs: Sequence[JobState], now: int) -> list[Card]:
+    """Of all jobs; where many are well, these have one line each."""
+    folds = sum(map(is_well, jobs)) > MOST_IN_FULL
+    return [card(job, now, is_folded=folds and is_well(job)) for job in jobs]
+
+
+def is_well(job: JobState) -> bool:
+    """Whether nothing about it needs a look."""
+    return tone(job) in ("good", "busy")
+
+
+def groups_of(job: JobState) -> tuple[str, ...]:
+    """Which of GROUPS it belongs to, as the sentence on top counts them."""
+    found = ("running",) if job.run is not None else ()
+    if job.is_failing:
+        return (*found, "failing", *(("waiting",) if tone(job) == "wait" else ()))
+    if job.is_warned:
+        return (*found, "warning")
+    return (*found, "fine") if is_well(job) else (*found, "other")
+
+
+def groups(jobs: Sequence[JobState]) -> list[tuple[str, str, int]]:
+    """Those that there are, with what they are called and how many jobs are in each."""
+    found = [key for job in jobs for key in groups_of(job)]
+    return [(key, words, found.count(key)) for key, words in GROUPS.items() if key in found]
+
+
+def capital(text: str) -> str:
+    """The text with a capital letter."""
+    return text[:1].upper() + text[1:]
 
 
 def _short(url: str) -> str:
     return printable(url.removeprefix("http://"))
-
-
-def in_order(jobs: Iterable[JobState]) -> list[JobState]:
-    """Those that need attention first, else as they are."""
-    return sorted(jobs, key=lambda job: {"bad": 0, "wait": 1}.get(tone(job), 2))
-
-
-def tone(job: JobState) -> str:
-    """The colour and the shape of its state. A run that goes on after one that failed has not made it good yet."""
-    if job.condition == "running" and job.is_failing:
-        return "bad"
-    if job.is_warned and job.condition in WARNED:
-        return "wait"
-    return TONES.get(job.condition, "quiet")
-
-
-def condition(job: JobState) -> str:
-    """Its state in words."""
-    if job.condition == "running" and job.is_failing:
-        return "Failing, running again"
-    words = "Finished" if job.condition == "idle" and job.ended else job.condition.capitalize()
-    return f"{words}, with warnings" if job.is_warned and job.condition in WARNED else words
-
-
-def verdict(state: State) -> tuple[str, str]:
-    """The whole in one sentence, and its tone."""
-    if not state.jobs:
-        return "No job is known yet", "quiet"
-    waiting = [job for job in state.failing if tone(job) == "wait"]
-    failing = [job for job in state.failing if tone(job) != "wait"]
-    if failing:
-        verb = "is" if len(failing) == 1 else "are"
-        return f"{_share(failing, state)} {verb} failing: {_names(failing)}", "bad"
-    if waiting:
-        verb = "waits" if len(waiting) == 1 else "wait"
-        return f"{_share(waiting, state)} {verb} for a server: {_names(waiting)}", "wait"
-    if state.warned:
-        verb = "has" if len(state.warned) == 1 else "have"
-        return f"{_share(state.warned, state)} {verb} warnings: {_names(state.warned)}", "wait"
-    return "The only job is fine" if len(state.jobs) == 1 else f"All {len(state.jobs)} jobs are fine", "good"
-
-
-def _share(some: Sequence[JobState], state: State) -> str:
-    return f"{len(some)} of {counted(len(state.jobs), 'job')}"
-
-
-def _names(jobs: Sequence[JobState], most: int = 4) -> str:
-    names = ", ".join(printable(job.name) for job in jobs[:most])
-    return f"{names} and {len(jobs) - most} more" if len(jobs) > most else names
 
 
 # ---------------------------------------------------------------- what it does
@@ -235,15 +222,25 @@ def _in(at: int, now: int) -> str:
 
 
 def facts(job: JobState, now: int, databases: int = DATABASES_ON_CARD) -> Iterable[Fact]:
-    """The last success, the lag of (so many) databases, the next run."""
+    """The last success, the lag of (so many) databases, the last comparison, the next run."""
     success = job.last_success
     if success is None:
         yield Fact("Last success", (("none yet", ""),), tone(job) if job.is_failing else "")
     else:
-        yield Fact("Last success", ((ago(success, now), moment(success, now)),))
+        yield Fact("Last success", ((ago(success, now), to_the_minute(success)),))
     # a range has an end: how far that is from now says nothing
     yield Fact("Lag", ((NONE, "of a range"),) if job.mode == "range" else tuple(_lags(job, now, databases)))
+    yield _verified(job, now)
     yield _next_run(job, now)
+
+
+def _verified(job: JobState, now: int) -> Fact:
+    """What a comparison of both sides found, and when."""
+    if (found := job.compared) is None:
+        return Fact("Verified", (("never", ""),))
+    if found.result == "equal":
+        return Fact("Verified", ((ago(found.at, now), to_the_minute(found.at)),))
+    return Fact("Verified", ((found.result, ago(found.at, now)),), "wait")
 
 
 def _lags(job: JobState, now: int, most: int) -> Iterable[tuple[str, str]]:
@@ -260,7 +257,7 @@ def _next_run(job: JobState, now: int) -> Fact:
     if job.next_run is not None and (late := job.overdue(now)) > OVERDUE:
         return Fact("Next run", ((f"overdue by {lasting(late)}", ""),), "bad")
     if job.next_run is not None:
-        return Fact("Next run", ((_in(job.next_run, now), moment(job.next_run, now, job.timezone)),))
+        return Fact("Next run", ((_in(job.next_run, now), to_the_minute(job.next_run)),))
     if job.ended:
         return Fact("Next run", (("none", "it was stopped" if job.schedule else "it runs once"),))
     if not job.schedule and job.condition != "invalid file":
@@ -281,7 +278,7 @@ def _problems(job: JobState, now: int, most: int) -> Problems | None:
         return _warnings(job, now, most)
     waiting = tone(job) == "wait"
     word = "Waiting" if waiting else "Failing"
-    title = f"{word} since {moment(since, now)}, {ago(since, now)}"
+    title = f"{word} since {to_the_minute(since)}, {ago(since, now)}"
     last = max(trouble.at for _, trouble in latest)
     if last > since:
         title += f"; last error {ago(last, now)}"
@@ -289,14 +286,12 @@ def _problems(job: JobState, now: int, most: int) -> Problems | None:
 
 
 def _warnings(job: JobState, now: int, most: int) -> Problems | None:
-    """What the last run warned of."""
-    last = job.judged
-    if last is None or not last.warnings:
+    """What the last run warned of, and what verify found."""
+    if not job.warnings:
         return None
-    found = _bounded(
-        f"{counted(last.warned, 'warning')} of the last run, {ago(last.ended, now)}", job.warnings, most, "wait"
-    )
-    return replace(found, more=last.warned - len(found.texts))
+    last = f" of the last run, {ago(job.judged.ended, now)}" if job.judged and not job.difference else ""
+    found = _bounded(f"{counted(job.warned, 'warning')}{last}", job.warnings, most, "wait")
+    return replace(found, more=found.more + job.warned - len(job.warnings))
 
 
 def _texts(cause: str, trouble: Trouble) -> list[str]:
@@ -307,11 +302,12 @@ def _texts(cause: str, trouble: Trouble) -> list[str]:
 def _past(job: JobState, now: int, most: int) -> Problems | None:
     if job.is_failing or not job.last_error or job.last_error_at is None:
         return None
-    title = f"A past error, {ago(job.last_error_at, now)}, {moment(job.last_error_at, now)}"
+    title = f"A past error, {ago(job.last_error_at, now)}, {to_the_minute(job.last_error_at)}"
     return _bounded(title, job.last_error.splitlines(), most, "quiet")
 
 
 def _bounded(title: str, texts: Sequence[str], most: int, tone: str) -> Problems:
+    texts = once(texts)
     return Problems(title, tuple(map(_printable_lines, texts[:most])), max(0, len(texts) - most), tone)
 
 
@@ -323,11 +319,10 @@ def _printable_lines(text: str) -> str:
 
 
 def verified(job: JobState, now: int) -> Iterable[Fact]:
-    """What `main.py verify` found last, if it ran."""
-    if found := job.verification:
-        tones = {"equal": "", "differs": "bad"}
+    """What a comparison of both sides found, in full."""
+    if found := job.compared:
         when = f"{ago(found.at, now)}, by {found.how}" + (f": {found.detail}" if found.detail else "")
-        yield Fact("Verified", ((found.result, printable(when)),), tones.get(found.result, "wait"))
+        yield Fact("Comparison", ((found.result, printable(when)),), "" if found.result == "equal" else "wait")
 
 
 def settings(job: JobState) -> list[Fact]:

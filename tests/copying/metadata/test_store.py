@@ -8,7 +8,7 @@ import pytest
 from basics.times import SECOND
 from copying.metadata import snapshot, statements, store
 from copying.metadata.snapshot import SavedMetadata
-from influx.catalog import ContinuousQuery, Grant, Subscription, User
+from influx.entries import ContinuousQuery, Grant, Subscription, User
 from influx.influxql import Policy
 
 NOW = 1_790_000_000 * SECOND

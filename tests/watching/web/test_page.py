@@ -1,11 +1,12 @@
 """What the pages say, and that nothing in a name or an error can change what they are."""
 
 import re
+from datetime import date, timedelta
 from html.parser import HTMLParser
 
 import pytest
 
-from basics.humanize import ago, lasting, moment, took
+from basics.humanize import ago, lasting, to_the_minute, took
 from tests.support.states import (
     DISK_FULL,
     MINUTE,
@@ -28,6 +29,7 @@ from tests.support.states import (
     waiting,
     warned,
 )
+from watching.days import Day
 from watching.events import (
     HISTORY,
     Event,
@@ -39,11 +41,13 @@ from watching.events import (
     Totals,
     Verified,
 )
+from watching.repeats import once
+from watching.standing import headline, in_order, tone, word
 from watching.state import State
-from watching.web.chart import HEIGHT, chart
+from watching.web.chart import HEIGHT, SHAPES, chart, heartbeat
 from watching.web.page import render_job, render_missing, render_status
 from watching.web.tables import measurement_table, run_table
-from watching.web.view import Card, Fact, card, condition, in_order, tone, verdict
+from watching.web.view import Card, Fact, card, cards, groups
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}\u202e\x00"
 
@@ -76,9 +80,8 @@ def test_durations_are_as_exact_as_one_wants_to_read(seconds: float, words: str)
 
 def test_times_name_the_day_only_where_it_is_another_one() -> None:
     """And the year only where that is another one; in the time zone that is asked for."""
-    assert moment(NOW - MINUTE, NOW) == "03:56 UTC"
-    assert moment(NOW + 20 * 60 * MINUTE, NOW, "Europe/Berlin") == "25 Nov 00:57 CET"
-    assert moment(0, NOW) == "1 Jan 1970 00:00 UTC"
+    assert to_the_minute(NOW - MINUTE) == "2026-11-24 03:56 UTC"
+    assert to_the_minute(0) == "1970-01-01 00:00 UTC"
     assert ago(NOW - 3 * SECOND, NOW) == "just now"
     assert took(0.04) == "0.0 s"
     assert took(720) == "12 min"
@@ -133,12 +136,12 @@ def test_the_lag_is_told_for_each_database_the_longest_first() -> None:
     assert fact(finished(), "Lag").lines[0][1] == "of a range"
 
 
-def test_the_next_run_is_in_the_time_zone_of_the_schedule() -> None:
+def test_the_next_run_is_in_the_same_zone_as_all_times() -> None:
     """And one that is overdue says so."""
-    assert fact(failing(), "Next run").lines == (("in 20 h", "25 Nov 00:57 CET"),)
+    assert fact(failing(), "Next run").lines == (("in 20 h", "2026-11-24 23:57 UTC"),)
     assert fact(running(), "Next run").lines == (("after this one", ""),)
     (job,) = state_of(*fine()).jobs.values()
-    late = card(job, NOW + 600 * SECOND).facts[2]
+    late = card(job, NOW + 600 * SECOND).facts[3]
     assert (late.lines[0][0], late.tone) == ("overdue by 7 min", "bad")
 
 
@@ -148,7 +151,7 @@ def test_errors_are_shown_in_full_and_counted() -> None:
     assert problems is not None
     assert problems.texts == (DISK_FULL, REFUSED, "the third error")
     assert problems.more == 2
-    assert problems.title.startswith("Failing since 21 Nov 01:57 UTC, 3 days ago; last error ")
+    assert problems.title.startswith("Failing since 2026-11-21 01:57 UTC, 3 days ago; last error ")
     (job,) = state_of(*failing()).jobs.values()
     assert "the fifth error" in render_job(job, NOW)
     mistakes = shown(invalid()).problems
@@ -172,8 +175,17 @@ def test_an_error_that_is_over_is_kept_but_does_not_shout() -> None:
         (state_of(*fine()), "The only job is fine", "good"),
         (all_fine(), "All 3 jobs are fine", "good"),
         (state_of(*fine(), *waiting()), "1 of 2 jobs waits for a server: edge-site-7", "wait"),
-        (state_of(*fine(), *waiting(), *failing()), "1 of 3 jobs is failing: billing", "bad"),
-        (everything(), "3 of 8 jobs are failing: billing, crashed, typo", "bad"),
+        (
+            state_of(*fine(), *waiting(), *failing()),
+            "2 of 3 jobs are failing, 1 of them waiting for a server: billing, edge-site-7",
+            "bad",
+        ),
+        (
+            everything(),
+            "4 of 8 jobs are failing, 1 of them waiting for a server: billing, crashed, typo, edge-site-7",
+            "bad",
+        ),
+        (state_of(*failing(), *warned()), "1 of 2 jobs is failing: billing; 1 more with warnings", "bad"),
         (
             state_of(*(event for n in range(6) for event in invalid(f"j{n}"))),
             "6 of 6 jobs are failing: j0, j1, j2, j3 and 2 more",
@@ -183,7 +195,7 @@ def test_an_error_that_is_over_is_kept_but_does_not_shout() -> None:
 )
 def test_one_sentence_says_whether_all_is_well(state: State, words: str, colour: str) -> None:
     """What fails counts more than what waits."""
-    assert verdict(state) == (words, colour)
+    assert headline(state) == (words, colour)
 
 
 def test_those_that_need_attention_come_first() -> None:
@@ -202,26 +214,35 @@ def record(points: int, outcome: str = "ok") -> RunRecord:
 
 def test_the_chart_has_a_bar_for_each_run_the_newest_at_the_right() -> None:
     """Their heights are their points."""
-    drawn = chart([record(100), record(50)], NOW)
+    drawn = chart([record(100), record(50)])
     first, second = drawn.bars
     assert second.x + 8 == drawn.width == HISTORY * 8
     assert second.height * 2 == first.height
     assert first.y + first.height == HEIGHT
-    assert drawn.caption == "2 runs, up to 100 points"
+    assert (drawn.caption, drawn.scale) == ("2 runs", "100 points")
 
 
 def test_a_first_run_of_years_does_not_flatten_all_others() -> None:
     """Its bar is broken off, and the others keep their differences."""
-    drawn = chart([record(10_000_000), *(record(n) for n in (100, 200, 100, 200))], NOW)
+    drawn = chart([record(10_000_000), *(record(n) for n in (100, 200, 100, 200))])
     assert drawn.bars[0].notch
     assert not any(bar.notch for bar in drawn.bars[1:])
     assert drawn.bars[2].height == pytest.approx(2 * drawn.bars[1].height, rel=0.01)
     assert drawn.bars[1].height > 10
 
 
+def test_a_point_is_not_half_of_five_thousand() -> None:
+    """Heights are in proportion, and what the highest stands for is written beside it."""
+    drawn = chart([record(1), record(1), record(5_000), record(0)])
+    one, _, most, none = (bar.height for bar in drawn.bars)
+    assert none < one < most / 20
+    assert not any(bar.notch for bar in drawn.bars)
+    assert drawn.scale == "5,000 points"
+
+
 def test_a_run_that_failed_has_a_shape_of_its_own() -> None:
     """Not only a colour; the label counts it."""
-    drawn = chart([record(5), record(0, "FAILED")], NOW)
+    drawn = chart([record(5), record(0, "FAILED")])
     assert [bool(bar.cross) for bar in drawn.bars] == [False, True]
     assert drawn.label == "Points of the last 2 runs: 0 to 5, the last one 0; 1 failed"
 
@@ -229,7 +250,7 @@ def test_a_run_that_failed_has_a_shape_of_its_own() -> None:
 @pytest.mark.parametrize("amounts", [[], [0], [0, 0], [1], [2**63]])
 def test_every_chart_can_be_drawn(amounts: list[int]) -> None:
     """None, nothing, and more than anybody has."""
-    drawn = chart([record(n) for n in amounts], NOW)
+    drawn = chart([record(n) for n in amounts])
     assert all(bar.y >= 0 and bar.height > 0 and bar.y + bar.height == HEIGHT for bar in drawn.bars)
 
 
@@ -239,7 +260,7 @@ def test_every_chart_can_be_drawn(amounts: list[int]) -> None:
 class Reader(HTMLParser):
     """Takes a page apart: its elements, and whether each is closed."""
 
-    VOID = ("meta", "link", "br")
+    VOID = ("meta", "link", "br", "input")
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -341,9 +362,9 @@ def test_every_tone_has_an_icon() -> None:
     """The tab shows the state, too."""
     from watching.web.site import ASSETS
 
-    used = {tone(job) for job in everything().jobs.values()} | {"quiet", verdict(all_fine())[1]}
+    used = {tone(job) for job in everything().jobs.values()} | {"quiet", headline(all_fine())[1]}
     assert {f"icon-{name}.svg" for name in used} <= {file.name for file in ASSETS.iterdir()}
-    assert condition(next(iter(state_of(*runs("x", [1])).jobs.values())))
+    assert word(next(iter(state_of(*runs("x", [1])).jobs.values())))
 
 
 # ---------------------------------------------------------------- warnings
@@ -358,7 +379,7 @@ def test_a_job_with_warnings_is_amber_and_names_them() -> None:
     assert found.problems.texts == WARNINGS
     again = shown([*warned(), RunStarted("plant", NOW)])
     assert (again.tone, again.condition) == ("wait", "Running, with warnings")
-    assert verdict(state_of(*fine("a"), *warned())) == ("1 of 2 jobs has warnings: plant", "wait")
+    assert headline(state_of(*fine("a"), *warned())) == ("1 of 2 jobs has warnings: plant", "wait")
     assert [job.name for job in in_order(state_of(*fine("a"), *warned()).jobs.values())] == ["plant", "a"]
     failed = RunFinished("plant", NOW, RunRecord(NOW, 1.0, "FAILED", failures=("x",)), 1)
     assert shown([*warned(), failed]).tone == "bad"
@@ -370,3 +391,74 @@ def test_a_run_that_was_stopped_leaves_the_warnings_of_the_one_before() -> None:
     """It has judged nothing."""
     stopped = RunFinished("plant", NOW, RunRecord(NOW, 1.0, "stopped"), 1)
     assert shown([*warned(), stopped]).condition == "Idle, with warnings"
+
+
+# ---------------------------------------------------------------- the last days, many jobs, repeated errors
+
+
+def test_each_kind_of_day_has_a_shape_of_its_own_and_all_are_told_in_words() -> None:
+    """Nothing is told by colour alone."""
+    assert len({parts for _, parts in SHAPES.values()}) == len(SHAPES)
+    today = date(2026, 11, 24)
+    days = {today: Day(good=1), today - timedelta(days=1): Day(failed=1), today - timedelta(days=2): Day(warned=1)}
+    drawn = heartbeat(days, today)
+    assert len(drawn.bars) == 90
+    assert drawn.label == "The last 90 days: 33 % of 3 days good; 1 failed, 1 warned"
+    assert [bar.title for bar in drawn.bars[-3:]] == [
+        "2026-11-22: warned",
+        "2026-11-23: failed",
+        "2026-11-24: good",
+    ]
+    assert heartbeat({}, today).caption == "no day with a run yet"
+
+
+def test_of_more_than_six_jobs_that_are_well_each_has_one_line() -> None:
+    """Those that need attention stay in full."""
+    six = [event for n in range(6) for event in fine(f"j{n}")]
+    assert not any(found.is_folded for found in cards(in_order(state_of(*six, *failing()).jobs.values()), NOW))
+    found = cards(in_order(state_of(*six, *running(), *failing(), *warned()).jobs.values()), NOW)
+    assert [(c.name, c.is_folded) for c in found[:3]] == [("billing", False), ("plant", False), ("j0", True)]
+    assert sum(c.is_folded for c in found) == 7
+
+
+def test_the_groups_count_as_the_sentence_on_top_does() -> None:
+    """A job that waits for its server is one of those that fail."""
+    jobs = list(everything().jobs.values())
+    assert groups(jobs) == [
+        ("failing", "Failing", 4),
+        ("waiting", "Waiting", 1),
+        ("running", "Running", 1),
+        ("fine", "Fine", 4),
+    ]
+
+
+def test_errors_that_say_the_same_are_one_with_their_number() -> None:
+    """Whatever they are about, and whatever range they name."""
+    refused = [
+        f"db.autogen.m{n}: read [2026-01-0{n}T00:00:00Z, 2026-01-09T00:00:00Z): refused" for n in range(1, 7)
+    ]
+    assert once([*refused, "other"]) == [
+        f"{refused[0]}\n(6 times: also db.autogen.m2, db.autogen.m3, db.autogen.m4 and 2 more)",
+        "other",
+    ]
+    assert once(["a", "a"]) == ["a\n(2 times)"]
+    assert once([]) == []
+    found = shown([*runs("x", [-1], failures=refused)]).problems
+    assert found is not None
+    assert len(found.texts) == 1
+
+
+def test_a_run_that_failed_as_the_one_above_it_says_so() -> None:
+    """Thirty times the same text would hide what differs."""
+    (job,) = state_of(*failing()).jobs.values()
+    problems = [row.problems for row in run_table(job, NOW).rows[:3]]
+    assert problems[1:] == [("the same as above",)] * 2
+
+
+def test_a_card_says_when_both_sides_were_compared() -> None:
+    """And with which result, where they were not equal."""
+    facts = {fact.label: fact for fact in shown(recovered()).facts}
+    assert facts["Verified"].lines == (("3 h ago", "2026-11-24 00:57 UTC"),)
+    differs = Verified("weather", NOW - MINUTE, "differs", "DIFFERENT: 1 value missing")
+    facts = {fact.label: fact for fact in shown([*recovered(), differs]).facts}
+    assert facts["Verified"] == Fact("Verified", (("differs", "1 min ago"),), "wait")

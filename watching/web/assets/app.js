@@ -33,7 +33,71 @@
     if (document.visibilityState === "visible") timer = setTimeout(refresh, PERIOD);
   }
 
+  // ---- what this browser adds to what the server sends: its time zone, and what its user looks for
+
+  const TIME = /(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d)(:\d\d)? UTC/g;
+  const today = (time) => time.toDateString() === new Date().toDateString();
+  const utc = document.getElementById("utc");
+  const memory = (key, value) => {
+    try {
+      if (value !== undefined) sessionStorage.setItem(key, value);
+      return sessionStorage.getItem(key) ?? "";
+    } catch {
+      return ""; // a browser that keeps nothing
+    }
+  };
+
+  function local(text, year, month, day, hour, minute, second) {
+    const time = new Date(Date.UTC(year, month - 1, day, hour, minute, second ? second.slice(1) : 0));
+    const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(second ? { second: "2-digit" } : {}) };
+    const date = { day: "numeric", month: "short", ...(time.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" }) };
+    const here = time.toLocaleString("en-GB", today(time) ? clock : { ...date, ...clock }).replace(" at ", ", ");
+    return utc.checked ? `${here} (${text})` : here;
+  }
+
+  function prepare(page) {
+    const walker = page.createTreeWalker(page.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const node = walker.currentNode;
+      if (!node.parentElement.closest("pre, script") && node.data.includes(" UTC")) node.data = node.data.replace(TIME, local);
+    }
+    const zone = page.getElementById("zone");
+    if (zone) zone.textContent = `Times in ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+    page.querySelector(".zone").hidden = false;
+    choose(page);
+  }
+
+  function choose(page) {
+    const tools = page.querySelector(".filter");
+    if (!tools) return;
+    tools.hidden = false;
+    const find = memory("find").trim().toLowerCase();
+    const group = page.getElementById(`group-${memory("group")}`) ? memory("group") : "";
+    const jobs = [...page.querySelectorAll("li.job")];
+    for (const job of jobs) {
+      const name = job.querySelector("h2").textContent.toLowerCase();
+      job.hidden = !name.includes(find) || (group !== "" && !job.dataset.groups.split(" ").includes(group));
+    }
+    page.getElementById("none").hidden = jobs.some((job) => !job.hidden);
+  }
+
+  function remember() {
+    const find = document.getElementById("find");
+    if (!find) return;
+    find.value = memory("find");
+    const chosen = [...document.querySelectorAll("input[name=group]")].find((each) => each.value === memory("group"));
+    if (chosen) chosen.checked = true;
+  }
+
+  document.addEventListener("input", ({ target }) => {
+    if (target.id === "find") memory("find", target.value);
+    else if (target.name === "group") memory("group", target.value);
+    else if (target.id === "utc") return void refresh(memory("utc", target.checked ? "yes" : ""));
+    choose(document);
+  });
+
   function show(page) {
+    prepare(page);
     const focused = document.activeElement;
     if (document.title !== page.title) document.title = page.title;
     morph(document.querySelector("link[rel=icon]"), page.querySelector("link[rel=icon]"));
@@ -91,5 +155,8 @@
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") refresh();
   });
+  utc.checked = memory("utc") === "yes";
+  remember();
+  prepare(document);
   timer = setTimeout(refresh, PERIOD);
 })();

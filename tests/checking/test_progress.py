@@ -1,0 +1,57 @@
+"""How far a comparison is: a share, values, and the time left."""
+
+from collections import Counter
+
+from checking.progress import Copying, Progress
+from influx.influxql import Location
+from influx.written import Written
+
+
+def row(progress: Progress, width: int) -> str:
+    """The live line."""
+    return "  ".join(text for text, _ in progress.row("prod", width))
+
+
+def test_windows_that_are_done_count_and_inside_of_them_the_values_that_were_read() -> None:
+    """So one long shard group does not stand still at nought."""
+    progress = Progress()
+    assert (progress.share, progress.line(), row(progress, 80)) == (0.0, "planning", "prod  planning")
+    progress.begin("comparing", 4)
+    progress.batch(2, 1000)
+    read = progress.reading()
+    read["source"] += 250
+    assert progress.share == 0.125
+    read["destination"] += 250
+    progress.read(read)
+    assert progress.share == 0.25
+    progress.done()
+    assert progress.share == 0.5
+    assert progress.line().startswith("comparing, 50.0%, 500 values read")
+    assert row(progress, 80).startswith("prod  comparing  ━━━━━━━━━━──────────   50%  500 values read")
+    assert row(progress, 30) == "prod  comparing   50%"
+
+
+def test_more_values_than_were_expected_are_no_more_than_all_windows() -> None:
+    """Somebody may write while they are read."""
+    progress = Progress()
+    progress.begin("comparing", 1)
+    progress.batch(1, 10)
+    progress.read(_read(progress, 1_000))
+    assert progress.share == 1.0
+    assert "1,000 values read" in progress.line()
+
+
+def test_what_a_repair_writes_is_its_progress() -> None:
+    """In values, of those that it copies."""
+    progress = Progress()
+    progress.begin("copying", 1, verb="written")
+    progress.batch(1, 4)
+    Copying(progress).wrote(Location("d", "p", "m"), Written(1, 1, 10))
+    assert progress.line().startswith("copying, 25.0%, 1 value written")
+
+
+def _read(progress: Progress, count: int) -> Counter[str]:
+    """A window of which so many values were read."""
+    read = progress.reading()
+    read["source"] += count
+    return read

@@ -1,0 +1,56 @@
+"""The verdict on a restore: its word, its exit code and its last line."""
+
+import pytest
+
+from basics.spans import Span
+from checking.restore import Restored, conclusion, text
+from checking.verdict import Difference, JobVerdict, Verdict
+from copying.restore.asked import EVER
+from copying.restore.plan import RestorePlan
+from copying.results import JobResult
+
+PLAN = RestorePlan("job", "http://b:1", "http://s:1", EVER, "fill", (), frozenset())
+OK = JobResult("job.restore")
+FAILED = JobResult("job.restore", problems=("no server",))
+STOPPED = JobResult("job.restore", stopped=True)
+
+
+def compared(*problems: str, missing: int = 0, extra: int = 0, different: int = 0) -> JobVerdict:
+    """A comparison that found so much in ten values."""
+    found = Difference(Span(0, 1), ("v",), missing, extra, different)
+    differences = (found,) if missing or extra or different else ()
+    return JobVerdict("job", EVER, "fingerprints", (Verdict("db.autogen.m", 10, 10, 1, 1, differences, problems),))
+
+
+@pytest.mark.parametrize(
+    ("copied", "verdict", "word", "code", "says"),
+    [
+        (None, None, "planned", 0, ""),
+        (OK, compared(), "restored", 0, "all 10 values of the backup are at the target, compared by fingerprints"),
+        (OK, compared(extra=3), "restored", 0, "3 values only the target has stay"),
+        (OK, None, "restored", 0, "restored, and not compared"),
+        (OK, compared(missing=2), "different", 1, "2 values missing at the target, 0 different"),
+        (OK, compared(different=1), "different", 1, "1 different (those of the target were kept)"),
+        (OK, compared("cannot tell"), "failed", 1, "every point was written"),
+        (FAILED, compared(), "failed", 1, "is not restored; the same command goes on"),
+        (STOPPED, None, "stopped", 1, "the same command goes on"),
+    ],
+)
+def test_only_what_is_whole_and_equal_is_restored(
+    copied: JobResult | None, verdict: JobVerdict | None, word: str, code: int, says: str
+) -> None:
+    """Points that only the target has are no difference: nothing is ever deleted."""
+    done = Restored(PLAN, copied, verdict)
+    assert (done.word, done.code) == (word, code)
+    if copied is not None:
+        assert says in conclusion(done)
+        assert conclusion(done) in text(done)
+
+
+def test_a_restore_is_whole_when_nothing_failed_and_nothing_is_missing() -> None:
+    """Then its marker goes; a failure after the points were written leaves none either."""
+    assert Restored(PLAN, OK, compared(different=1)).is_whole
+    assert Restored(PLAN, OK, compared(), problems=("a user is not restored",)).code == 1
+    assert not Restored(PLAN, OK, compared(missing=1)).is_whole
+    assert not Restored(PLAN, FAILED, compared()).is_whole
+    assert not Restored(PLAN, STOPPED).is_whole

@@ -1,0 +1,32 @@
+"""Errors that repeat, each once: with how often, and of what else. Pure."""
+
+import re
+from collections.abc import Sequence
+
+NAMED = 3
+"""How many others are named."""
+
+
+def once(texts: Sequence[str]) -> list[str]:
+    """The first of those that say the same of several things, with how many there are and what they are about."""
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        groups.setdefault(_kind(text), []).append(text)
+    return [_told(group) for group in groups.values()]
+
+
+def _kind(text: str) -> str:
+    """What an error says, without what it is about, ranges and numbers."""
+    about, colon, rest = text.partition(": ")
+    said = rest if colon and "\n" not in about else text
+    return re.sub(r"\d[\d,.:TZ-]*", "#", re.sub(r"\[[^\]]*\)", "", said))
+
+
+def _told(group: Sequence[str]) -> str:
+    if len(group) == 1:
+        return group[0]
+    _, *others = dict.fromkeys(text.partition(": ")[0] for text in group)
+    if not others:
+        return f"{group[0]}\n({len(group):,} times)"
+    more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+    return f"{group[0]}\n({len(group):,} times: also {', '.join(others[:NAMED])}{more})"

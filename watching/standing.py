@@ -1,0 +1,177 @@
+"""How a job stands, and all of them: the words, the colours and the counts that everything shows alike. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from basics.humanize import ago, counted, lasting
+from basics.text import printable
+from watching.state import JobState, State
+
+TONES: Mapping[str, str] = {
+    "running": "busy",
+    "idle": "good",
+    "finished": "good",
+    "waiting for server": "wait",
+    "failing": "bad",
+    "invalid file": "bad",
+    "worker died": "bad",
+}
+"""The colour and the shape of a condition; any other is `quiet`."""
+
+WARNED = ("idle", "running", "finished")
+"""The conditions in which warnings colour a job."""
+
+
+# ---------------------------------------------------------------- one job
+
+
+def tone(job: JobState) -> str:
+    """The colour and the shape of its state. A run that goes on after one that failed has not made it good yet."""
+    if job.condition == "running" and job.is_failing:
+        return "bad"
+    if job.is_warned and job.condition in WARNED:
+        return "wait"
+    return TONES.get(job.condition, "quiet")
+
+
+def word(job: JobState) -> str:
+    """Its state in words."""
+    if job.condition == "running" and job.is_failing:
+        return "failing, running again"
+    return f"{job.condition}, with warnings" if job.is_warned and job.condition in WARNED else job.condition
+
+
+def in_order(jobs: Iterable[JobState]) -> list[JobState]:
+    """Those that need attention first: failing ones, those that wait, those that warn; else as they are."""
+    return sorted(jobs, key=lambda job: {"bad": 0, "wait": 1 if job.is_failing else 2}.get(tone(job), 3))
+
+
+def problems(job: JobState) -> list[str]:
+    """What is wrong with a job that is failing, one line each; else what it warns of."""
+    if not job.is_failing:
+        return list(job.warnings)
+    return [line for line in job.problem.splitlines() if line.strip()]
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def headline(state: State) -> tuple[str, str]:
+    """The whole in one sentence, and its tone."""
+    if not state.jobs:
+        return "No job is known yet", "quiet"
+    failing, warned = in_order(state.failing), list(state.warned)
+    besides = f"; {len(warned)} more with warnings" if warned else ""
+    if failing:
+        waiting = [job for job in failing if tone(job) == "wait"]
+        return _failing(failing, waiting, state) + besides, "bad" if len(waiting) < len(failing) else "wait"
+    if warned:
+        verb = "has" if len(warned) == 1 else "have"
+        return f"{_share(warned, state)} {verb} warnings: {_names(warned)}", "wait"
+    return "The only job is fine" if len(state.jobs) == 1 else f"All {len(state.jobs)} jobs are fine", "good"
+
+
+def _failing(failing: Sequence[JobState], waiting: Sequence[JobState], state: State) -> str:
+    names = _names(failing)
+    if len(waiting) == len(failing):
+        return f"{_share(failing, state)} {'waits' if len(failing) == 1 else 'wait'} for a server: {names}"
+    verb = "is" if len(failing) == 1 else "are"
+    of_them = f", {len(waiting)} of them waiting for a server" if waiting else ""
+    return f"{_share(failing, state)} {verb} failing{of_them}: {names}"
+
+
+def _share(some: Sequence[JobState], state: State) -> str:
+    return f"{len(some)} of {counted(len(state.jobs), 'job')}"
+
+
+def _names(jobs: Sequence[JobState], most: int = 4) -> str:
+    names = ", ".join(printable(job.name) for job in jobs[:most])
+    return f"{names} and {len(jobs) - most} more" if len(jobs) > most else names
+
+
+# ---------------------------------------------------------------- what is protected
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What a manager asks: how many databases are safe, how old their copies are, and who has looked."""
+
+    protected: int
+    databases: int
+    """Of those that are known."""
+    unknown: int
+    """Jobs whose databases no run has found yet."""
+    oldest: float | None
+    """Seconds since the copy that is furthest behind was complete; None: of none that is known."""
+    without: int
+    """Scheduled jobs of which no run that copied everything is known."""
+    compared: int
+    """Jobs whose sides were found equal last,"""
+    differing: int
+    """those whose sides differ,"""
+    jobs: int
+    """of so many."""
+    compared_at: int | None
+    """When the one was compared that was not for longest; nanoseconds."""
+
+
+def databases(job: JobState) -> set[str]:
+    """Those that it is about, as far as is known."""
+    return {*job.named, *job.databases}
+
+
+def is_protected(job: JobState) -> bool:
+    """Whether a run has copied everything, and nothing is wrong since."""
+    return job.complete_at is not None and not job.is_failing and not job.warnings
+
+
+def protection(state: State, now: int) -> Protection:
+    """Of all jobs together."""
+    jobs = tuple(state.jobs.values())
+    repeated = [job for job in jobs if job.mode != "range" and job.source]
+    ages = [(now - job.complete_at) / 1e9 for job in repeated if job.complete_at is not None]
+    equal = [job.verification.at for job in jobs if _is_proven(job) and job.verification]
+    return Protection(
+        protected=sum(len(databases(job)) for job in jobs if is_protected(job)),
+        databases=sum(len(databases(job)) for job in jobs),
+        unknown=sum(not databases(job) for job in jobs),
+        oldest=max(ages, default=None),
+        without=len(repeated) - len(ages),
+        compared=len(equal),
+        differing=sum(job.difference is not None for job in jobs),
+        jobs=len(jobs),
+        compared_at=min(equal, default=None),
+    )
+
+
+def _is_proven(job: JobState) -> bool:
+    return job.verification is not None and job.verification.result == "equal" and job.difference is None
+
+
+def protection_line(found: Protection, now: int) -> str:
+    """That in one line: `8 of 10 databases protected; oldest copy 5 days; verified 2 h ago`."""
+    return "; ".join((_protected(found), _oldest(found), _verified(found, now)))
+
+
+def _protected(found: Protection) -> str:
+    if not found.databases:
+        return "no database is known yet"
+    share = f"{found.protected:,} of {counted(found.databases, 'database')} protected"
+    return f"{share} (of {counted(found.unknown, 'job')} none is known yet)" if found.unknown else share
+
+
+def _oldest(found: Protection) -> str:
+    if found.oldest is None:
+        return "no complete copy is known yet"
+    without = f" ({counted(found.without, 'job')} without one)" if found.without else ""
+    return f"oldest copy {lasting(found.oldest)}{without}"
+
+
+def _verified(found: Protection, now: int) -> str:
+    differing = f", {found.differing} differ" if found.differing > 1 else ", 1 differs" if found.differing else ""
+    if found.compared_at is None:
+        return f"0 of {counted(found.jobs, 'job')} verified{differing}"
+    when = ago(found.compared_at, now)
+    if found.compared == found.jobs:
+        return f"verified {when}"
+    return f"{found.compared} of {counted(found.jobs, 'job')} verified, the oldest {when}{differing}"
