@@ -9,7 +9,7 @@ from basics.patterns import NamePattern, is_selected
 from basics.spans import Span
 from basics.stopping import StopRequest
 from config import Config
-from copying.archive import keeping, parquet, proving
+from copying.archive import keeping, parquet, sums
 from copying.archive.contents import Archive, Listed
 from copying.archive.errors import ArchiveError, Damaged, Unequal
 from copying.archive.manifest import DataFile, Entry, Snapshot
@@ -190,10 +190,10 @@ def _by_policy(snapshot: Snapshot) -> dict[tuple[str, str], list[Entry]]:
 
 
 def _has_changed(source: InfluxClient, archived: ArchivedServer, look: Look, *, one_shard: bool) -> bool:
-    (told,) = proving.ask(source, [look], one_shard=one_shard)
+    (told,) = sums.ask(source, [look], one_shard=one_shard)
     (held,) = archived.get_fingerprints([look])
     try:
-        proving.check_equal(told, held or {})
+        sums.check_equal(told, held or {})
     except Unequal:
         return True
     return False

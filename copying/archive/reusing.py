@@ -9,7 +9,7 @@ from enum import Enum
 
 from basics.spans import Span
 from copying.archive.manifest import Part
-from copying.archive.proving import Told
+from copying.archive.sums import Told
 from influx.shards import COUNTERS, ShardStates
 from settings.keys import Job
 

@@ -16,7 +16,7 @@ from copying.archive.errors import Damaged
 from copying.archive.manifest import DataFile, Entry, Snapshot
 from copying.archive.places import open_store
 from copying.archive.portions import filled
-from copying.archive.proving import Adder
+from copying.archive.sums import Adder
 from copying.metadata.snapshot import SavedMetadata, Unreadable, from_bytes
 from influx import storable
 from influx.counting import Count

@@ -17,13 +17,13 @@ from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.text import printable
 from basics.times import MIN_TIME
-from copying.archive import parquet, proving, reusing
+from copying.archive import parquet, reusing, sums
 from copying.archive.contents import Archive
 from copying.archive.errors import Unequal
 from copying.archive.manifest import DatabaseHeld, DataFile, Entry, Group, Part, PolicyHeld, Snapshot
 from copying.archive.portions import portions
-from copying.archive.proving import Told
 from copying.archive.reusing import Trust
+from copying.archive.sums import Told
 from copying.compare import comparable_types
 from copying.listener import Planned, RunListener, SilentRun
 from copying.metadata import snapshot as metadata
@@ -313,7 +313,7 @@ class SnapshotRun:
         """Of some measurements what the shard group holds: parts of the snapshot before, or new ones."""
         looks = [Look(copy.source, comparable_types(copy), span) for copy in copies]
         one = [shard_groups.is_inside_one(span, copy.target.groups or ()) for copy in copies]
-        answers = proving.ask(self._source, looks, one_shard=all(one))
+        answers = sums.ask(self._source, looks, one_shard=all(one))
         due: list[tuple[Copy, Told]] = []
         kept: dict[str, Part] = {}
         for copy, look, told in zip(copies, looks, answers, strict=True):
@@ -350,7 +350,7 @@ class SnapshotRun:
                             "reads it again"
                         ) from error
                     logger.info("%s %s: %s; reading it again", copy.source, describe(span), error)
-                (told,) = proving.ask(self._source, [told.look], one_shard=told.one_shard)
+                (told,) = sums.ask(self._source, [told.look], one_shard=told.one_shard)
         except Stopped:
             pass
         except InfluxError as error:
@@ -360,19 +360,19 @@ class SnapshotRun:
     def _proved(self, copy: Copy, told: Told) -> Part | None:
         made = self._read(copy, told.look)
         try:
-            proving.check_equal(told, made.rows)
+            sums.check_equal(told, made.rows)
         except Unequal:
-            (again,) = proving.ask(self._source, [told.look], one_shard=told.one_shard)
-            if again.digest != told.digest and proving.is_between(told, made.rows, again):
+            (again,) = sums.ask(self._source, [told.look], one_shard=told.one_shard)
+            if again.digest != told.digest and sums.is_between(told, made.rows, again):
                 return made.part(copy, "")  # somebody writes there: what came meanwhile may come with the next run
-            proving.check_equal(again, made.rows)
+            sums.check_equal(again, made.rows)
             told = again
         return made.part(copy, told.digest)
 
     def _read(self, copy: Copy, look: Look) -> "_Made":
         """Read the points, write them as files, read these back, and add up what they hold."""
         segment = Segment(tuple(sorted(copy.types)), look.span)
-        made = _Made(proving.Adder(look))
+        made = _Made(sums.Adder(look))
         with closing(read_ahead(portions(self._frames(copy, segment)))) as found:
             for frame in found:
                 self._stopping.check()
@@ -407,7 +407,7 @@ class SnapshotRun:
 class _Made:
     """What was written of a measurement, and what it adds up to."""
 
-    adder: proving.Adder
+    adder: sums.Adder
     files: list[DataFile] = field(default_factory=list)
     types: dict[str, str] = field(default_factory=dict)
     tags: set[str] = field(default_factory=set)

@@ -1,5 +1,6 @@
 """Snapshots in a folder: what is at the source is in them, exactly, and comes back; damage is noticed."""
 
+import ast
 import json
 import random
 import re
@@ -409,7 +410,8 @@ def test_other_programs_read_the_files(archived: Archived) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     code = block.replace("/backups/influx/data/telegraf", f"{archived.folder}/data/{archived.pair.database}")
     names = {"polars": polars, "pandas": pandas, "glob": glob}
-    scanned, joined = (eval(line, names) for line in code.splitlines())  # noqa: S307 -- it is our own page
+    lines = (ast.unparse(statement) for statement in ast.parse(code).body)
+    scanned, joined = (eval(line, names) for line in lines)  # noqa: S307 -- it is our own page
     assert scanned.select(polars.len()).collect().item() == 3 * 7 * 24
     assert scanned.select(polars.col("f:n").sum()).collect().item() == sum(range(3 * 7 * 24))
     assert len(joined) == 3 * 7 * 24
