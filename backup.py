@@ -10,8 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +20,7 @@ from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.times import format_time
 from config import Config
-from copying import inventory, late, memory, narrowing, quarantine
+from copying import inventory, late, memory, quarantine
 from copying.compare import Comparer, Window
 from copying.inventory import Inventory, take_inventory
 from copying.late import Lateness, LookBack
@@ -33,21 +32,20 @@ from copying.news import News
 from copying.planner import Planner
 from copying.proving import Prover
 from copying.quarantine import Quarantine
-from copying.reading import Reader, read_ahead
+from copying.reading import Reader
+from copying.requests import Requests
 from copying.results import DatabaseResult, JobResult, MeasurementResult, Saved, SourceAge
 from copying.retention import kept
 from copying.same_server import check_apart
-from copying.segments import Segment, accompanied, plan_segments
-from copying.selection import allowed_types, fits
+from copying.segments import Segment, plan_segments
 from copying.small_measurements import MOST, GroupCopy, GroupProgress, may_be_grouped
 from copying.source_age import source_age, staleness
 from copying.task import Copy, Target
-from influx import line_protocol, shard_groups
-from influx.errors import InfluxError, NotKept
+from copying.writing import Writer
+from influx import line_protocol
+from influx.errors import InfluxError
 from influx.frames import Frame
 from influx.influxql import Location
-from influx.line_protocol import Body, Encoded, Point
-from influx.pages import Page
 from influx.written import Written
 from influx_client import InfluxClient
 
@@ -83,14 +81,21 @@ class BackupManager:
         self._planner = Planner(config.job, source, destination, self._now)
         self._stopping = stopping or StopRequest()
         self._listener = listener or SilentRun()
-        self._reader = Reader(config.job, source, self._now, self._stopping)
         self._memory = memory.load(self._memory_file, memory.about(config.job))
         comparer = Comparer(source, destination)
         self._prover = Prover(config.job, comparer, self._now, self._memory)
         self._look_back = LookBack(config.job, comparer, self._now, self._memory, self._prover)
-        self._types_there: dict[tuple[Location, str, Span], str | None] = {}
         self._quarantines: dict[Location, Quarantine] = {}
         self._news = News(destination, self._planner)
+        self._writer = Writer(
+            destination,
+            Reader(config.job, source, self._now, self._stopping),
+            Requests(config.job, destination, self._now),
+            stopping=self._stopping,
+            quarantine=self._quarantine,
+            listener=self._listener,
+            news=self._news,
+        )
         self._saver = Saver(config.job, source, self._metadata_directory, self._now)
         self._path = config.path
         self._inventory = Inventory()
@@ -353,7 +358,7 @@ class BackupManager:
         is_whole = True
         for segment in segments:
             try:
-                for part in self.transfer_data(copy, accompanied(segment, copy.types)):
+                for part in self._writer.transfer(copy, segment):
                     written += part
             except Stopped:
                 logger.debug("%s: stopped", copy.source)
@@ -378,15 +383,7 @@ class BackupManager:
 
     def write_frames(self, copy: Copy, frames: Iterable[Frame]) -> Iterator[Written]:
         """Write points of a measurement as they are, yielding what was acknowledged. Raises InfluxError."""
-        kept = self._quarantine(copy.destination)
-        for frame in frames:
-            for encoded in self._encoded(copy, frame):
-                yield Written(refusals=encoded.refusals)
-                for body in encoded.bodies:
-                    self._stopping.check()
-                    yield from narrowing.write_body(
-                        self._destination, body, copy.destination, kept, self._stopping
-                    )
+        return self._writer.write(copy, frames)
 
     # ------------------------------------------------------------ late data
 
@@ -435,111 +432,6 @@ class BackupManager:
         self._news.expect([copy])
         return result
 
-    # ------------------------------------------------------------ one range
-
-    def transfer_data(self, copy: Copy, segment: Segment) -> Iterator[Written]:
-        """Read page by page and write each before the next one is written, yielding what was acknowledged.
-
-        Refused lines are put aside; `_losses` makes the measurement fail at its end. When all is written, a point
-        of each request is looked for once more: InfluxDB can lose a request even after it was seen.
-        """
-        place, sent = copy.destination, list[tuple[Span, Point]]()
-        yield from self._transfer(copy, segment, sent)
-        for span in self._destination.find_lost(sent, place.database, place.policy):
-            logger.warning("%s: the destination lost %s again; copying it once more", copy.source, describe(span))
-            again = list[tuple[Span, Point]]()
-            yield from self._transfer(copy, Segment(segment.fields, span), again)
-            if self._destination.find_lost(again, place.database, place.policy):
-                raise NotKept(f"{describe(span)}: the destination loses what it acknowledges; look at its log")
-
-    def _transfer(self, copy: Copy, segment: Segment, sent: list[tuple[Span, Point]]) -> Iterator[Written]:
-        """The same without the second look; `sent` gets the last point of each request, and its page's range.
-
-        While one request is written, the next one is encoded and the page after it is read.
-        """
-        kept = self._quarantine(copy.destination)
-        with (  # closed at once after an error, too: nothing is read or encoded on
-            closing(read_ahead(self._reader.pages(copy, segment))) as pages,
-            closing(read_ahead(self._requests(copy, pages))) as requests,
-        ):
-            for span, item in requests:
-                if isinstance(item, Written):
-                    yield item
-                    continue
-                if isinstance(item, _Reached):
-                    self._news.read(copy.source, item.newest)
-                    self._listener.reached(copy.source, item.position, item.newest)
-                    continue
-                self._stopping.check()
-                acknowledged = 0
-                try:
-                    for written in narrowing.write_body(
-                        self._destination, item, copy.destination, kept, self._stopping
-                    ):
-                        acknowledged += written.values
-                        new = self._news.new(copy.source, written)
-                        self._listener.wrote(copy.source, new)
-                        yield new
-                except InfluxError as error:
-                    raise error.during(describe(span)) from error
-                if acknowledged == item.values and item.last:  # nothing of it was refused
-                    sent.append((span, item.last()))
-
-    def _requests(self, copy: Copy, pages: Iterable[Page]) -> Iterator[tuple[Span, "Body | Written | _Reached"]]:
-        """What to write of each page, what must not be written, and how far that comes; with the page's range."""
-        for page in pages:
-            for frame in page.blocks:
-                try:
-                    for encoded in self._encoded(copy, frame):
-                        yield page.span, Written(refusals=encoded.refusals)
-                        for body in encoded.bodies:
-                            yield page.span, body
-                except InfluxError as error:
-                    raise error.during(describe(page.span)) from error
-                yield page.span, _Reached(int(frame.times[-1]), frame.newest(self._now))
-            yield page.span, _Reached(page.span.end)
-
-    def _encoded(self, copy: Copy, frame: Frame) -> Iterator[Encoded]:
-        """The frame without unwanted types as requests, none of which goes across a shard group's edge.
-
-        Fields that the destination holds with another type come last and alone: the server refuses all their
-        values, and must not refuse others with them.
-        """
-        allowed = allowed_types(copy.rules)
-        if not allowed.issuperset(frame.types.values()):
-            frame = frame.only_types(allowed)
-        measurement, duration = copy.destination.measurement, copy.target.destination.shard_duration
-        cuts = shard_groups.shard_cuts(frame.times, duration, copy.target.written_groups or ())
-        if fits(copy, frame.types):
-            yield line_protocol.encode_frame(frame, measurement, cuts)
-            return
-        for part in frame.split(cuts):
-            conflicts = self._check_types(copy, part)
-            for names in ((part.types.keys() - conflicts), *({name} for name in sorted(conflicts))):
-                selected = part.with_fields(names) if conflicts else part
-                if len(selected):
-                    yield line_protocol.encode_frame(selected, measurement)
-
-    def _check_types(self, copy: Copy, part: Frame) -> set[str]:
-        """The fields that the destination holds with another type, in the shard group of the part."""
-        conflicts: set[str] = set()
-        moment = int(part.times[0])
-        for name, ours in part.types.items():
-            if not copy.is_mixed and all(theirs == ours for theirs in copy.written_types.get(name, ())):
-                continue
-            span = shard_groups.group_around(
-                moment, copy.target.destination.shard_duration, copy.target.written_groups or ()
-            )
-            key = (copy.destination, name, span)
-            if key not in self._types_there:
-                self._types_there[key] = self._destination.get_field_type(
-                    copy.destination, name, span, copy.written_types.get(name, ())
-                )
-            there = self._types_there[key] = self._types_there[key] or ours
-            if there != ours:
-                conflicts.add(name)
-        return conflicts
-
     def _quarantine(self, location: Location) -> Quarantine:
         """The quarantine of a measurement, the same one for the whole run."""
         if location not in self._quarantines:
@@ -551,15 +443,6 @@ class BackupManager:
                 format_time(self._now),
             )
         return self._quarantines[location]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reached:
-    """A mark among the requests: all points before `position` came before it."""
-
-    position: int
-    newest: int | None = None
-    """The newest of the points before it, but for those after now."""
 
 
 def _range(windows: Sequence[Window]) -> str:

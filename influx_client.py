@@ -546,7 +546,7 @@ def connect(
         timeout=options.timeout_client,
         retries=options.retries if retries is None else retries,
         retry_delay=options.retry_delay,
-        threads=2 * options.parallel_workers,
+        threads=2 * options.parallel_workers + 2,
         stopping=stopping,
         listener=listener,
     )

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def write_body(
     client: InfluxClient, body: Body, location: Location, quarantine: Quarantine | None, stopping: StopRequest
 ) -> Iterator[Written]:
-    """Write a body, oldest lines first, telling of each acknowledged request before the next one.
+    """Write a body, first lines first, telling of each acknowledged request before the next one.
 
     What the server refuses is sent in ever smaller parts, down to the lines that it does not take: these are put
     into the quarantine, and all others are written. Raises WriteRefused for a line that is refused where there is

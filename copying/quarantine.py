@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from urllib.parse import quote, urlencode
 
 from basics.text import printable
@@ -124,6 +125,7 @@ class Quarantine:
         self._put: set[bytes] = set()
         self.added = 0
         """How many lines were not in the file before."""
+        self._lock = Lock()
 
     @property
     def was_used(self) -> bool:
@@ -151,6 +153,10 @@ class Quarantine:
         When this returns, they are on the disk. Raises OSError when they cannot be. Returns how many were not put
         aside before in this run: the look-back meets them a second time.
         """
+        with self._lock:  # several requests of a measurement may be on their way
+            return self._put_new(lines, answer)
+
+    def _put_new(self, lines: Sequence[bytes], answer: str) -> int:
         known = self._read_known()
         new = [line for line in dict.fromkeys(lines) if _digest(line) not in known]
         if new:

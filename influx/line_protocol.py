@@ -73,7 +73,7 @@ class Body:
     measurement: str = field(default="", compare=False)
     frame: Frame | None = field(default=None, compare=False, repr=False)
     last: Callable[[], Point] | None = field(default=None, compare=False, repr=False)
-    """Gives the point of its last line; it is not made before that is asked for."""
+    """Gives its newest point, the last of them; it is not made before that is asked for."""
 
     @property
     def fields(self) -> frozenset[str]:
@@ -339,7 +339,7 @@ def _bodies(frame: Frame, measurement: str, pieces: Iterable[tuple[int, int]]) -
     for start, end in pieces:
         for first, last in _cut(ends, start, end):
             part = frame.slice(first, last)
-            newest = functools.partial(_row, part, measurement, len(part) - 1)
+            newest = functools.partial(_newest, part, measurement)
             yield Body(_joined(lines, first, last), last - first, part.values, measurement, part, newest)
 
 
@@ -358,7 +358,7 @@ def _cut(ends: npt.NDArray[np.int64], start: int, end: int) -> Iterator[tuple[in
 
 
 def halves(body: Body) -> tuple[Body, ...]:
-    """The older and the newer half of the lines, in two bodies or more; none for a line that stands alone."""
+    """The first and the second half of the lines, in two bodies or more; none for a line that stands alone."""
     if body.frame is None or body.points < 2:
         return ()
     middle = body.points // 2
@@ -514,6 +514,11 @@ def frame_points(frame: Frame, measurement: str) -> list[Point]:
             )
         )
     return points
+
+
+def _newest(frame: Frame, measurement: str) -> Point:
+    """The rows may be in the order of their series."""
+    return _row(frame, measurement, int(np.flatnonzero(frame.times == frame.times.max())[-1]))
 
 
 def _row(frame: Frame, measurement: str, index: int) -> Point:

@@ -60,13 +60,6 @@ class Page:
         return sum(map(len, self.frames))
 
     @property
-    def blocks(self) -> Iterator[Frame]:
-        """The same points in frames of about BLOCK_CELLS, so that encoding them takes little memory."""
-        for frame in self.frames:
-            rows = max(1, BLOCK_CELLS // (1 + len(frame.fields) + len(frame.tags)))
-            yield from frame.split(range(rows, len(frame), rows))
-
-    @property
     def slow_start(self) -> bool:
         """Whether the server took long to begin, measured by how long all of it took."""
         return self.meter.waited > SLOW_START * self.meter.seconds
@@ -354,6 +347,12 @@ def changed_types(
 ) -> dict[str, tuple[str, ...]]:
     """The fields that have a type by now that is not known, with all their types."""
     return {name: found[name] for name, types in known.items() if set(found.get(name, ())) - set(types)}
+
+
+def blocks(frame: Frame) -> Iterator[Frame]:
+    """The rows of a page in frames of about BLOCK_CELLS, so that encoding them takes little memory."""
+    rows = max(1, BLOCK_CELLS // (1 + len(frame.fields) + len(frame.tags)))
+    yield from frame.split(range(rows, len(frame), rows))
 
 
 def page_rows(columns: int) -> int:

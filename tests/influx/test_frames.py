@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -270,3 +271,49 @@ def test_types_are_filtered_in_a_part_of_a_frame_too(frame: Frame) -> None:
     """A part keeps the row labels of the whole, which must not confuse the filter."""
     part = frame.split([2])[1]
     assert part.only_types(frozenset({"float"})).times.tolist() == [40]
+
+
+# ---------------------------------------------------------------- the order of rows
+
+
+def points(times: list[int], hosts: list[str | None]) -> Frame:
+    """A point at each time, of a host each; its value is its position."""
+    values = pl.Series("v", np.arange(len(times), dtype=float))
+    return Frame(pl.Series(times, dtype=pl.Int64), (("v", values),), (("host", pl.Series(hosts)),))
+
+
+def test_rows_go_series_by_series_between_the_cuts() -> None:
+    """Those of one series by time; none leaves its part."""
+    hosts: list[str | None] = ["a", "b", None, "a", "b", None, "b", "a"]
+    found = points([1, 1, 1, 2, 2, 2, 3, 3], hosts).by_series([6])
+    found_hosts, values = found.tags[0][1].to_list(), found.fields[0][1]
+    first, second = found_hosts[:6], found_hosts[6:]
+    assert sorted(map(str, first)) == ["None", "None", "a", "a", "b", "b"]
+    assert first[0::2] == first[1::2]
+    assert sorted(map(str, second)) == ["a", "b"]
+    assert found.time.to_list()[:6] == [1, 2] * 3
+    assert [hosts[int(value)] for value in values] == found_hosts
+
+
+def test_many_rows_of_each_series_stay_as_they_are() -> None:
+    """Nothing would be gained."""
+    rows = points(list(range(2 * frames.FEW)), ["a", "b"] * frames.FEW)
+    assert rows.by_series([]) is rows
+    fewer = rows.slice(1, 2 * frames.FEW)
+    assert fewer.by_series([]).tags[0][1].to_list() != fewer.tags[0][1].to_list()
+
+
+def test_without_tags_there_is_one_series() -> None:
+    """A tag that no point has is none."""
+    rows = points([1, 2], [None, None])
+    assert rows.by_series([]) is rows
+    assert Frame(rows.time, rows.fields, ()).by_series([]).time.to_list() == [1, 2]
+
+
+def test_tags_that_are_no_text_are_put_in_order_too() -> None:
+    """InfluxDB keeps bytes that are not UTF-8."""
+    tag = pl.Series([b"\xff", b"a", b"\xff", b"a"])
+    rows = replace(points([1, 1, 2, 2], ["x"] * 4), tags=(("host", tag),))
+    found = rows.by_series([]).tags[0][1].to_list()
+    assert found[0] == found[1]
+    assert found[2] == found[3]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
-from tests.support.proxy import Proxy, error_document, only, respond
+from tests.support.proxy import Exchange, Proxy, error_document, forward, only, respond
 
 NEWEST = MONDAY + 5 * WEEK
 REFUSED = respond(
@@ -129,3 +131,99 @@ def test_nothing_later_is_written_after_a_range_that_was_refused_for_good(
     assert {at[4] for at in pair.found().points} == {MONDAY, MONDAY + 3 * WEEK}
     assert pair.backup().failures == ()
     pair.assert_equal(points=6)
+
+
+# ---------------------------------------------------------------- requests that overlap
+
+
+class Watched:
+    """How many writes were on their way at once, and of which shard groups."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self.mixed: list[set[int]] = []
+        self._under_way: list[int] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Serve a write."""
+        times = [int(line.rsplit(" ", 1)[1]) for line in exchange.text().splitlines() if line]
+        group = (times[0] - MONDAY) // WEEK if times else None
+        with self._lock:
+            if group is not None:
+                self._under_way.append(group)
+                self.most = max(self.most, len(self._under_way))
+                if len(set(self._under_way)) > 1:
+                    self.mixed.append(set(self._under_way))
+        exchange.pause(0.05)
+        forward(exchange)
+        with self._lock:
+            if group is not None:
+                self._under_way.remove(group)
+
+
+def watched(pair: Pair, writing: Proxy, **options: object) -> Watched:
+    """A copy in requests of half a day each."""
+    watch = Watched()
+    writing.inject(watch, "write", count=None)
+    sections = {"destination": {"url": writing.url}, "options": {"days_of_pagination": 0.5, **options}}
+    assert pair.backup(sections).failures == ()
+    pair.assert_equal()
+    return watch
+
+
+def hourly(begin: int = MONDAY, hours: int = 14 * 24) -> str:
+    """A point of each of two series an hour."""
+    times = range(begin, begin + hours * HOUR, HOUR)
+    return "\n".join(f"m,host={host} v={t // HOUR}i {t}" for t in times for host in "ab")
+
+
+def test_requests_of_one_shard_group_overlap(pair: Pair, writing: Proxy) -> None:
+    """Three of them; those of the next one wait."""
+    pair.write(hourly())
+    watch = watched(pair, writing)
+    assert watch.most == 3
+    assert watch.mixed == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"incremental": {"lookback": 0}},
+        {"incremental": {"fallback_days": 36500}},
+        {"incremental": {"obsolete_threshold": "36500d"}},
+        {"field_obsolete_threshold": "36500d"},
+    ],
+    ids=str,
+)
+def test_without_a_look_back_at_all_of_it_requests_go_one_by_one(
+    options: dict[str, Any], pair: Pair, writing: Proxy
+) -> None:
+    """A hole would never be found."""
+    pair.write(hourly())
+    assert watched(pair, writing, **options).most == 1
+
+
+def test_points_ahead_of_the_clock_go_one_by_one(pair: Pair, writing: Proxy) -> None:
+    """In the shard group of the present, too."""
+    pair.write(hourly(time.time_ns() // HOUR * HOUR + HOUR, 72))
+    assert watched(pair, writing).most == 1
+
+
+def test_an_error_of_one_request_is_raised_when_the_others_are_done(pair: Pair, writing: Proxy) -> None:
+    """These count and stay; nothing later is begun; the next run closes the hole."""
+    pair.write(hourly())
+    at = str(MONDAY + 30 * HOUR)
+    writing.inject(only(lambda text: at in text, respond(503)), "write", count=None)
+    watch = Watched()
+    writing.inject(watch, "write", count=None)
+    options = {"days_of_pagination": 0.5, "retry_delay": 0.01}
+    result = pair.backup({"destination": {"url": writing.url}, "options": options})
+    (failure,) = result.failures
+    assert "HTTP 503" in failure
+    found = copied(pair)
+    assert ("m", "a", MONDAY + 30 * HOUR) not in found
+    assert result.written.points == len(found)
+    assert max(at for _, _, at in found) < MONDAY + 3 * DAY
+    assert pair.backup().failures == ()
+    pair.assert_equal()

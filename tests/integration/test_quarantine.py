@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -408,10 +409,18 @@ def test_lines_that_do_not_get_to_the_disk_are_not_put_aside(
 # ---------------------------------------------------------------- an end before all is narrowed down
 
 
+@pytest.mark.parametrize(
+    ("options", "overlapping"),
+    [({}, 3), ({"field_obsolete_threshold": "36500d"}, 1)],
+    ids=["in any order", "in order"],
+)
 def test_too_many_bad_lines_end_the_measurement_and_lose_nothing(
-    limited: Callable[[dict[str, int]], Pair], monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any],
+    overlapping: int,
+    limited: Callable[[dict[str, int]], Pair],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is named, nothing later of it is tried, and with file and next run all of it arrives."""
+    """It is named, nothing of it is begun any more, and with file and next run all of it arrives."""
     monkeypatch.setattr(quarantine, "QUARANTINE_MOST", 20)
     monkeypatch.setattr(line_protocol, "BODY_BYTES", 3000)  # about 75 points to a request
     monkeypatch.setattr(small_measurements, "MOST_ROWS", 100)  # it does not travel with the other one
@@ -421,15 +430,16 @@ def test_too_many_bad_lines_end_the_measurement_and_lose_nothing(
         "\n".join(f"m,host={'h' if i % 2 else 'new'}{i % 10} v={i}i {MONDAY + 100 + i}" for i in range(400))
     )
     pair.write(f"fine v=1 {MONDAY}")
-    result = pair.backup()
+    result = pair.backup({"options": options})
     ended, put_aside = result.failures
     assert "more than 20 lines are refused" in ended
     assert "max-values-per-tag" in ended
     assert f"{result.written.quarantined} lines refused" in put_aside
-    assert 20 < result.written.quarantined <= 20 + 80
+    assert 20 < result.written.quarantined <= 20 + overlapping * 80
+    assert result.written.points + result.written.quarantined < 400
     assert b"narrowing this down was given up" in b"".join(files(pair).values())
     found = pair.found().points
-    assert MONDAY + 300 not in {at[4] for at in found}
+    assert overlapping > 1 or MONDAY + 300 not in {at[4] for at in found}
     assert b"fine" in {at[1] for at in found}
     pair.destination.restart({})
     write_by_hand(pair)

@@ -43,6 +43,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_late_data.py",
         "tests/integration/test_verify.py",
     ),
+    "copying/flight.py": ("tests/copying/test_flight.py", "tests/integration/test_order.py", *COPY),
     "copying/late.py": (
         "tests/copying/test_late.py",
         "tests/integration/test_late_data.py",
@@ -52,6 +53,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "copying/listener.py": ("tests/integration/test_reporting.py",),
     "copying/memory.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
     "copying/narrowing.py": ("tests/integration/test_quarantine.py", "tests/integration/test_order.py"),
+    "copying/order.py": ("tests/copying/test_order.py", "tests/integration/test_order.py", *COPY),
     "copying/pace.py": (
         "tests/copying/test_pace.py",
         "tests/influx/test_shard_groups.py",
@@ -71,6 +73,11 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_exactness.py",
         "tests/integration/test_downsampling.py",
     ),
+    "copying/requests.py": (
+        *COPY,
+        "tests/integration/test_quarantine.py",
+        "tests/integration/test_exactness.py",
+    ),
     "copying/results.py": ("tests/watching/test_summary.py", "tests/integration/test_reporting.py", *COPY),
     "copying/resume.py": ("tests/copying/test_plan.py", "tests/integration/test_resume.py"),
     "copying/segments.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_resume.py"),
@@ -80,6 +87,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_order.py",
     ),
     "copying/task.py": ("tests/copying/test_plan.py", *COPY),
+    "copying/writing.py": (*COPY, "tests/integration/test_second_look.py", "tests/integration/test_reporting.py"),
     # ---- influx/
     "influx/answers.py": ("tests/influx/test_answers.py", "tests/integration/test_influx_client.py"),
     "influx/csv_answers.py": ("tests/influx/test_csv_answers.py", "tests/integration/test_reads.py"),
