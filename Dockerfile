@@ -6,11 +6,13 @@ FROM ${BASE_IMAGE} AS builder
 ARG PIP_INDEX_URL
 WORKDIR /app
 COPY requirements.txt ./
+COPY copying/archive/requirements.txt copying/archive/
 # Tests inside the packages are of no use here. The image is read-only at run time, so all is compiled now, without
 # checks of time stamps, which copying from one stage to the next could change.
 RUN python -m venv --without-pip /opt/venv \
-    && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile -r requirements.txt \
-    && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
+    && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile -r copying/archive/requirements.txt \
+    && find /opt/venv \( -type d \( -name tests -o -path '*/pyarrow/include' \) -o -path '*/pyarrow/*flight*.so*' \) \
+        -prune -exec rm -rf {} + \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv
 COPY . ./
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app

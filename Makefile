@@ -19,7 +19,7 @@ help:
 	@echo "make demo           two throwaway servers, sample data, two backup jobs, an exact comparison"
 	@echo "make test           lint, types and all tests that need one InfluxDB: Debian's, or INFLUXD=program"
 	@echo "                    INFLUXD_VERSION=1.8.10 make test builds that version, and runs on it"
-	@echo "make test-versions  builds other versions of InfluxDB, and VictoriaLogs, and tests on all of them"
+	@echo "make test-versions  builds other versions of InfluxDB, VictoriaLogs and an object store, and tests on all of them"
 	@echo "make facts          of these the facts of docs/influxdb.md; make facts VERSION=1.7.11 on one version"
 	@echo "make faults         every fault, all rounds, source and destination compared after each; make test runs a tenth,"
 	@echo "                    FAULT_ROUNDS=4 make faults a fourth"
@@ -126,7 +126,7 @@ prepare-%:
 	@$(UNUSED)
 	@touch $@
 
-.venv/tests: tests/requirements.txt influx/requirements.txt .venv/runtime
+.venv/tests: tests/requirements.txt influx/requirements.txt copying/archive/requirements.txt .venv/runtime
 	@echo "Adding to .venv what the tests need"
 	$(PIP) -r tests/requirements.txt
 	@$(UNUSED)

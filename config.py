@@ -224,6 +224,7 @@ def _job(file: File, source: str) -> Job:
         destination=file.destination,
         measurements=file.measurements,
         options=options,
+        archive=file.archive,
     )
 
 
@@ -340,7 +341,7 @@ def _without(data: object, broken: list[KeyPath]) -> object:
             section = section.get(parent) if isinstance(section, dict) else None
         if isinstance(section, dict):
             section.pop(last, None)
-    for section_name, key in (("source", "url"), ("destination", "url"), ("options", "backup_mode")):
+    for section_name, key in (("source", "url"), ("options", "backup_mode")):
         given = result.get(section_name)
         result[section_name] = {key: EXAMPLES[section_name, key]} | (given if isinstance(given, dict) else {})
     return result

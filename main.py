@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from basics.boundary import error_boundary
 from basics.streams import make_safe
+from commands.archive import ARCHIVE
 from commands.check import CHECK
 from commands.health import HEALTH
 from commands.interface import USAGE, Command, print_json
@@ -25,9 +26,8 @@ __all__ = ["main", "run_worker"]
 
 logger = logging.getLogger(__name__)
 
-COMMANDS: Mapping[str, Command] = {
-    c.name: c for c in (RUN, VERIFY, REPAIR, RESTORE, CHECK, NOTIFY, STATUS, HEALTH)
-}
+_ALL = (RUN, VERIFY, REPAIR, RESTORE, ARCHIVE, CHECK, NOTIFY, STATUS, HEALTH)
+COMMANDS: Mapping[str, Command] = {command.name: command for command in _ALL}
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from basics.stopping import StopRequest
+from checking.archive_check import archive_line, archived_databases
 from checking.findings import DatabasePlan, Findings, MeasurementPlan, PolicyPlan
 from checking.type_conflicts import TypeConflicts
 from config import Config
@@ -26,6 +27,7 @@ from copying.task import Copy, Target
 from influx.errors import AccessDenied, InfluxError, QueryRefused
 from influx.influxql import Policy
 from influx_client import InfluxClient, connect
+from settings.keys import Job
 from settings.next_run import next_run
 
 SAMPLE_SECONDS = 0.5
@@ -221,12 +223,17 @@ def check_job(config: Config) -> Findings:
     if times.schedule is not None:
         at = next_run(times.schedule, str(times.timezone), datetime.now(UTC))
         found = replace(found, schedule=times.schedule.text, timezone=str(times.timezone), next_run=at)
+    problems: list[str] = []
     try:
         stopping = StopRequest()
         source = connect(job.options, job.source, "source", stopping, retries=0)
+        if job.destination.archive:
+            found = replace(found, servers=(archive_line(job, problems),), problems=tuple(problems))
+        if not job.destination.url:
+            return _archived(job, source, found)
         destination = connect(job.options, job.destination, "destination", stopping, retries=0)
     except InfluxError as error:
-        return replace(found, problems=(str(error),))
+        return replace(found, problems=(*problems, str(error)))
     checker = _Checker(config, source, destination)
     try:
         checker.look()
@@ -234,9 +241,17 @@ def check_job(config: Config) -> Findings:
         checker.problems.append(str(error))
     found = replace(
         found,
-        servers=tuple(checker.servers),
+        servers=(*checker.servers, *found.servers),
         databases=tuple(checker.databases),
-        problems=tuple(checker.problems),
+        problems=(*found.problems, *checker.problems),
         warnings=tuple(checker.warnings),
     )
     return replace(found, seconds=checker.seconds(found.points))
+
+
+def _archived(job: Job, source: InfluxClient, found: Findings) -> Findings:
+    """What a snapshot would hold, where the archive is the only destination."""
+    problems: list[str] = []
+    servers = (f"source {job.source.url}: InfluxDB {source.version}, {_shards(source)}", *found.servers)
+    lines = archived_databases(job, source, problems)
+    return replace(found, servers=(*servers, *lines), problems=(*found.problems, *problems))

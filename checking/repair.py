@@ -23,7 +23,7 @@ from copying.results import MeasurementResult
 from copying.same_server import check_apart
 from copying.segments import Segment
 from copying.task import Copy, Target
-from influx.errors import InfluxError
+from influx.errors import InfluxError, QueryRefused
 from influx_client import InfluxClient, connect
 
 logger = logging.getLogger(__name__)
@@ -190,6 +190,7 @@ def verify_jobs(
 def compare_job(config: Config, scope: Scope, stopping: StopRequest) -> JobVerdict:
     """What the comparison of one job finds. Raises nothing of InfluxDB's."""
     try:
+        _check_server(config)
         source = connect(config.job.options, config.job.source, "source", stopping)
         destination = connect(config.job.options, config.job.destination, "destination", stopping)
         check_apart(config.job, source, destination)
@@ -198,9 +199,16 @@ def compare_job(config: Config, scope: Scope, stopping: StopRequest) -> JobVerdi
     return Verifier(config, source, destination, scope, stopping).verify()
 
 
+def _check_server(config: Config) -> None:
+    """Raise QueryRefused where there is no server to compare with."""
+    if not config.job.destination.url:
+        raise QueryRefused("its only destination is an archive, which main.py archive verify proves")
+
+
 def _verify_job(
     config: Config, scope: Scope, stopping: StopRequest, ask: Callable[[], bool] | None, telling: Telling
 ) -> JobVerdict:
+    _check_server(config)
     source = connect(config.job.options, config.job.source, "source", stopping)
     destination = connect(config.job.options, config.job.destination, "destination", stopping)
     check_apart(config.job, source, destination)

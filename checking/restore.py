@@ -21,6 +21,7 @@ from checking.verdict import as_json as verdict_json
 from checking.verify import Verifier
 from config import Config, Server
 from copying import quarantine
+from copying.metadata.snapshot import SavedMetadata
 from copying.restore import creating, marker, plan, survey
 from copying.restore.asked import Asked, UnknownName, absent, chosen, originals
 from copying.restore.backups import Copier
@@ -54,6 +55,8 @@ class How:
     passwords: Path | None = None
     """A file with those of users; None: new ones are made."""
     quiet: bool = False
+    at: str | None = None
+    """Which snapshot of the job's archive to restore; None: what its destination holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +129,34 @@ def restore_job(config: Config, server: Server, asked: Asked, how: How, environ:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        backup = connect(config.job.options, config.job.destination, "backup", stopping)
+        config, backup, held = _backup(config, how, stopping)
         target = connect(config.job.options, server, "target", stopping)
         with closing(backup), closing(target), FileLock(quarantine.lock_file(config.job, environ)) as lock:
-            return _Restore(config, server, asked, how, environ, stopping, backup, target, lock).run()
+            return _Restore(config, server, asked, how, environ, stopping, backup, target, lock, held).run()
     except (InfluxError, UnknownName, NoPassword) as error:
         raise CannotBegin(str(error)) from None
+
+
+def _backup(
+    config: Config, how: How, stopping: StopRequest
+) -> tuple[Config, InfluxClient, Mapping[str, SavedMetadata] | None]:
+    """What to restore from, and the job as it fits to that: an archive has the names of the source.
+
+    All files of a snapshot are proved before anything is asked of it. Raises InfluxError.
+    """
+    job = config.job
+    if how.at is None:
+        return config, connect(job.options, job.destination, "backup", stopping), None
+    from copying.archive.serving import open_snapshot  # noqa: PLC0415 -- its libraries are heavy
+
+    backup = open_snapshot(job.destination.archive, job.name, how.at)
+    if how.confirm is not None:
+        backup.check_files()
+    named = [mapping.model_copy(update={"destination": mapping.name}) for mapping in job.source.databases]
+    source = job.source.model_copy(update={"databases": tuple(named), "prefix": "", "suffix": ""})
+    destination = job.destination.model_copy(update={"url": backup.url})
+    job = job.model_copy(update={"source": source, "destination": destination})
+    return config.with_job(job), backup, backup.saved
 
 
 @dataclass(slots=True)
@@ -147,6 +172,8 @@ class _Restore:
     backup: InfluxClient
     target: InfluxClient
     lock: FileLock
+    held: Mapping[str, SavedMetadata] | None
+    """What a snapshot holds of each database besides points; None: that is where runs saved it."""
 
     def run(self) -> Restored:
         job, now = self.config.job, time.time_ns()
@@ -169,7 +196,7 @@ class _Restore:
             stopping=self.stopping,
             listener=keeper,
         )
-        besides = Besides(job, databases, asked.kinds, self.target, self.environ)
+        besides = Besides(job, databases, asked.kinds, self.target, self.environ, self.held)
         passwords = besides.passwords(self.how.passwords)
         found = self._judged(found, turned, copier, earlier, besides)
         self._say(plan.text(found))
@@ -295,7 +322,7 @@ def _daemon_of(job: Job, environ: Mapping[str, str]) -> str:
     with suppress(NoDaemon, AddressError):
         address = parse_address(environ.get("BACKUP_HTTP") or DEFAULT_ADDRESS)
         for known in ask(address)["jobs"]:
-            is_it = known["name"] == job.name and known["destination"] == job.destination.url
+            is_it = known["name"] == job.name and known["destination"] == job.destination.where
             if is_it and (known["run"] or known["next_run"]):
                 return address.url
     return ""

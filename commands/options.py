@@ -93,6 +93,14 @@ MAX_DURATION = Option(
     "--max-duration",
     {"type": _parsed(parse_duration), "metavar": "10m", "help": "stop after this long"},
 )
+AT = Option(
+    "--at",
+    {
+        "default": "latest",
+        "metavar": "latest|TIME|SNAPSHOT",
+        "help": "which snapshot: the newest one (default), the newest not later than a time, or by its name",
+    },
+)
 TEST = Option("--test", {"action": "store_true", "help": "send the message"})
 YES = Option("--yes", {"action": "store_true", "help": "repair without asking"})
 

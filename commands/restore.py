@@ -14,7 +14,7 @@ from basics.streams import say
 from basics.times import END_OF_TIME, MIN_TIME
 from commands.interface import USAGE, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs
-from commands.options import CONFIG, IGNORED, JSON, Option, UsageError, parsed_end, parsed_start
+from commands.options import AT, CONFIG, IGNORED, JSON, Option, UsageError, parsed_end, parsed_start
 from config import Config, Destination, Server, password_in
 from settings.keys import MetadataKind
 
@@ -64,6 +64,15 @@ OPTIONS = (
         "--end",
         {"type": parsed_end, "metavar": "TIME", "help": "until when (default: all that the backup holds)"},
     ),
+    Option(
+        "--from",
+        {
+            "dest": "origin",
+            "choices": ("server", "archive"),
+            "help": "what to restore from, where a job has both (default: the server)",
+        },
+    ),
+    AT,
     Option(
         "--to",
         {
@@ -123,8 +132,9 @@ def _restore(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             "restore asks before it writes, and there is no terminal to ask on: say --yes, or --dry-run"
         )
     asked, config = _asked(arguments), _only_job(arguments, environ)
+    at = _snapshot(arguments, config)
     confirm = None if arguments.dry_run else _confirmed if asks else lambda: True
-    how = How(confirm, arguments.verify, arguments.passwords, quiet=arguments.json)
+    how = How(confirm, arguments.verify, arguments.passwords, quiet=arguments.json, at=at)
     try:
         done = restore_job(config, _target(config, arguments.to, environ), asked, how, environ)
     except CannotBegin as error:
@@ -132,6 +142,19 @@ def _restore(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if arguments.json:
         print_json(as_json(done))
     return done.code
+
+
+def _snapshot(arguments: argparse.Namespace, config: Config) -> str | None:
+    """Which snapshot is wanted; None where the destination is a server, and meant. Raises UsageError."""
+    destination = config.job.destination
+    if arguments.origin == "archive" and not destination.archive:
+        raise UsageError(f"--from archive: {config.path} names no destination.archive")
+    if arguments.origin == "server" and not destination.url:
+        raise UsageError(f"--from server: {config.path} names no destination.url")
+    is_archive = arguments.origin == "archive" or not destination.url
+    if arguments.at != AT.settings["default"] and not is_archive:
+        raise UsageError("--at chooses a snapshot of an archive: say --from archive, too")
+    return arguments.at if is_archive else None
 
 
 def _confirmed() -> bool:

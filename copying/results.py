@@ -1,6 +1,6 @@
 """What became of a run, its databases and measurements, as small frozen values. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from basics.humanize import counted, format_bytes
@@ -82,6 +82,31 @@ class DatabaseResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """A snapshot that a run has published in an archive."""
+
+    archive: str
+    name: str
+    files: int
+    bytes: int
+    """Of all its files."""
+    new_files: int
+    """Those that this run wrote; the others are those of snapshots before."""
+    new_bytes: int
+    points: int
+    manifest_bytes: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """It in one line, for people."""
+        new = f"{self.new_files:,} new ({format_bytes(self.new_bytes)})"
+        return (
+            f"{self.name} in {self.archive}: {counted(self.points, 'point')}, {counted(self.files, 'file')} "
+            f"({format_bytes(self.bytes)}), {new}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """What became of a run of one job; `problems` and `warnings` are those that concern it as a whole."""
 
@@ -95,6 +120,8 @@ class JobResult:
     """How many lines wait in quarantine files."""
     ended: int = 0
     """When, in nanoseconds since 1970, of a job that is to keep up with its source; 0 for any other."""
+    snapshot: SnapshotTaken | None = None
+    """What it has published in an archive."""
 
     @property
     def lags(self) -> dict[str, float]:
@@ -179,6 +206,20 @@ class JobResult:
             f"run ended: {amounts if written.values else nothing} in {self.seconds:.1f} s: "
             f"{ended if self.failures else self.verdict}"
         )
+
+
+def with_snapshot(copied: JobResult | None, taken: JobResult) -> JobResult:
+    """The result of a run that copied to a server and took a snapshot; without `copied` only the latter."""
+    if copied is None:
+        return taken
+    return replace(
+        copied,
+        problems=(*copied.problems, *(f"archive: {problem}" for problem in taken.failures)),
+        warnings=tuple(dict.fromkeys((*copied.warnings, *taken.warnings))),
+        seconds=copied.seconds + taken.seconds,
+        stopped=copied.stopped or taken.stopped,
+        snapshot=taken.snapshot,
+    )
 
 
 def _warnings(cautions: tuple[str, ...]) -> list[str]:

@@ -185,7 +185,7 @@ def job_known(file: JobFile, *, once: bool) -> JobKnown:
         str(times.timezone),
         job.options.backup_mode,
         job.source.url,
-        job.destination.url,
+        job.destination.where,
         contact(job),
         _named_databases(job),
     )

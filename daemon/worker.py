@@ -21,7 +21,7 @@ from basics.stopping import StopRequest
 from basics.text import SEVERAL_LINES
 from config import Config, ConfigError, Server
 from copying import quarantine
-from copying.results import JobResult
+from copying.results import JobResult, with_snapshot
 from daemon.hooks import RunHooks
 from daemon.rivals import Rivals
 from daemon.watch import Watch
@@ -163,6 +163,27 @@ def _with_hooks(run: _Run) -> JobResult:
 
 
 def _run(run: _Run) -> JobResult:
+    """One run: to the server that the job names, and then to its archive; a failure of one stops not the other."""
+    destination = run.config.job.destination
+    if not run.lock.share():
+        return _refused(run, "a restore of this job runs: nothing is copied before it has ended")
+    result = _copy_to_server(run) if destination.url else None
+    if not destination.archive or (result and run.stopping.is_set()):
+        return result or JobResult(run.config.job.name, stopped=True)
+    return with_snapshot(result, _take_snapshot(run, Reporter() if result else run.reporter))
+
+
+def _refused(run: _Run, problem: str) -> JobResult:
+    logger.error("%s", problem)
+    return JobResult(run.config.job.name, problems=(problem,))
+
+
+def _unreached(run: _Run, problem: str) -> JobResult:
+    """What becomes of a run that does not reach a server."""
+    return JobResult(run.config.job.name, stopped=True) if run.stopping.is_set() else _refused(run, problem)
+
+
+def _copy_to_server(run: _Run) -> JobResult:
     # polars is heavy: only a run pays for it
     from backup import BackupManager  # noqa: PLC0415
     from influx.errors import InfluxError  # noqa: PLC0415
@@ -170,30 +191,41 @@ def _run(run: _Run) -> JobResult:
 
     config, stopping, reporter = run.config, run.stopping, run.reporter
     job = config.job
-    if not run.lock.share():
-        problem = "a restore of this job runs: nothing is copied before it has ended"
-        logger.error("%s", problem)
-        return JobResult(job.name, problems=(problem,))
     try:
         source = connect(config.job.options, job.source, "source", stopping, listener=reporter)
         destination = connect(config.job.options, job.destination, "destination", stopping, listener=reporter)
     except InfluxError as error:
-        if stopping.is_set():
-            return JobResult(job.name, stopped=True)
-        logger.error("%s", error)  # noqa: TRY400 -- a server's trouble needs no traceback
-        return JobResult(job.name, problems=(str(error),))
+        return _unreached(run, str(error))
     if problem := run.rivals.problem(job, stopping):
-        logger.error("%s", problem)
-        return JobResult(job.name, problems=(problem,))
+        return _refused(run, problem)
     logger.info("from %s to %s, %s", job.source.url, job.destination.url, job.options.backup_mode)
     with closing(source), closing(destination):
         return BackupManager(config, source, destination, stopping=stopping, listener=reporter).run_backup()
 
 
+def _take_snapshot(run: _Run, reporter: Reporter) -> JobResult:
+    from copying.archive.contents import Archive  # noqa: PLC0415 -- heavy libraries
+    from copying.archive.places import open_store  # noqa: PLC0415
+    from copying.archive.taking import SnapshotRun  # noqa: PLC0415
+    from influx.errors import InfluxError  # noqa: PLC0415
+    from influx_client import connect  # noqa: PLC0415
+
+    job, stopping = run.config.job, run.stopping
+    try:
+        source = connect(job.options, job.source, "source", stopping, listener=reporter)
+        archive = Archive(open_store(job.destination.archive))
+    except InfluxError as error:
+        return _unreached(run, str(error))
+    logger.info("snapshot of %s in %s", job.source.url, job.destination.archive)
+    with closing(source):
+        return SnapshotRun(job, source, archive, stopping=stopping, listener=reporter).run()
+
+
 def _wait_for_servers(config: Config, stopping: StopRequest, report: Report, reporter: Reporter) -> bool:
     """Wait until both servers answer, one log line for each attempt; False when asked to stop before."""
     delay = config.job.options.initial_connection_retry_delay
-    for server, role in ((config.job.source, "source"), (config.job.destination, "destination")):
+    servers = ((config.job.source, "source"), (config.job.destination, "destination"))
+    for server, role in (pair for pair in servers if pair[0].url):
         while not stopping.is_set():
             problem = _unreachable(config, server, role, stopping)
             if not problem:

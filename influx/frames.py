@@ -27,7 +27,8 @@ else:
 
 
 @functools.cache
-def _field_types() -> Mapping[pl.DataType | type[pl.DataType], str]:
+def field_types() -> Mapping[pl.DataType | type[pl.DataType], str]:
+    """Type of a column -> InfluxDB type."""
     return {
         pl.Float64: "float", pl.Int64: "integer", pl.UInt64: "unsigned", pl.Boolean: "boolean",
         pl.String: "string", pl.Binary: "string",
@@ -41,7 +42,7 @@ def _wire_types() -> Mapping[type, type[pl.DataType]]:
 
 def wire_type(value: float | bytes) -> str:
     """The InfluxDB type of a value as it came off the wire, which shows unsigned integers as `integer`."""
-    return _field_types()[_wire_types()[type(value)]]
+    return field_types()[_wire_types()[type(value)]]
 
 
 FEW = 50
@@ -79,7 +80,7 @@ class Frame:
     @property
     def types(self) -> dict[str, str]:
         """The InfluxDB type of each field that has a value."""
-        known = _field_types()
+        known = field_types()
         return {name: known[c.dtype] for name, c in self.fields if c.dtype in known and _has_values(c)}
 
     @property

@@ -22,22 +22,25 @@ def cautions(content: bytes) -> list[str]:
     text = content.decode("utf-8-sig", "replace")
     return [
         f"{dotted(path)}: {caution}"
-        for path, node in _scalars(nodes_of(text), ())
+        for path, node in _scalars(nodes_of(text), (), set())
         for caution in (_variable(path, node), _cut(path, node, text))
         if caution
     ]
 
 
-def _scalars(node: Node | None, path: KeyPath) -> Iterator[tuple[KeyPath, ScalarNode]]:
-    """Every value of the file with its path."""
+def _scalars(node: Node | None, path: KeyPath, seen: set[int]) -> Iterator[tuple[KeyPath, ScalarNode]]:
+    """Every value of the file with its path; what aliases repeat comes once: there may be billions of them."""
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, ScalarNode):
         yield path, node
     elif isinstance(node, SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _scalars(item, (*path, index))
+            yield from _scalars(item, (*path, index), seen)
     elif isinstance(node, MappingNode):
         for key, value in node.value:
-            yield from _scalars(value, (*path, str(key.value)))
+            yield from _scalars(value, (*path, str(key.value)), seen)
 
 
 def _variable(path: KeyPath, node: ScalarNode) -> str:

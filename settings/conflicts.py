@@ -28,6 +28,7 @@ def conflicts(file: File) -> Iterator[Conflict]:
     yield from _tls_conflicts("destination", file.destination)
     yield from _database_conflicts(file.source)
     yield from _copies_onto_itself(file.source, file.destination)
+    yield from _archive_conflicts(file)
     yield from _loki_conflicts(file.options.loki)
     yield from _verify_conflicts(file)
     yield from _notify_conflicts(file.options.notify)
@@ -78,7 +79,39 @@ def _database_conflicts(source: Source) -> Iterator[Conflict]:
             yield Conflict(f"{entry}.destination", f"{message}; choose another", depends)
 
 
+def _archive_conflicts(file: File) -> Iterator[Conflict]:
+    """No destination at all, and what an archive has no use for: it holds points as they are."""
+    where = ("destination.url", "destination.archive")
+    if not file.destination.where:
+        message = "missing; add it, for example http://influxdb:8086, or destination.archive"
+        yield Conflict("destination.url", message, where)
+    if not file.destination.archive:
+        return
+    if file.source.group_by is not None:
+        message = "an archive holds points as they are; remove it, or destination.archive"
+        yield Conflict("source.group_by", message, ("source.group_by", *where))
+    if file.options.backup_mode == "range":
+        message = "a snapshot holds all that there is; write incremental, or remove destination.archive"
+        yield Conflict("options.backup_mode", message, ("options.backup_mode", *where))
+    if file.destination.url:
+        return
+    times = file.options.incremental
+    if file.options.verify.schedule is not None:
+        message = "compares two servers, and there is only an archive; remove it"
+        yield Conflict("options.verify.schedule", message, ("options.verify", *where))
+    useless = {
+        "options.incremental.fallback_days": times.fallback_days,
+        "options.incremental.obsolete_threshold": times.obsolete_threshold,
+        "options.field_obsolete_threshold": file.options.field_obsolete_threshold,
+    }
+    for path, value in useless.items():
+        if value is not None:
+            yield Conflict(path, "a snapshot holds all that there is; remove it", (path, *where))
+
+
 def _copies_onto_itself(source: Source, destination: Destination) -> Iterator[Conflict]:
+    if not destination.url:
+        return
     addresses = [(same_host(server.host), server.port, server.path) for server in (source, destination)]
     if addresses[0] != addresses[1]:
         return

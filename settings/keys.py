@@ -15,6 +15,7 @@ from basics.patterns import NamePattern, is_selected
 from basics.times import DAY, MINUTE
 from settings.cron import CronExpression
 from settings.kinds import (
+    ARCHIVE,
     COMMAND,
     CRON,
     DURATION,
@@ -146,7 +147,23 @@ class Source(Server):
 
 
 class Destination(Server):
-    """Where to copy to."""
+    """Where to copy to: a server, an archive, or both."""
+
+    url: Annotated[str, URL] = Field(
+        "",
+        description="Address of the server, http:// or https://; a path prefix is kept; empty: only an archive",
+        examples=["http://influxdb:8086"],
+    )
+    archive: Annotated[str, ARCHIVE] = Field(
+        "",
+        description="Where to keep snapshots in Parquet: a folder, s3://bucket/prefix, gs://, az://; empty: none",
+        examples=["/backups/influx"],
+    )
+
+    @property
+    def where(self) -> str:
+        """The server, or else the archive, for people."""
+        return self.url or self.archive
 
 
 class FieldRules(Section):
@@ -380,6 +397,30 @@ class Options(Section):
         return None if empty else value
 
 
+class Keep(Section):
+    """Which snapshots of an archive stay when it is pruned; the newest one always does."""
+
+    last: Annotated[int, whole(0, _MANY_DAYS)] = Field(0, description="So many of the newest snapshots")
+    daily: Annotated[int, whole(0, _MANY_DAYS)] = Field(0, description="The newest of each of so many days (UTC)")
+    weekly: Annotated[int, whole(0, _MANY_DAYS)] = Field(0, description="The newest of each of so many ISO weeks")
+    monthly: Annotated[int, whole(0, _MANY_DAYS)] = Field(0, description="The newest of each of so many months")
+    yearly: Annotated[int, whole(0, _MANY_DAYS)] = Field(0, description="The newest of each of so many years")
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether no number is given."""
+        return not (self.last or self.daily or self.weekly or self.monthly or self.yearly)
+
+
+class Archive(Section):
+    """How the archive is kept."""
+
+    keep: Keep = Field(description="Which snapshots stay when it is pruned")
+    grace: Annotated[int, DURATION] = Field(
+        DAY, description="Files that no snapshot names stay so long: a run may be about to name them"
+    )
+
+
 class GlobalOptions(Section):
     """Keys of older files that no longer mean anything."""
 
@@ -390,9 +431,10 @@ class Sections(Section):
     """What both a file and a job consist of."""
 
     source: Source = Field(description="The server to copy from")
-    destination: Destination = Field(description="The server to copy to")
+    destination: Destination = Field(description="The server to copy to, the archive, or both")
     measurements: MeasurementRules = Field(description="Which measurements to copy")
     options: Options = Field(description="How to copy")
+    archive: Archive = Field(description="How destination.archive is kept")
 
 
 class File(Sections):

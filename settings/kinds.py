@@ -351,6 +351,27 @@ def _host_and_port(parts: SplitResult) -> tuple[str | None, int | None]:
 URL = Kind(_url, {"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^@?#]+$"})
 
 
+_BUCKETS = ("s3", "gs", "az")
+
+
+def _archive(value: object) -> str:
+    """The place of an archive: a folder, or the URL of a bucket (with a prefix) without a slash at its end."""
+    text = _text(value, "a folder or the URL of a bucket")
+    scheme, separator, rest = text.partition("://")
+    if not text.isprintable() or text != text.strip():
+        raise _expected("a folder or the URL of a bucket", text, "remove control characters and outer spaces")
+    if not separator:
+        return str(_path(text))
+    if "@" in rest or "?" in rest or "#" in rest:
+        raise ValueError("an archive's URL must not hold credentials, ? or #; keys come from the environment")
+    if scheme.lower() not in _BUCKETS or not rest.strip("/"):
+        raise _expected("a folder, s3://bucket/prefix, gs://... or az://...", text)
+    return f"{scheme.lower()}://{rest.strip('/')}"
+
+
+ARCHIVE = Kind(_archive, {"type": "string", "minLength": 1})
+
+
 def _url_or_host(value: object) -> str:
     """The same; a bare host is one of http://."""
     text = _text(value, "a URL")

@@ -26,7 +26,8 @@ class Rival:
 
 def find_rivals(job: Job, jobs: Iterable[Job]) -> tuple[Rival, ...]:
     """Those of a job among all jobs. Only the servers can tell whether two names are one server."""
-    others = (other for other in jobs if other.name != job.name and _address(other) != _address(job))
+    others = (other for other in jobs if _both_have_servers(job, other))
+    others = (other for other in others if other.name != job.name and _address(other) != _address(job))
     found = ((other, _shared_names(job, other)) for other in others)
     return tuple(
         Rival(other.name, other.destination, database)
@@ -55,7 +56,13 @@ def _message(other: Job, database: str) -> str:
 
 def _shared_database(one: Job, other: Job) -> str:
     """A database that both write, in words; empty when there is none."""
-    return _shared_names(one, other) if _address(one) == _address(other) else ""
+    same = _both_have_servers(one, other) and _address(one) == _address(other)
+    return _shared_names(one, other) if same else ""
+
+
+def _both_have_servers(one: Job, other: Job) -> bool:
+    """Two writers of one archive cannot hurt each other."""
+    return bool(one.destination.url and other.destination.url)
 
 
 def _shared_names(one: Job, other: Job) -> str:

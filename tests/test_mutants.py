@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.noticing import MODULES, PACKAGES, files_of, quick_files_of
+from tests.mutants.noticing import ENOUGH, MODULES, PACKAGES, all_files, chosen, files_of, quick_files_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,3 +23,30 @@ def test_the_tests_of_a_module_are_there_and_quick_ones_come_first(module: str) 
 def test_every_module_that_has_tests_of_its_own_is_there() -> None:
     """A module that moved would be looked at by all tests of its package, or by none."""
     assert [module for module in MODULES if not (ROOT / module).is_file()] == []
+
+
+def test_of_the_tests_that_reach_a_mistake_those_without_a_server_come_first_then_the_likely_then_the_quick() -> (
+    None
+):
+    """All without a server; of the others as many as there is time for."""
+    seconds = {
+        "tests/integration/test_b.py::test_slow": ENOUGH - 1,
+        "tests/integration/test_b.py::test_quick": 0.5,
+        "tests/integration/test_likely.py::test_one": 2.0,
+        "tests/copying/test_a.py::test_one": 3 * ENOUGH,
+        "tests/copying/test_a.py::test_two": 0.1,
+    }
+    assert chosen(seconds, seconds, ["tests/integration/test_likely.py"]) == [
+        "tests/copying/test_a.py::test_two",
+        "tests/copying/test_a.py::test_one",
+        "tests/integration/test_likely.py::test_one",
+        "tests/integration/test_b.py::test_quick",
+    ]
+
+
+def test_with_units_no_test_on_a_server_is_asked() -> None:
+    """Of the files of all modules, and of what a mistake in any of them may reach."""
+    units, every = all_files(ROOT, units=True), all_files(ROOT, units=False)
+    assert "tests/copying/test_plan.py" in units
+    assert [file for file in units if "integration" in file or "security" in file] == []
+    assert {*units, "tests/integration/test_round_trip.py", "tests/security/test_tls.py"} <= {*every}

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from basics.humanize import counted, format_bytes, lasting
 from basics.tables import aligned, ruled
 from basics.text import printable
 from basics.times import format_time
 from copying.metadata.snapshot import amount
-from copying.results import JobResult, Saved
+from copying.results import JobResult, Saved, SnapshotTaken
 from influx.written import Written
 
 LAGS_SHOWN = 5
@@ -32,6 +33,7 @@ def summary(results: Sequence[JobResult], *, is_logged: bool = False) -> str:
     lines = aligned(ruled(rows))
     lines += [printable(f"LAG {r.job}: {_lags(r.lags)}") for r in results if r.lags]
     lines += [printable(f"SAVED {r.job}: {saved_metadata(r)}") for r in results if r.saved]
+    lines += [printable(f"SNAPSHOT {r.job}: {r.snapshot.sentence}") for r in results if r.snapshot]
     lines += [line for r in results for line in _failures(r, is_logged=is_logged)]
     lines += [printable(f"WARNING {r.job}: {caution}") for r in results for caution in r.cautions]
     return "\n".join(lines)
@@ -68,6 +70,7 @@ def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[st
                 **_amounts(result.written),
                 "late": result.late,
                 "extra": result.extra,
+                "snapshot": _snapshot(result.snapshot),
                 "problems": list(result.problems),
                 "warnings": list(result.warnings),
                 "databases": [
@@ -114,6 +117,10 @@ def saved_metadata(result: JobResult) -> str:
 
 def _saved(saved: Saved | None) -> dict[str, object] | None:
     return {"file": str(saved.file), "new": saved.is_new, **dict(saved.counts)} if saved else None
+
+
+def _snapshot(taken: SnapshotTaken | None) -> dict[str, object] | None:
+    return asdict(taken) if taken else None
 
 
 def _time(at: int | None) -> str | None:

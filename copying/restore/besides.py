@@ -29,7 +29,9 @@ class Besides:
         kinds: frozenset[str],
         target: InfluxClient,
         environ: Mapping[str, str],
+        held: Mapping[str, SavedMetadata] | None = None,
     ) -> None:
+        """`held`: what a snapshot holds of each database; None: what runs of the job saved counts."""
         options = job.options
         self._directory = store.choose_directory(
             options.metadata_directory, options.quarantine_directory, options.log_directory, environ
@@ -38,10 +40,13 @@ class Besides:
         self._kinds = kinds
         self._target = target
         self._names = {database.original: database.target for database in databases}
+        self._held = held
         self._notes: list[str] = []
         self._saved = {database: saved for database in databases if kinds and (saved := self._load(database))}
 
     def _load(self, database: Mapped) -> SavedMetadata | None:
+        if self._held is not None:
+            return self._held.get(database.original)
         try:
             return store.load(self._directory, self._job, database.original)
         except store.NothingSaved as error:

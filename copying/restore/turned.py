@@ -42,6 +42,7 @@ def turned_round(
                 "metadata": (),
             }
         ),
+        archive=job.archive,
         policies=tuple(policies),
         only=tuple(map(NamePattern, measurements)),
         restores=True,

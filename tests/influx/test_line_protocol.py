@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -710,6 +710,24 @@ def test_a_frame_is_encoded_like_its_points_one_by_one(table: Table, limit: int)
     assert read_back(encoded.bodies) == single == [expected(point) for point in kept]
     assert all(len(body.text) <= limit or body.points == 1 for body in encoded.bodies)
     assert sum(refusal.points for refusal in encoded.refusals) == len(table.rows) - len(kept)
+
+
+def test_rows_with_few_of_many_fields_are_encoded_like_their_points() -> None:
+    """Every type and awkward names; some rows have one field, others two, in the order of the fields."""
+    names = tuple(f'f{number} =",\\x' for number in range(12))
+    cells: tuple[Callable[[int], Value], ...] = (float, int, lambda n: n % 3 == 0, lambda n: b'a "\\%d' % n)
+    rows = [
+        (
+            1000 - n,
+            *(cells[i % 4](n) if i in {n % 12, 7 * (n % 3 == 0)} else None for i in range(12)),
+            b"x" if n % 2 else None,
+        )
+        for n in range(50)
+    ]
+    table = Table("m, =", names, ("t",), tuple(rows))
+    (body,) = encode(table.rows, table.fields, table.tags, table.measurement).bodies
+    assert body.lines() == [line_protocol.encode_point(point) for point in table.points()]
+    assert (body.points, body.values) == (50, sum(len(point.fields) for point in table.points()))
 
 
 @pytest.mark.parametrize("stray", [b"x", b"\xff"])

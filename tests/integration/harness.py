@@ -14,6 +14,7 @@ from tests.support.reader import Snapshot, difference, read_database
 from tests.support.servers import InfluxServer
 
 ROOT = Path(__file__).parents[2]
+Done = subprocess.CompletedProcess[str]
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR
 WEEK = 7 * DAY

@@ -30,7 +30,7 @@ def test_check_says_what_a_run_would_do_and_changes_nothing(pair: Pair) -> None:
         f"{pair.database} -> {pair.database} (will be created)",
         "autogen (will be created): 3 measurements",
         "cpu: 1 field, about 96 points from 2024-01-01T00:00:00Z to 2024-01-02T23:00:00Z",
-        "logs: 1 field, about 1 point",
+        "logs: 1 field, about 1 point from 1970-01-01T00:00:00Z to 1970-01-01T00:00:00Z",
         "odd\\\\né: 1 field,",
         "next run: ",
         "T02:30",

@@ -9,7 +9,7 @@ from basics.spans import Span
 from basics.stopping import StopRequest
 from config import Config
 from influx.counting import Count
-from influx.errors import NotFound, QueryRefused, WriteRefused
+from influx.errors import NotFound, QueryRefused, TooManySeries, WriteRefused
 from influx.fingerprints import Look
 from influx.influxql import Location, Policy
 from influx.line_protocol import Point
@@ -17,6 +17,7 @@ from influx.pages import Ask
 from influx_client import InfluxClient, connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
 from tests.support.reader import exact, key, read_database
+from tests.support.servers import InfluxServer
 
 
 @pytest.fixture
@@ -191,3 +192,26 @@ def test_many_measurements_with_long_names_are_read_in_parts(client: InfluxClien
     ]
     found = client.read_together(asked, 10)
     assert [None if frame is None else len(frame) for frame in found] == [1] * len(names)
+
+
+def test_counts_that_are_too_much_for_the_server_are_asked_in_halves(pair: Pair) -> None:
+    """Of the range, as long as it can be divided; then the limit is named."""
+    with InfluxServer.start("few", settings={"coordinator.max-select-series": 10}) as few:
+        own = Pair(few, pair.destination, pair.database, pair.directory)
+        for week in range(3):  # more than ten series in all shards, but not in one
+            own.write("\n".join(f'fine,h={week}{h} v={h},s="x" {MONDAY + week * WEEK}' for h in range(8)))
+        own.write("\n".join(f"many,h={h} v={h} {MONDAY}" for h in range(11)))
+        config = Config(write_job(own.directory, own.config({"options": {"retries": 0}})))
+        client = connect(config.job.options, config.job.source, "source", StopRequest())
+        types = {"v": ("float",), "s": ("string",)}
+        fine, many = (Location(pair.database, "autogen", name) for name in ("fine", "many"))
+        span = Span(MONDAY, MONDAY + 3 * WEEK)
+        assert client.count_values(fine, types, span) == {"v": 24, "s": 24}
+        two = Span(MONDAY, MONDAY + 2 * WEEK)
+        assert client.count_many([Count(fine, types, span), Count(fine, {"v": ("float",)}, two)]) == [
+            {"v": 24, "s": 24},
+            {"v": 16},
+        ]
+        with pytest.raises(TooManySeries, match="max-select-series"):
+            client.count_values(many, {"v": ("float",)}, span)
+        client.close()

@@ -1,5 +1,6 @@
 """Late data: points that reach the source behind those that were copied already come without anybody asking."""
 
+import itertools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from copying.results import JobResult
 from influx.errors import Unreachable
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, moved, write_job
+from tests.support.proxy import Proxy, before
 from tests.support.servers import InfluxServer
 
 MINUTE = HOUR // 60
@@ -224,6 +226,27 @@ def test_points_that_the_destination_lost_come_back(begin: int, end: int, pair: 
     assert result.failures == ()
     assert result.late in (lost, lost - 2)  # what was newest of all is new again
     assert moved(result) <= lost + 2 * 2 * 7 * 24  # two shard groups around it
+    pair.assert_equal()
+
+
+def test_a_late_value_that_changes_while_it_is_copied_fails_the_run(pair: Pair) -> None:
+    """It is copied three times, nothing new is then, and the next run brings what there is by then."""
+    pair.write(points("a", NOW - 3 * DAY, NOW, HOUR))
+    assert run_at(pair, NOW).failures == ()
+    pair.write(f"cpu,host=a v=0,n=0i {NOW - DAY}\ncpu,host=a v=7,n=7i {NOW}")
+    values = itertools.count(1)
+
+    def change() -> None:
+        pair.write(f"cpu,host=a v={next(values)} {NOW - DAY}")
+
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(before(change), "write", count=None)
+        (failure,) = run_at(pair, NOW, {"destination": {"url": proxy.url}}).failures
+        assert proxy.seen["write"] == 3
+    assert "after 3 copies the destination still lacks 1 value, or has others" in failure
+    assert "the next run copies them again" in failure
+    assert pair.destination.rows(f"SELECT v FROM cpu WHERE time >= {NOW}", db=pair.database) == []  # noqa: S608
+    assert run_at(pair, NOW).failures == ()
     pair.assert_equal()
 
 

@@ -43,7 +43,9 @@ def slow_job(pair: Pair, seconds: float = 0.2, **options: Any) -> Iterator[tuple
     load(pair)
     with Proxy(pair.source.url) as proxy:
         proxy.inject(delay(response=seconds), "query", first=8, count=None)  # those before are for the plan
-        config = pair.config({"options": {"days_of_pagination": 0.5, "parallel_workers": 1, **options}})
+        # what is saved besides points has a path, which may be longer than a terminal is wide
+        usual = {"days_of_pagination": 0.5, "parallel_workers": 1, "metadata": []}
+        config = pair.config({"options": {**usual, **options}})
         config["source"]["url"] = proxy.url
         write_job(pair.directory / "jobs", config, "prod")
         yield pair.directory / "jobs", proxy

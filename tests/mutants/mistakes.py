@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import functools
+import hashlib
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,14 @@ class Mistake:
         return f"{self.module}:{self.place[0]} {self.kind}"
 
     @property
+    def lines(self) -> tuple[int, int] | None:
+        """The first and the last line of the statement it is in (its head, if it has others inside).
+
+        None for what is read on import: no test goes through it.
+        """
+        return _statement(ast.parse(self.before), self.place[0])
+
+    @property
     def diff(self) -> str:
         """What is different."""
         lines = difflib.unified_diff(self.before.splitlines(), self.after.splitlines(), lineterm="", n=1)
@@ -56,6 +65,12 @@ class Chance:
     source: str
     place: Place
     candidates: Sequence[Candidate]
+
+    @property
+    def key(self) -> str:
+        """The same for the same mistake in the same module."""
+        said = f"{self.source}\0{self.place}\0{[kind for kind, _ in self.candidates]}"
+        return f"{self.module}:{self.place[0]} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
     def mistake(self) -> Mistake | None:
         """The first that is one; None when none is."""
@@ -101,16 +116,25 @@ def _mutated(source: str, operator: Operator, occurrence: int) -> str | None:
 
 
 def _idle(tree: ast.AST) -> Iterator[Place]:
-    """All places inside of annotations and of what decorators are called with: these do nothing at run time."""
+    """All places inside of annotations and of what decorators are called with, which do nothing at run time.
+
+    And of `zip(..., strict=True)`, which guards against mistakes of our own: both lists come from one place.
+    """
     for node in ast.walk(tree):
         parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
         parts += getattr(node, "decorator_list", [])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
+            parts += [keyword.value for keyword in node.keywords if keyword.arg == "strict"]
         for part in parts:
             if isinstance(part, ast.expr):
-                for line in range(part.lineno, (part.end_lineno or part.lineno) + 1):
-                    first = part.col_offset if line == part.lineno else 0
-                    last = part.end_col_offset if line == part.end_lineno else 1000
-                    yield from ((line, column) for column in range(first, last or 0))
+                yield from _places(part)
+
+
+def _places(part: ast.expr) -> Iterator[Place]:
+    for line in range(part.lineno, (part.end_lineno or part.lineno) + 1):
+        first = part.col_offset if line == part.lineno else 0
+        last = part.end_col_offset if line == part.end_lineno else 1000
+        yield from ((line, column) for column in range(first, last or 0))
 
 
 def _left_out(source: str) -> Iterator[tuple[Place, str, Make]]:
@@ -118,7 +142,7 @@ def _left_out(source: str) -> Iterator[tuple[Place, str, Make]]:
     lines = source.splitlines(keepends=True)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr):
-            is_wanted = isinstance(node.value, ast.Call | ast.Yield | ast.YieldFrom)
+            is_wanted = isinstance(node.value, ast.Call | ast.Yield | ast.YieldFrom) and not _is_debug(node.value)
         elif isinstance(node, ast.Assign):
             is_wanted = isinstance(node.targets[0], ast.Subscript | ast.Attribute)
         else:
@@ -127,6 +151,24 @@ def _left_out(source: str) -> Iterator[tuple[Place, str, Make]]:
             first, last = node.lineno - 1, node.end_lineno or node.lineno
             after = "".join([*lines[:first], lines[first][: node.col_offset], "pass\n", *lines[last:]])
             yield (node.lineno, node.col_offset), "left out", functools.partial(str, after)
+
+
+def _is_debug(value: ast.expr) -> bool:
+    """Whether it is a line for the log of whoever looks for a fault in the program."""
+    return isinstance(value, ast.Call) and ast.unparse(value.func) == "logger.debug"
+
+
+def _statement(tree: ast.AST, line: int) -> tuple[int, int] | None:
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    if not any(node.body[0].lineno <= line <= (node.end_lineno or 0) for node in functions):
+        return None
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.stmt):
+            last = body[0].lineno - 1 if isinstance(body, list) else node.end_lineno or node.lineno
+            if node.lineno <= line <= last:
+                return node.lineno, last
+    return line, line
 
 
 def _compiles(source: str) -> bool:

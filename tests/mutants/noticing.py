@@ -3,6 +3,13 @@
 A module that is not named here is looked at by the tests of its package.
 """
 
+import ast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+ENOUGH = 240.0
+"""Seconds of tests on servers that look at one mistake, the likely and the quick ones first."""
+
 COPY = (
     "tests/integration/test_round_trip.py",
     "tests/integration/test_small_measurements.py",
@@ -10,6 +17,23 @@ COPY = (
     "tests/integration/test_resume.py",
 )
 """A whole run, whatever module it goes through."""
+
+ELSEWHERE = tuple(
+    f"tests/integration/test_{name}.py"
+    for name in (
+        "amber",
+        "bad_input",
+        "daemon",
+        "jobs",
+        "loki",
+        "monitor",
+        "notifications",
+        "prometheus",
+        "shortages",
+        "states",
+    )
+)
+"""They watch other processes run, and so reach nothing themselves: not asked, for they take long."""
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "copying": ("tests/copying", *COPY),
@@ -141,6 +165,54 @@ def files_of(module: str) -> tuple[str, ...]:
     return MODULES.get(module) or PACKAGES[module.partition("/")[0]]
 
 
+def needs_server(test: str) -> bool:
+    """Whether a test (or the file of one) runs on real servers."""
+    return test.startswith(("tests/integration", "tests/security"))
+
+
 def quick_files_of(module: str) -> tuple[str, ...]:
     """Those that need no server."""
-    return tuple(path for path in files_of(module) if not path.startswith(("tests/integration", "tests/security")))
+    return tuple(path for path in files_of(module) if not needs_server(path))
+
+
+def all_files(root: Path, *, units: bool) -> list[str]:
+    """The files of all tests that may be asked."""
+    found = {path for module in (*MODULES, *PACKAGES) for path in files_of(module)}
+    found |= {"tests/watching"} if units else {"tests/watching", "tests/integration"}
+    files = {
+        file for path in found for file in ((root / path).glob("test_*.py") if "." not in path else [root / path])
+    }
+    names = sorted(str(file.relative_to(root)) for file in files)
+    return [name for name in names if name not in ELSEWHERE and not (units and needs_server(name))]
+
+
+def watchers(root: Path, files: Iterable[str]) -> set[str]:
+    """The tests in these files that run the tool as a process of its own: they reach everything unseen."""
+    return {
+        f"{file}::{node.name}"
+        for file in files
+        for node in ast.parse((root / file).read_text()).body
+        if isinstance(node, ast.FunctionDef) and "run_main(" in ast.unparse(node)
+    }
+
+
+def chosen(found: Collection[str], seconds: Mapping[str, float], likely: Sequence[str]) -> list[str]:
+    """All tests that need no server, then as many others as there is time for: the likely and the quick ones."""
+
+    def order(test: str) -> tuple[bool, bool, float, str]:
+        return needs_server(test), not within([test], likely), seconds[test], test
+
+    spent, tests = 0.0, list[str]()
+    for test in sorted(found, key=order):
+        cost = seconds[test] * needs_server(test)
+        if not tests or spent + cost <= ENOUGH:
+            tests.append(test)
+            spent += cost
+    return tests
+
+
+def within(tests: Iterable[str], files: Sequence[str]) -> list[str]:
+    """The tests of these files and folders."""
+    return [
+        test for test in tests if test.startswith(tuple(f"{file}/" if "." not in file else file for file in files))
+    ]

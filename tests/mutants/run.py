@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
+import json
 import os
 import queue
 import random
@@ -16,14 +18,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from tests.mutants.mistakes import Chance, Mistake, chances
-from tests.mutants.noticing import PACKAGES, files_of, quick_files_of
+from tests.mutants.noticing import PACKAGES, all_files, chosen, files_of, needs_server, watchers, within
+from tests.mutants.reached import KEPT, Reached, reached
 
 ROOT = Path(__file__).parents[2]
 FACES = ("backup.py", "influx_client.py")
@@ -35,105 +40,165 @@ LONGEST_TEST = 180
 LONGEST = 1200
 """Seconds for all tests of one mistake."""
 
+_seconds = itertools.count(1_000_000_000)
 
-@dataclass
+OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "tests.mutants.quick", "--no-header")
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What became of all mistakes that were tried."""
+    """What became of one mistake."""
 
-    noticed: int = 0
-    missed: list[Mistake] = field(default_factory=list)
-    broken: set[str] = field(default_factory=set)
-    """Modules whose tests fail without any mistake."""
+    key: str
+    name: str
+    diff: str
+    noticed_by: str
+    """The first test that failed; nothing when none did."""
 
-    @property
-    def tried(self) -> int:
-        """How many."""
-        return self.noticed + len(self.missed)
+
+class Record:
+    """The outcomes of all runs, in a file: a run goes on where the last one stopped."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.outcomes = {outcome.key: outcome for outcome in (Outcome(**json.loads(line)) for line in lines)}
+
+    def is_open(self, key: str, *, again: bool) -> bool:
+        """Whether it has to be tried: it never was or, when these are tried again, nobody noticed it."""
+        outcome = self.outcomes.get(key)
+        return outcome is not None and not outcome.noticed_by if again else outcome is None
+
+    def add(self, outcome: Outcome) -> None:
+        """Also instead of an older one."""
+        self.outcomes[outcome.key] = outcome
+        with self._path.open("a") as file:
+            file.write(json.dumps(asdict(outcome)) + "\n")
 
 
 class Campaign:
     """Tries mistakes in several copies of the folder at once."""
 
-    def __init__(self, python: str, *, workers: int, units: bool, until: float) -> None:
-        self._python, self._units, self._until = python, units, until
-        self._copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        self._workers = workers
-        self._healthy: dict[tuple[str, ...], bool] = {}
-        self.outcome = Outcome()
+    def __init__(self, runners: Sequence[Runner], reached: Reached, record: Record, *, until: float) -> None:
+        self._reached, self._record, self._until = reached, record, until
+        self._watchers = watchers(ROOT, {test.partition("::")[0] for test in reached.seconds})
+        self._idle: queue.SimpleQueue[Runner] = queue.SimpleQueue()
+        self._workers = len(runners)
+        for runner in runners:
+            runner.check(sorted(reached.seconds, key=lambda test: reached.seconds[test])[:20])
+            self._idle.put(runner)
 
-    def run(self, wanted: Sequence[Chance]) -> Outcome:
+    def run(self, wanted: Sequence[Chance]) -> None:
         """Try them, in their order, until the time is over."""
-        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-            for number in range(self._workers):
-                self._copies.put(_copy(Path(folder) / str(number)))
-            with ThreadPoolExecutor(self._workers) as pool:
-                list(pool.map(self._try, wanted))
-        return self.outcome
+        with ThreadPoolExecutor(self._workers) as pool:
+            list(pool.map(self._try, wanted))
 
     def _try(self, chance: Chance) -> None:
         if time.monotonic() > self._until or (mistake := chance.mistake()) is None:
             return
-        copy = self._copies.get()
+        tests, runner = self._tests_of(mistake), self._idle.get()
         try:
-            tests = quick_files_of(mistake.module) if self._units else files_of(mistake.module)
-            if not self._is_healthy(copy, tests):
-                self.outcome.broken.add(mistake.module)
-                return
-            file = copy / mistake.module
-            file.write_text(mistake.after)
-            failed = self._failed(copy, tests)
-            file.write_text(mistake.before)
+            failed = runner.failed(mistake, tests) if tests else ""
         finally:
-            self._copies.put(copy)
-        if failed:
-            self.outcome.noticed += 1
-            _say(f"noticed {mistake.name}")
-        else:
-            self.outcome.missed.append(mistake)
-            _say(f"MISSED {mistake.name}\n{mistake.diff}")
+            self._idle.put(runner)
+        self._record.add(Outcome(chance.key, mistake.name, mistake.diff, failed))
+        _say(f"noticed {mistake.name} by {failed}" if failed else f"MISSED {mistake.name}\n{mistake.diff}")
 
-    def _is_healthy(self, copy: Path, tests: tuple[str, ...]) -> bool:
-        """Whether the tests pass without a mistake: else nothing could be said."""
-        if tests not in self._healthy:
-            failed = self._failed(copy, tests) if tests else "there are none"
-            self._healthy[tests] = not failed
-            if failed:
-                _say(f"without any mistake: {failed}")
-        return self._healthy[tests]
+    def _tests_of(self, mistake: Mistake) -> list[str]:
+        """Those that reach it, or all that look at its module where it is read on import or by other processes."""
+        seconds, files = self._reached.seconds, files_of(mistake.module)
+        likely = within(seconds, files)
+        found = self._reached.tests(mistake.module, *mistake.lines) if mistake.lines else frozenset[str]()
+        return chosen(found.union(self._watchers.intersection(likely)) if found else likely, seconds, files)
 
-    def _failed(self, copy: Path, tests: Sequence[str]) -> str:
-        """The first test that fails; nothing when all pass."""
-        options = ["-q", "-x", "-p", "no:cacheprovider", "--timeout", str(LONGEST_TEST), "--no-header"]
-        with tempfile.TemporaryFile("w+", errors="replace") as output:
-            process = subprocess.Popen(
-                [self._python, "-m", "pytest", *options, *tests],
-                cwd=copy,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # of the same size and second is not the same
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                code = process.wait(LONGEST)
-            except subprocess.TimeoutExpired:
-                return "it takes too long"
-            finally:
-                _end(process)
-            output.seek(0)
+
+class Runner:
+    """Runs tests in a copy of the folder, with one mistake at a time."""
+
+    def __init__(self, python: str, copy: Path) -> None:
+        self.copy = copy
+        self._output = copy.with_suffix(".txt")
+        self._server = subprocess.Popen(
+            [python, "-m", "tests.mutants.forked"],
+            cwd=copy,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def failed(self, mistake: Mistake, tests: Sequence[str]) -> str:
+        """The first test that notices the mistake; nothing when none does."""
+        file = self.copy / mistake.module
+        try:
+            file.write_text(mistake.after)
+            # Bytecode of a mistake of the same size and second would be taken for that of another.
+            os.utime(file, (next(_seconds),) * 2)
+            return self._repeatedly(tests)
+        finally:
+            file.write_text(mistake.before)
+
+    def _repeatedly(self, tests: Sequence[str]) -> str:
+        """The first test that fails; one on servers has to fail twice, for the machine may be too busy for it."""
+        waiting = list(tests)
+        while waiting:
+            failed = self._failed(waiting)
+            test = failed.removeprefix("FAILED ").partition("[")[0].partition(" ")[0]
+            if test not in waiting or not needs_server(test) or self._failed([test]):
+                return failed
+            waiting = waiting[waiting.index(test) + 1 :]
+        return ""
+
+    def check(self, tests: Sequence[str]) -> None:
+        """End the campaign when these fail without a mistake."""
+        if failed := self._failed(tests):
+            raise SystemExit(f"without any mistake: {failed}")
+
+    def _failed(self, tests: Sequence[str]) -> str:
+        code = self._run([*OPTIONS, "--timeout", str(LONGEST_TEST), *tests])
+        with self._output.open(errors="replace") as output:
             lines = [line.strip() for line in output if line.startswith(("FAILED", "ERROR"))]
+        if code == 1 and not lines:
+            raise SystemExit(f"the tests cannot be run:\n{self._output.read_text(errors='replace')}")
         return (lines or [f"exit code {code}"])[-1] if code else ""
 
+    def _run(self, arguments: Sequence[str]) -> int:
+        orders, answers = self._pipes()
+        orders.write(f"{json.dumps([arguments, str(self._output)])}\n")
+        orders.flush()
+        group = int(answers.readline())
+        timer = threading.Timer(LONGEST, _end, [group])
+        timer.start()
+        try:
+            return int(answers.readline())
+        finally:
+            timer.cancel()
+            _end(group)
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+    def close(self) -> None:
+        """End the process that the test runs come from."""
+        orders, answers = self._pipes()
+        orders.close()
+        self._server.wait()
+        answers.close()
+
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        return self._server.stdin, self._server.stdout
+
+
+def _end(group: int) -> None:
     """End whatever a test run has left behind, servers above all."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        os.killpg(group, signal.SIGKILL)
 
 
 def _copy(folder: Path) -> Path:
-    """All files of this folder that git knows, as they are now; the programs that tests need are shared."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    """All files of this folder that git does not ignore, as they are now; programs that tests need are shared."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+    ).stdout
     for name in listed.decode().rstrip("\0").split("\0"):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -155,6 +220,17 @@ def _modules(named: Sequence[str]) -> list[str]:
     return [*FACES, *(str(path.relative_to(ROOT)) for path in files if path.name != "__init__.py")]
 
 
+def _wanted(options: argparse.Namespace) -> list[Chance]:
+    """The chances of a run, in the order that the seed decides."""
+    found = [
+        chance
+        for module in _modules(options.modules)
+        for chance in chances(ROOT, module, every=options.every, seed=options.seed)
+    ]
+    random.Random(options.seed).shuffle(found)
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Try mistakes, and print what was missed."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
@@ -162,33 +238,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=60, help="how long at most (default: 60)")
     parser.add_argument("--units", action="store_true", help="only the tests that need no server")
     parser.add_argument("--every", action="store_true", help="every mistake there is, not one for each place")
+    parser.add_argument("--missed", action="store_true", help="those once more that no test noticed so far")
     parser.add_argument("--seed", type=int, default=1, help="decides which mistakes, and their order (default: 1)")
     parser.add_argument("--workers", type=int, default=2, help="how many at once (default: 2)")
     parser.add_argument("--python", default=sys.executable, help="the Python that has what the tests need")
     options = parser.parse_args(argv)
-    python = str(Path(options.python).absolute())
-    wanted = [
-        chance
-        for module in _modules(options.modules)
-        for chance in chances(ROOT, module, every=options.every, seed=options.seed)
-    ]
-    random.Random(options.seed).shuffle(wanted)
-    begun = time.monotonic()
-    campaign = Campaign(python, workers=options.workers, units=options.units, until=begun + 60 * options.minutes)
-    outcome = campaign.run(wanted)
-    if outcome.missed:
+    begun, wanted = time.monotonic(), _wanted(options)
+    record = Record(KEPT / ("units.jsonl" if options.units else "outcomes.jsonl"))
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copies = [_copy(Path(folder) / str(number)) for number in range(options.workers)]
+        python, files = str(Path(options.python).absolute()), all_files(ROOT, units=options.units)
+        known, failed = reached(copies[0], python, _modules([]), files, workers=options.workers)
+        for line in failed:
+            _say(f"without any mistake, and so not asked: {line}")
+        runners = [Runner(python, copy) for copy in copies]
+        campaign = Campaign(runners, known, record, until=begun + 60 * options.minutes)
+        campaign.run([chance for chance in wanted if record.is_open(chance.key, again=options.missed)])
+        for runner in runners:
+            runner.close()
+    _report(wanted, record, options.seed)
+    return 0
+
+
+def _report(wanted: Sequence[Chance], record: Record, seed: int) -> None:
+    """All that was tried of them, in this run and those before."""
+    tried = [record.outcomes[chance.key] for chance in wanted if chance.key in record.outcomes]
+    missed = sorted((outcome for outcome in tried if not outcome.noticed_by), key=lambda outcome: outcome.name)
+    if missed:
         _say("\nNo test noticed these:")
-    for mistake in sorted(outcome.missed, key=lambda mistake: (mistake.module, mistake.place)):
-        _say(f"\n{mistake.name}\n{mistake.diff}")
-    for module in sorted(outcome.broken):
-        _say(f"\n{module}: its tests fail without any mistake, or there are none")
-    share = 100 * outcome.noticed / outcome.tried if outcome.tried else 0
-    minutes = (time.monotonic() - begun) / 60
+    for outcome in missed:
+        _say(f"\n{outcome.name}\n{outcome.diff}")
+    share = 100 * (1 - len(missed) / len(tried)) if tried else 0
     _say(
-        f"\n{outcome.noticed} of {outcome.tried} mistakes noticed ({share:.1f} %), of {len(wanted)} places for "
-        f"one, in {minutes:.0f} minutes; seed {options.seed}"
+        f"\n{len(tried) - len(missed)} of {len(tried)} mistakes noticed ({share:.1f} %), "
+        f"of {len(wanted)} places for one; seed {seed}"
     )
-    return int(bool(outcome.broken) or not outcome.tried)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def test_an_endless_value_takes_no_endless_time(kind: str, tmp_path: Path) -> No
 
 @pytest.mark.timeout(600)
 def test_hostile_files_stop_no_other_job(pair: Pair) -> None:
-    """All of them in one folder: every one is named, on one line, and the good job is run."""
+    """All of them in one folder: every one is named, in one message, and the good job is run."""
     pair.write(f"m v=1 {MONDAY}")
     jobs = pair.directory / "jobs"
     write_job(jobs, pair.config(), "good")
@@ -144,10 +144,10 @@ def test_hostile_files_stop_no_other_job(pair: Pair) -> None:
     done = run_main("--config", jobs)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
-    errors = [line for line in done.stderr.splitlines() if " ERROR " in line]
+    errors = [told for told in re.split(r"^(?=\d{4}-\d\d-)", done.stderr, flags=re.MULTILINE) if " ERROR " in told]
     for number, (_, message) in enumerate(HOSTILE.values()):
-        (line,) = [line for line in errors if f"bad{number}.yaml: " in line]
-        assert message in line
+        (told,) = [told for told in errors if f"bad{number}.yaml: " in told]
+        assert message in told
     pair.assert_equal(points=1)
 
 

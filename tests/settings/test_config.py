@@ -239,8 +239,8 @@ def test_every_required_key_that_is_missing_is_named(text: str) -> None:
     """Also where its whole section is missing or empty."""
     assert [line.partition(":")[0] for line in problems(text)] == [
         "source.url",
-        "destination.url",
         "options.backup_mode",
+        "destination.url",
     ]
 
 
@@ -601,7 +601,7 @@ WRONG = [
     ("options", 'hooks: {after: "it\'s"}', "options.hooks.after", "close the quotes, or write a list of words"),
     ("options", "hooks: {time_limit: 0s}", "options.hooks.time_limit", "expected a duration above 0"),
     ("options", "incremental: {schedule: '@reboot'}", "options.incremental.schedule", "or one of @hourly, @daily"),
-    ("output", "a: b", "output", "unknown key; known here: source, destination, measurements, options, global"),
+    ("output", "a: b", "output", "known here: source, destination, measurements, options, archive, global"),
 ]
 
 
@@ -842,6 +842,61 @@ def test_an_error_survives_the_way_between_processes() -> None:
 
 
 # --- Checks between keys -----------------------------------------------------------------------------
+
+ARCHIVES = [
+    ("archive: /backups/influx", "/backups/influx"),
+    ("archive: relative", "relative"),
+    ("archive: S3://bucket/a/b/", "s3://bucket/a/b"),
+    ("archive: gs://bucket", "gs://bucket"),
+    ("archive: az://container/x", "az://container/x"),
+]
+
+
+@pytest.mark.parametrize(("line", "place"), ARCHIVES)
+def test_an_archive_stands_instead_of_a_server_or_beside_it(line: str, place: str) -> None:
+    """Its place is a folder, or a bucket with a prefix."""
+    alone = parse(MINIMAL.replace("url: http://b:8086", line)).destination
+    assert (alone.url, alone.archive, alone.where) == ("", place, place)
+    both = parse(changed(destination=line)).destination
+    assert (both.url, both.archive, both.where) == ("http://b:8086", place, "http://b:8086")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("archive: s3://key:secret@bucket/x", "must not hold credentials"),
+        ("archive: ftp://bucket/x", "expected a folder"),
+        ("archive: s3://", "expected a folder"),
+        ("archive: 'a\tb'", "remove control characters"),
+        ("archive: 7", "expected a folder"),
+    ],
+)
+def test_a_place_that_no_archive_can_have_is_refused(line: str, message: str) -> None:
+    """By its key."""
+    [problem] = problems(changed(destination=line))
+    assert problem.startswith("destination.archive: ")
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"source": "group_by: 5m"}, "source.group_by"),
+        ({"options": "range: {start_date: 2024-01-01, end_date: 2024-02-01}\nbackup_mode: range"}, ""),
+        ({"options": "incremental: {fallback_days: 3}"}, "options.incremental.fallback_days"),
+        ({"options": "incremental: {obsolete_threshold: 3d}"}, "options.incremental.obsolete_threshold"),
+        ({"options": "field_obsolete_threshold: 3d"}, "options.field_obsolete_threshold"),
+    ],
+)
+def test_what_an_archive_has_no_use_for_is_refused(changes: dict[str, str], key: str) -> None:
+    """A snapshot holds all that there is, as it is."""
+    text = changed(**changes).replace("url: http://b:8086", "archive: /backups")
+    if key:
+        [problem] = problems(text)
+        assert problem.startswith(f"{key}: ")
+    else:
+        assert any(line.startswith("options.backup_mode: ") for line in problems(text))
+
 
 SAME = [
     ("http://h:8086", "http://h:8086", "", True),
@@ -1253,7 +1308,7 @@ def test_config_knows_its_file(complete: Config) -> None:
 SERVER_KEYS = ["url", "user", "password", "password_file", "ssl", "verify_ssl", "ca_file"]
 KEYS = [
     *(f"source.{key}" for key in SERVER_KEYS),
-    *(f"destination.{key}" for key in SERVER_KEYS),
+    *(f"destination.{key}" for key in (*SERVER_KEYS, "archive")),
     "source.databases[].name",
     "source.databases[].destination",
     "source.prefix",
@@ -1296,6 +1351,8 @@ KEYS = [
     "options.notify.when",
     *(f"options.hooks.{key}" for key in ("before", "after", "on_failure", "time_limit")),
     "options.ping_url",
+    *(f"archive.keep.{key}" for key in ("last", "daily", "weekly", "monthly", "yearly")),
+    "archive.grace",
     "global.network",
 ]
 VALIDATOR = Draft202012Validator(schema())

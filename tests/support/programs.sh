@@ -4,6 +4,7 @@
 #   tests/support/programs.sh influxd VERSION   .cache/influxd/VERSION/influxd; `all`: those of influxd_versions
 #   tests/support/programs.sh peers             .cache/peers/influx and influx_inspect, which a bench compares with
 #   tests/support/programs.sh victorialogs      .cache/victorialogs/victoria-logs, which takes Loki's pushes
+#   tests/support/programs.sh versitygw         .cache/versitygw/versitygw, an object store that speaks S3
 #
 # InfluxDB 1.6 is Debian's package; the others are built from the Go module proxy, with any Go that their go.mod
 # allows. From 1.12 on they link a library of Flux that is written in Rust: cargo is needed, too. VERSION-uint64 is
@@ -95,10 +96,20 @@ provide_peers() { # what comes with InfluxDB to copy a database by hand; Debian 
     mv -T "$cache/peers.new" "$cache/peers"
 }
 
+provide_versitygw() {
+    [ -x "$cache/versitygw/versitygw" ] && return
+    echo "building versitygw"
+    need_go
+    GOBIN=$cache/versitygw.new go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 ||
+        fail "versitygw could not be built: see above"
+    mv -T "$cache/versitygw.new" "$cache/versitygw"
+}
+
 case "$*" in
 "influxd all") for version in $(cat tests/support/influxd_versions); do provide_influxd "$version"; done ;;
 "influxd "*) provide_influxd "$2" ;;
 victorialogs) provide_victorialogs ;;
 peers) provide_peers 1.8.10 ;;
-*) fail "usage: $0 influxd VERSION|all, or $0 victorialogs, or $0 peers" ;;
+versitygw) provide_versitygw ;;
+*) fail "usage: $0 influxd VERSION|all, or $0 victorialogs|versitygw|peers" ;;
 esac

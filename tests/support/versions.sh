@@ -34,6 +34,7 @@ for version; do
     tests/support/programs.sh influxd "$version" || fail "building InfluxDB $version"
 done
 [ -n "$only_facts" ] || tests/support/programs.sh victorialogs || fail "building VictoriaLogs"
+[ -n "$only_facts" ] || tests/support/programs.sh versitygw || fail "building versitygw"
 for version; do
     facts "$version"
 done

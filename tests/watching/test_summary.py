@@ -244,6 +244,7 @@ def test_the_document_has_every_measurement_and_every_problem() -> None:
         "seconds": 1.235,
         **amounts,
         "extra": 0,
+        "snapshot": None,
         "problems": [],
         "warnings": [],
         "databases": [

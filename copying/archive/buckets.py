@@ -1,0 +1,97 @@
+"""An archive in an object store: S3 and what speaks like it, Google Cloud Storage, Azure.
+
+Endpoint, region and keys are the usual variables of each: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY; GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY ...
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from copying.archive.errors import AlreadyThere, ArchiveError, LibraryMissing, NotThere, StoreFailed
+from copying.archive.parquet import missing
+from copying.archive.places import Stored
+
+PATIENCE = timedelta(seconds=60)
+"""How long a request is tried again."""
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
+
+
+class Bucket:
+    """Objects below a prefix of a bucket, each created only where there is none."""
+
+    def __init__(self, url: str, environ: Mapping[str, str] = os.environ) -> None:
+        try:
+            import obstore  # noqa: PLC0415 -- only archives in object stores need it
+            from obstore import exceptions, store  # noqa: PLC0415
+        except ImportError as error:
+            raise LibraryMissing(missing("obstore", error)) from None
+        self.url = url
+        self._api: Any = obstore
+        self._errors: Any = exceptions
+        plain = any(environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
+        options = {"allow_http": True} if plain else {}
+        try:
+            self._store: Any = store.from_url(
+                url,
+                client_options={"timeout": timedelta(minutes=5), **options},
+                retry_config={"max_retries": 8, "retry_timeout": PATIENCE},
+            )
+        except (exceptions.BaseError, ValueError) as error:
+            raise StoreFailed(f"archive {url}: {_first_line(error)}") from error
+
+    def create(self, key: str, content: bytes) -> None:
+        """Write an object. Raises AlreadyThere."""
+        with self._told("write", key):
+            try:
+                self._api.put(self._store, key, content, mode="create", use_multipart=False)
+            except (self._errors.AlreadyExistsError, self._errors.PreconditionError):
+                # also after an attempt of ours whose answer was lost
+                raise AlreadyThere(
+                    f"archive {self.url}: {key} is there already, and nothing is overwritten"
+                ) from None
+
+    def read(self, key: str) -> bytes:
+        """All of an object. Raises NotThere."""
+        with self._told("read", key):
+            return bytes(self._api.get(self._store, key).bytes())
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """The objects whose key begins with a prefix that ends with a slash."""
+        with self._told("list", prefix):
+            for chunk in self._api.list(self._store, prefix):
+                for found in chunk:
+                    written = int(found["last_modified"].timestamp() * 10**9)
+                    yield Stored(found["path"], found["size"], written)
+
+    def refresh(self, key: str, content: bytes) -> None:
+        """Write it once more, so that it counts as written now."""
+        with self._told("write", key):
+            self._api.put(self._store, key, content, use_multipart=False)
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens when there is none."""
+        with self._told("remove", key), contextlib.suppress(FileNotFoundError):
+            self._api.delete(self._store, key)
+
+    @contextlib.contextmanager
+    def _told(self, verb: str, key: str) -> Iterator[None]:
+        """Errors of the library as ours."""
+        try:
+            yield
+        except ArchiveError:
+            raise
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise StoreFailed(f"archive {self.url}: there is no such bucket; create it") from error
+            raise NotThere(f"archive {self.url}: {key} is not there") from error
+        except (self._errors.BaseError, OSError) as error:
+            raise StoreFailed(f"archive {self.url}: cannot {verb} {key}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """What the library says, without its debug output."""
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,59 @@
+"""Which parts of the snapshot before stand for what the source holds now. Pure.
+
+Each server counts what is written to a shard since it was started, and tells how large its files are. A signature
+is three hashes of that: of the process (and of what the job asks for), of the counters, of the sizes.
+"""
+
+import hashlib
+from enum import Enum
+
+from basics.spans import Span
+from copying.archive.manifest import Part
+from copying.archive.sums import Told
+from influx.shards import COUNTERS, ShardStates
+from settings.keys import Job
+
+_SIZES = {1 + COUNTERS.index("diskBytes")}
+_FELT = frozenset({"float", "integer", "unsigned"})
+"""The types of which a fingerprint feels that a value was overwritten."""
+
+
+class Trust(Enum):
+    """What is known of a shard group since the snapshot before."""
+
+    UNTOUCHED = "nobody wrote to it"
+    QUIET = "nobody seems to have written to it: fingerprints tell"
+    WRITTEN = "somebody may have written to it: fingerprints tell of numbers only"
+
+
+def signature(job: Job, states: ShardStates | None, group: Span) -> str:
+    """What the source says of a shard group; empty where nobody may see it."""
+    if states is None:
+        return ""
+    started, shards = states.of(group)
+    sizes = [tuple(value for i, value in enumerate(shard) if i in _SIZES or i == 0) for shard in shards]
+    counters = [tuple(value for i, value in enumerate(shard) if i not in _SIZES) for shard in shards]
+    asked = (job.source.url, repr(job.measurements))
+    return ".".join(_hash(part) for part in ((started, asked), counters, sizes))
+
+
+def _hash(value: object) -> str:
+    return hashlib.blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def trust(before: str, now: str) -> Trust:
+    """What two signatures tell."""
+    if not before or not now:
+        return Trust.WRITTEN
+    if before == now:
+        return Trust.UNTOUCHED
+    (process, counters, sizes), (process_now, counters_now, sizes_now) = before.split("."), now.split(".")
+    is_quiet = sizes == sizes_now or (process, counters) == (process_now, counters_now)
+    return Trust.QUIET if is_quiet else Trust.WRITTEN
+
+
+def stands_for(part: Part, told: Told, trust: Trust, *, is_all_told: bool) -> bool:
+    """Whether the part of the snapshot before is what the source holds now."""
+    if not is_all_told or not part.fingerprint or part.fingerprint != told.digest:
+        return False
+    return trust is not Trust.WRITTEN or _FELT.issuperset(part.fields.values())

@@ -1,0 +1,435 @@
+"""Takes a snapshot of what a job names: reads what is new, proves it, and publishes it when all of it is there.
+
+For each shard group of each policy, oldest first: what the snapshot before holds of it is taken over where nobody
+wrote to it since. The rest is read, written as files, read back, and added up as the source adds it up.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from basics.spans import Span, describe
+from basics.stopping import Stopped, StopRequest
+from basics.text import printable
+from basics.times import MIN_TIME
+from copying.archive import parquet, reusing, sums
+from copying.archive.contents import Archive
+from copying.archive.errors import Unequal
+from copying.archive.manifest import DatabaseHeld, DataFile, Entry, Group, Part, PolicyHeld, Snapshot
+from copying.archive.portions import portions
+from copying.archive.reusing import Trust
+from copying.archive.sums import Told
+from copying.compare import comparable_types
+from copying.listener import Planned, RunListener, SilentRun
+from copying.metadata import snapshot as metadata
+from copying.metadata.capture import Capture
+from copying.reading import Reader, read_ahead
+from copying.results import DatabaseResult, JobResult, MeasurementResult, SnapshotTaken, SourceAge
+from copying.segments import Segment
+from copying.selection import allowed_types, get_fields_to_backup
+from copying.source_age import staleness
+from copying.task import Copy, Target
+from influx import shard_groups, storable
+from influx.errors import AccessDenied, InfluxError
+from influx.fingerprints import Fingerprints, Look
+from influx.frames import Frame, UnexpectedRows
+from influx.influxql import Location, Policy
+from influx.written import Written
+from influx_client import InfluxClient
+from settings.keys import FieldRules, Job
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""How often a part is read that is not what the source says."""
+
+TOGETHER = 50
+"""Of so many measurements the source is asked at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A policy, and what of it is wanted."""
+
+    database: str
+    policy: Policy
+    copies: tuple[Copy, ...]
+    groups: tuple[Span, ...]
+    """Of the source; where nobody may see them those there should be."""
+    signatures: Mapping[Span, str]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of a measurement so far."""
+
+    written: Written = field(default_factory=Written)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class SnapshotRun:
+    """Takes one snapshot. `now` (nanoseconds) is fixed for the run. `stopping` ends it after a file."""
+
+    def __init__(
+        self,
+        job: Job,
+        source: InfluxClient,
+        archive: Archive,
+        *,
+        now: int | None = None,
+        stopping: StopRequest | None = None,
+        listener: RunListener | None = None,
+    ) -> None:
+        self._job = job
+        self._source = source
+        self._archive = archive
+        self._now = time.time_ns() if now is None else now
+        self._stopping = stopping or StopRequest()
+        self._listener = listener or SilentRun()
+        self._reader = Reader(job, source, self._now, self._stopping)
+        self._capture = Capture(source, job.source, job.options.metadata)
+        self._before: dict[tuple[str, str, Span], Group] = {}
+        self._metadata: dict[str, Any] = {}
+        self._tallies: dict[Location, _Tally] = {}
+        self._known_files: Mapping[str, DataFile] = {}
+
+    def run(self) -> JobResult:
+        """Take it. Failures are collected; with one of them nothing is published."""
+        begun = time.monotonic()
+        held: list[DatabaseHeld] = []
+        results: list[DatabaseResult] = []
+        problems: list[str] = []
+        taken: SnapshotTaken | None = None
+        is_stopped = False
+        try:
+            before = self._archive.begin(self._job.name, self._now)
+            if before:
+                self._before, self._known_files = before.groups, before.files
+            for number, name in enumerate(self._databases(), 1):
+                self._listener.database(name, number)
+                found, result = self._database(name)
+                held.append(found)
+                results.append(result)
+            problems += self._emptiness(held)
+            done = JobResult(self._job.name, tuple(results), tuple(problems))
+            if done.succeeded and not self._stopping.is_set():
+                taken = self._publish(held)
+        except InfluxError as error:
+            problems += self._told(str(error))
+        except Stopped:
+            is_stopped = True
+        seconds = time.monotonic() - begun
+        is_stopped = is_stopped or self._stopping.is_set()
+        warnings = (*self._archive.warnings, *self._capture.warnings)
+        return JobResult(
+            self._job.name, tuple(results), tuple(problems), seconds, is_stopped, warnings, snapshot=taken
+        )
+
+    def _publish(self, held: Sequence[DatabaseHeld]) -> SnapshotTaken:
+        snapshot = Snapshot(
+            self._job.name, self._now, self._source.url, tuple(held), self._source.version, self._metadata
+        )
+        size = self._archive.publish(snapshot)
+        files = snapshot.files
+        new = [file.bytes for key, file in files.items() if key not in self._known_files]
+        taken = SnapshotTaken(
+            self._archive.url, snapshot.name, len(files), snapshot.bytes, len(new), sum(new), snapshot.rows, size
+        )
+        logger.info("snapshot %s", taken.sentence)
+        return taken
+
+    def _told(self, problem: str) -> list[str]:
+        """The problem, but for one that comes from a request given up in order to stop."""
+        if self._stopping.is_set():
+            return []
+        logger.error("%s", problem)
+        return [problem]
+
+    def _databases(self) -> tuple[str, ...]:
+        names = tuple(mapping.name for mapping in self._job.source.databases) or self._source.get_databases()
+        self._listener.databases(len(names))
+        return names
+
+    def _emptiness(self, held: Sequence[DatabaseHeld]) -> list[str]:
+        """Why there is nothing at all to keep, unless that may be."""
+        if self._job.options.allow_empty or any(self._tallies):
+            return []
+        names = ", ".join(printable(database.name) for database in held) or "no database but _internal"
+        return self._told(
+            f"nothing to keep: {self._job.source.url} shows this user no measurement that the rules select in "
+            f"{names}; correct that, or set options.allow_empty: true if it may be so"
+        )
+
+    # ------------------------------------------------------------ a database
+
+    def _database(self, name: str) -> tuple[DatabaseHeld, DatabaseResult]:
+        self._stopping.check()
+        problems: list[str] = []
+        held: list[PolicyHeld] = []
+        mine: list[Location] = []
+        try:
+            tags = self._source.get_tag_keys(name)
+            for policy in self._source.get_retention_policies(name):
+                self._listener.phase("planning")
+                asked = self._asked(name, policy, tags)
+                mine += [copy.source for copy in asked.copies]
+                held.append(self._policy(asked))
+            if self._job.options.metadata:
+                self._metadata[name] = metadata.as_bytes(self._capture.take(name)).decode()
+        except InfluxError as error:
+            problems += self._told(f"database {printable(name)}: {error}")
+        self._listener.failed(problems)
+        results = [self._result(location) for location in dict.fromkeys(mine)]
+        age, warnings = self._age(name, held)
+        database = DatabaseResult(name, tuple(results), tuple(problems), warnings, age)
+        return DatabaseHeld(name, tuple(held)), database
+
+    def _age(self, name: str, held: Iterable[PolicyHeld]) -> tuple[SourceAge, tuple[str, ...]]:
+        """How old a database is at the source, and a warning where that is too old."""
+        limit = self._job.options.max_lag
+        groups = [group for policy in held for group in policy.groups]
+        times = [f.last for g in groups for part in g.parts for f in part.files if f.last <= self._now]
+        newest = max(times, default=None)
+        is_stale = None if limit is None else newest is None or newest < self._now - limit
+        age = SourceAge(name, newest, is_stale)
+        warning = staleness(age, limit)
+        if warning:
+            logger.warning("%s", warning)
+        return age, (warning,) if warning else ()
+
+    def _result(self, location: Location) -> MeasurementResult:
+        tally = self._tallies[location]
+        result = MeasurementResult(
+            str(location),
+            tally.written,
+            tuple(tally.problems),
+            is_whole=not tally.problems,
+            warnings=tuple(dict.fromkeys(tally.warnings)),
+        )
+        self._listener.finished(location, result, stopped=self._stopping.is_set())
+        return result
+
+    # ------------------------------------------------------------ a policy
+
+    def _asked(self, database: str, policy: Policy, tags: Mapping[str, tuple[str, ...]]) -> _Asked:
+        # before anything is read, so that what is written from now on shows
+        states = self._source.get_shard_states(database, policy.name, self._now)
+        known = self._source.get_field_keys(database, policy.name)
+        groups = self._shard_groups(database, policy.name)
+        target = Target(database, policy, policy, groups, (), {}, is_new=True)
+        copies = [
+            copy
+            for measurement, types in sorted(known.items())
+            if self._job.wants(measurement)
+            if (copy := self._copy(Location(database, policy.name, measurement), target, types, tags)).types
+        ]
+        if groups is None:
+            groups = self._assumed(copies, policy)
+        spans = shard_groups.data_spans(groups, self._now, exact=True)
+        signatures = {span: reusing.signature(self._job, states, span) for span in spans}
+        return _Asked(database, policy, tuple(copies), spans, signatures)
+
+    def _shard_groups(self, database: str, policy: str) -> tuple[Span, ...] | None:
+        try:
+            return self._source.get_shard_groups(database, policy)
+        except AccessDenied:
+            return None
+
+    def _assumed(self, copies: Sequence[Copy], policy: Policy) -> tuple[Span, ...]:
+        """The shard groups there should be, for a user who may not see them."""
+        asked = [(copy.source, name, types) for copy in copies for name, types in copy.types.items()]
+        first = [edge for edge in self._source.get_edges("first", asked, unknowable=MIN_TIME) if edge is not None]
+        last = [edge for edge in self._source.get_edges("last", asked, unknowable=self._now) if edge is not None]
+        return shard_groups.coarse_grid(min(first), max(last), policy.shard_duration) if first and last else ()
+
+    def _copy(
+        self,
+        location: Location,
+        target: Target,
+        types: Mapping[str, tuple[str, ...]],
+        tags: Mapping[str, tuple[str, ...]],
+    ) -> Copy:
+        rules = self._job.measurements
+        key = rules.rules_key(location.measurement)
+        fields = FieldRules() if key is None else rules.specific[key].fields
+        tally = self._tallies[location] = _Tally()
+        wanted = get_fields_to_backup(types, fields)
+        reason = storable.measurement_problem(location.measurement)
+        odd = {name: reason or storable.field_problem(name) for name in wanted}
+        for name, problem in odd.items():
+            if problem:
+                shown = "measurement" if reason else f"field {printable(name)!r}"
+                tally.problems += self._told(f"copy {location}: {shown} {problem}; rename it at the source")
+        kept = {name: kinds for name, kinds in wanted.items() if not odd[name]}
+        return Copy(location, target, kept, tags.get(location.measurement, ()), fields)
+
+    def _policy(self, asked: _Asked) -> PolicyHeld:
+        begin = min((span.start for span in asked.groups), default=self._now)
+        end = min(max((span.end for span in asked.groups), default=self._now), max(begin + 1, self._now))
+        self._listener.planned([Planned(copy.source, begin, end) for copy in asked.copies])
+        self._listener.copying()
+        untouched = [span for span in asked.groups if self._trust(asked, span) is Trust.UNTOUCHED]
+        # points that are deleted from files change no counter for hours: one group is looked at by chance
+        doubted = {random.choice(untouched)} if untouched else set()  # noqa: S311
+        groups = [self._group(asked, span, doubted) for span in asked.groups]
+        return PolicyHeld(asked.policy, tuple(group for group in groups if group.parts))
+
+    def _known(self, asked: _Asked, span: Span) -> Group | None:
+        return self._before.get((asked.database, asked.policy.name, span))
+
+    def _trust(self, asked: _Asked, span: Span) -> Trust:
+        known = self._known(asked, span)
+        return Trust.WRITTEN if known is None else reusing.trust(known.signature, asked.signatures[span])
+
+    def _group(self, asked: _Asked, span: Span, doubted: set[Span]) -> Group:
+        self._stopping.check()
+        known, trust = self._known(asked, span), self._trust(asked, span)
+        parts = {part.measurement: part for part in (known.parts if known else ())}
+        there = {name: part for name, part in parts.items() if self._is_there(asked, span, part)}
+        if known and trust is Trust.UNTOUCHED and span not in doubted and len(there) == len(parts):
+            self._reached(asked.copies, span)
+            return known
+        trust = Trust.QUIET if trust is Trust.UNTOUCHED else trust
+        found: list[Part] = []
+        for begin in range(0, len(asked.copies), TOGETHER):
+            found += self._some(asked.copies[begin : begin + TOGETHER], span, there, trust)
+        return Group(span, asked.signatures[span], tuple(found))
+
+    def _is_there(self, asked: _Asked, span: Span, part: Part) -> bool:
+        entry = Entry(Location(asked.database, asked.policy.name, part.measurement), span, part)
+        return all(self._archive.has(entry.key(file), file.bytes) for file in part.files)
+
+    def _reached(self, copies: Iterable[Copy], span: Span) -> None:
+        for copy in copies:
+            self._listener.reached(copy.source, span.end)
+
+    def _some(self, copies: Sequence[Copy], span: Span, there: Mapping[str, Part], trust: Trust) -> Iterator[Part]:
+        """Of some measurements what the shard group holds: parts of the snapshot before, or new ones."""
+        looks = [Look(copy.source, comparable_types(copy), span) for copy in copies]
+        one = [shard_groups.is_inside_one(span, copy.target.groups or ()) for copy in copies]
+        answers = sums.ask(self._source, looks, one_shard=all(one))
+        due: list[tuple[Copy, Told]] = []
+        kept: dict[str, Part] = {}
+        for copy, look, told in zip(copies, looks, answers, strict=True):
+            is_all_told = look.types.keys() == copy.types.keys()
+            part = there.get(copy.source.measurement)
+            if part and reusing.stands_for(part, told, trust, is_all_told=is_all_told):
+                kept[copy.source.measurement] = part
+            elif told.values or not is_all_told:
+                due.append((copy, told))
+        with ThreadPoolExecutor(self._job.options.parallel_workers) as pool:
+            made = list(pool.map(self._measurement, due))
+        self._reached(copies, span)
+        kept |= {part.measurement: part for part in made if part}
+        for name in sorted(kept):
+            yield kept[name]
+
+    # ------------------------------------------------------------ a measurement of a shard group
+
+    def _measurement(self, due: tuple[Copy, Told]) -> Part | None:
+        """It, read and proved; None where it holds nothing, or failed."""
+        copy, told = due
+        tally, span = self._tallies[copy.source], told.look.span
+        self._listener.begun(copy.source)
+        try:
+            for attempt in range(1, ATTEMPTS + 1):
+                self._stopping.check()
+                try:
+                    return self._proved(copy, told)
+                except (Unequal, UnexpectedRows) as error:
+                    if attempt == ATTEMPTS:
+                        raise Unequal(
+                            f"{describe(span)}: {error}; it was read {ATTEMPTS} times. Somebody deletes or "
+                            "overwrites there at this moment, or the server's answers do not agree; the next run "
+                            "reads it again"
+                        ) from error
+                    logger.info("%s %s: %s; reading it again", copy.source, describe(span), error)
+                (told,) = sums.ask(self._source, [told.look], one_shard=told.one_shard)
+        except Stopped:
+            pass
+        except InfluxError as error:
+            tally.problems += self._told(f"copy {copy.source} {error}")
+        return None
+
+    def _proved(self, copy: Copy, told: Told) -> Part | None:
+        made = self._read(copy, told.look)
+        try:
+            sums.check_equal(told, made.rows)
+        except Unequal:
+            (again,) = sums.ask(self._source, [told.look], one_shard=told.one_shard)
+            if again.digest != told.digest and sums.is_between(told, made.rows, again):
+                return made.part(copy, "")  # somebody writes there: what came meanwhile may come with the next run
+            sums.check_equal(again, made.rows)
+            told = again
+        return made.part(copy, told.digest)
+
+    def _read(self, copy: Copy, look: Look) -> "_Made":
+        """Read the points, write them as files, read these back, and add up what they hold."""
+        segment = Segment(tuple(sorted(copy.types)), look.span)
+        made = _Made(sums.Adder(look))
+        with closing(read_ahead(portions(self._frames(copy, segment)))) as found:
+            for frame in found:
+                self._stopping.check()
+                content = parquet.encode(frame)
+                file = parquet.described(frame, content)
+                key = Entry(copy.source, look.span, _no_part(copy)).key(file)
+                self._archive.put(key, file, content)
+                back = parquet.decode(self._archive.read(key, file), key)
+                if not parquet.are_same(frame, back):
+                    raise Unequal(f"{key} does not hold what was written to it")
+                made.add(back, file)
+                self._count(copy.source, file, is_known=key in self._known_files)
+        return made
+
+    def _count(self, source: Location, file: DataFile, *, is_known: bool) -> None:
+        """A file is written; one that the snapshot before has as well brings nothing new."""
+        written = Written(file.rows, sum(file.values.values()), file.bytes)
+        written = Written(repeated=file.rows) if is_known else written
+        self._tallies[source].written += written
+        self._listener.wrote(source, written)
+        self._listener.reached(source, file.last + 1, file.last if file.last <= self._now else None)
+
+    def _frames(self, copy: Copy, segment: Segment) -> Iterator[Frame]:
+        allowed = allowed_types(copy.rules)
+        with closing(read_ahead(self._reader.pages(copy, segment))) as pages:
+            for page in pages:
+                for frame in page.frames:
+                    yield frame.only_types(allowed) if copy.rules.types else frame
+
+
+@dataclass(slots=True)
+class _Made:
+    """What was written of a measurement, and what it adds up to."""
+
+    adder: sums.Adder
+    files: list[DataFile] = field(default_factory=list)
+    types: dict[str, str] = field(default_factory=dict)
+    tags: set[str] = field(default_factory=set)
+
+    @property
+    def rows(self) -> Fingerprints:
+        return self.adder.rows
+
+    def add(self, frame: Frame, file: DataFile) -> None:
+        for name, type_ in parquet.types_of(frame).items():
+            if self.types.setdefault(name, type_) != type_:
+                raise Unequal(f"field {printable(name)!r} has two types in one shard group")
+        self.tags.update(name for name, _ in frame.tags)
+        self.adder.add(frame)
+        self.files.append(file)
+
+    def part(self, copy: Copy, fingerprint: str) -> Part | None:
+        if not self.files:
+            return None
+        types = {name: self.types[name] for name in sorted(self.types)}
+        return Part(copy.source.measurement, types, tuple(sorted(self.tags)), fingerprint, tuple(self.files))
+
+
+def _no_part(copy: Copy) -> Part:
+    return Part(copy.source.measurement, {}, (), "", ())

@@ -1,0 +1,1 @@
+"""Tests of the archive that need no server."""

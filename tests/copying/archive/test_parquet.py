@@ -1,0 +1,94 @@
+"""Files: every type exact, the same points the same bytes, cut at the same places whatever the pages were."""
+
+import hashlib
+import random
+from itertools import pairwise
+
+import polars as pl
+import pytest
+
+from copying.archive import parquet
+from copying.archive.errors import Damaged
+from copying.archive.portions import portions
+from influx.frames import Frame
+from tests.copying.archive.samples import points
+
+
+def test_every_type_comes_back_bit_by_bit() -> None:
+    """Extremes, nulls, empty texts and stray bytes; a column without a value is left out."""
+    frame = parquet.sort_by_series(points(1000))
+    back = parquet.decode(parquet.encode(frame), "x")
+    assert parquet.are_same(frame, back)
+    assert [name for name, _ in back.fields] == ["b", "i", "raw", "s", "u", "v"]
+    assert parquet.types_of(back) == {
+        "b": "boolean", "i": "integer", "raw": "string", "s": "string", "u": "unsigned", "v": "float",
+    }  # fmt: skip
+    assert [name for name, _ in back.tags] == ["t", "\udcff"]
+
+
+def test_rows_are_ordered_by_series_then_time() -> None:
+    """A series without the tag comes first."""
+    frame = parquet.sort_by_series(points(300))
+    tags = [[value or "" for value in column.to_list()] for _, column in frame.tags]
+    keys = list(zip(*tags, frame.times.tolist(), strict=True))
+    assert keys == sorted(keys)
+    assert parquet.sort_by_time(frame).time.is_sorted()
+
+
+def test_a_negative_zero_and_a_null_are_told_apart() -> None:
+    """As bits, not as numbers."""
+    one, other, third = (
+        Frame(pl.Series(values=[1], dtype=pl.Int64), (("v", pl.Series(values=[v], dtype=pl.Float64)),), ())
+        for v in (0.0, -0.0, None)
+    )
+    assert parquet.are_same(one, one)
+    assert not parquet.are_same(one, other)
+    assert not parquet.are_same(one, third)
+
+
+@pytest.mark.parametrize("heaviest", [300, 2000, 10**9])
+def test_the_same_points_make_the_same_files(heaviest: int) -> None:
+    """However they were cut into pages."""
+    whole, found = points(3000), []
+    for seed in range(3):
+        cuts = sorted(random.Random(seed).sample(range(1, 3000), 40 * seed))
+        files = list(portions(whole.split(cuts), heaviest))
+        assert sum(map(len, files)) == 3000
+        found.append([hashlib.sha256(parquet.encode(file)).digest() for file in files])
+    assert all(files == found[0] for files in found)
+
+
+def test_no_time_is_in_two_files_and_they_follow_one_another() -> None:
+    """So sums go on from one to the next."""
+    files = list(portions([points(3000)], 100))
+    assert len(files) > 50
+    spans = [(int(file.times.min()), int(file.times.max())) for file in files]
+    assert all(before[1] < after[0] for before, after in pairwise(spans))
+
+
+def test_points_of_one_time_stay_together_however_many_they_are() -> None:
+    """They cannot be told apart by time."""
+    same = Frame(
+        pl.Series(values=[7] * 500, dtype=pl.Int64),
+        (("v", pl.Series(values=range(500), dtype=pl.Int64)),),
+        (("t", pl.Series(values=[f"{i:03}" for i in range(500)], dtype=pl.String)),),
+    )
+    assert [len(file) for file in portions(same.split([100, 250]), 20)] == [500]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"x" * 500])
+def test_what_is_no_parquet_file_is_damaged(content: bytes) -> None:
+    """Not a bug of ours."""
+    with pytest.raises(Damaged, match="name of it"):
+        parquet.decode(content, "name of it")
+
+
+def test_a_file_with_another_checksum_is_damaged() -> None:
+    """Or of another size."""
+    frame = parquet.sort_by_series(points(10))
+    content = parquet.encode(frame)
+    file = parquet.described(frame, content)
+    parquet.check_content(content, file, "x")
+    for wrong in (content[:-1], content + b"x", bytes([content[0] ^ 1]) + content[1:]):
+        with pytest.raises(Damaged):
+            parquet.check_content(wrong, file, "x")

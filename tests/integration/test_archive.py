@@ -1,0 +1,430 @@
+"""Snapshots in a folder: what is at the source is in them, exactly, and comes back; damage is noticed."""
+
+import ast
+import json
+import random
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.archives import Archived
+from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, snapshot
+from tests.integration.test_exactness import CASES
+from tests.support.reader import difference
+from tests.support.samples import load_demo_data
+from tests.support.servers import InfluxServer
+
+
+@pytest.fixture
+def archived(pair: Pair) -> Archived:
+    """The pair's source with an archive."""
+    return Archived(pair)
+
+
+def hourly(weeks: int = 3, begin: int = MONDAY) -> str:
+    """Points of all types over some shard groups."""
+    return "\n".join(
+        f'cpu,host=h{i % 3} v={i}.25,n={i}i,s="text {i % 7}",b={"tf"[i % 2]} {begin + i * HOUR}'
+        for i in range(weeks * 7 * 24)
+    )
+
+
+# ---------------------------------------------------------------- exactness
+
+
+def test_every_nasty_case_comes_back_bit_by_bit(archived: Archived) -> None:
+    """Each in a database of its own, all of them in one snapshot."""
+    pair = archived.pair
+    names = [f"{pair.database}_{number}" for number in range(len(CASES))]
+    for name, (content, _) in zip(names, CASES.values(), strict=True):
+        pair.source.create_database(name)
+        pair.source.write(content, name)
+    archived.taken({"source": {"databases": [{"name": name} for name in names]}})
+    proof = archived.json("archive", "verify", "--source")
+    assert (proof["result"], proof["changed_parts"], proof["damages"]) == ("whole", 0, [])
+    archived.main("restore", "--from", "archive", "--yes", "--verify", "full", "--to", pair.destination.url)
+    for name, (_, values) in zip(names, CASES.values(), strict=True):
+        expected, found = snapshot(pair.source, name), snapshot(pair.destination, name)
+        assert len(found) == values
+        assert not difference(expected, found, names=("source", "restored"))
+
+
+def test_types_that_change_between_shards_come_back(archived: Archived) -> None:
+    """Inside a shard group a field has one type, and each group has its files."""
+    archived.pair.write(
+        f'm v=1 {MONDAY}\nm v=2i {MONDAY + WEEK}\nm v="three" {MONDAY + 2 * WEEK}\nm v=true {MONDAY + 3 * WEEK}'
+    )
+    archived.taken()
+    archived.assert_restored()
+
+
+def test_random_points_come_back(archived: Archived) -> None:
+    """Of many series, sparse, with texts of all kinds."""
+    chance = random.Random(4)
+    texts = ["", " ", "ü", 'q\\"', "a" * 300, "line\nbreak"]
+    lines = []
+    for _ in range(4000):
+        fields = {
+            "f": repr(chance.choice([chance.gauss(0, 1e6), chance.random() * 1e-300, -0.0])),
+            "i": f"{chance.randrange(-(2**63), 2**63)}i",
+            "b": chance.choice("tf"),
+            "s": f'"{chance.choice(texts)}"',
+        }
+        some = chance.sample(sorted(fields), chance.randrange(1, 5))
+        tags = "".join(f",{k}={chance.randrange(6)}" for k in chance.sample("xyz", chance.randrange(4)))
+        pairs = ",".join(f"{name}={fields[name]}" for name in some)
+        lines.append(f"m{chance.randrange(3)}{tags} {pairs} {MONDAY + chance.randrange(3 * WEEK)}")
+    archived.pair.write("\n".join(lines))
+    archived.taken()
+    archived.assert_restored()
+
+
+def test_files_of_any_size_hold_the_same(archived: Archived, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small ones are cut between times, and their sums go on from one to the next."""
+    from copying.archive import portions, taking
+
+    monkeypatch.setattr(taking, "portions", lambda pages: portions.portions(pages, 300))
+    archived.pair.write(hourly())
+    archived.taken()
+    assert len(archived.files()) == 12
+    archived.assert_restored()
+
+
+def test_policies_and_their_settings_come_back(archived: Archived) -> None:
+    """As the demo has them, metadata is in the snapshot too."""
+    load_demo_data(archived.pair.source, archived.pair.database, weeks=1)
+    archived.taken()
+    archived.assert_restored()
+    (manifest,) = archived.snapshots()
+    assert archived.pair.database in json.loads(manifest.read_bytes())["snapshot"]["metadata"]
+
+
+def test_a_user_without_rights_to_see_shards_gets_the_same(pair: Pair) -> None:
+    """Groups are assumed then, and everything is compared in every run."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
+        guarded.write(hourly(), pair.database)
+        other = Archived(Pair(guarded, pair.destination, pair.database, pair.directory))
+        sections = {"source": {"user": "reader", "password": "pw"}}
+        for _ in range(2):
+            assert other.run(sections).failures == ()
+        assert len(other.files()) == 3
+        other.assert_restored()
+
+
+# ---------------------------------------------------------------- a point in time
+
+
+def test_what_nobody_wrote_to_is_taken_over(archived: Archived) -> None:
+    """The second snapshot names the same files; a late point makes one shard group anew."""
+    archived.pair.write(hourly())
+    archived.taken()
+    before = archived.files()
+    first = archived.run()
+    assert first.snapshot
+    assert (first.snapshot.new_files, archived.files()) == (0, before)
+    archived.pair.write(f"cpu,host=late v=1 {MONDAY + WEEK + 5}")
+    second = archived.run()
+    assert second.snapshot
+    assert (second.snapshot.new_files, second.snapshot.files) == (1, 3)
+    archived.assert_restored()
+
+
+@pytest.mark.parametrize(
+    "line", ['s="another"', "b=true", "v=-1", "n=7i"], ids=["text", "boolean", "float", "integer"]
+)
+def test_a_value_that_was_overwritten_is_in_the_next_snapshot(line: str, archived: Archived) -> None:
+    """At the same time, so that no count tells, in an old shard group."""
+    archived.pair.write(hourly())
+    archived.taken()
+    archived.pair.write(f"cpu,host=h1 {line} {MONDAY + 25 * HOUR}")
+    archived.taken()
+    archived.assert_restored()
+
+
+def test_points_that_were_deleted_are_gone_from_the_next_snapshot_and_still_in_the_one_before(
+    archived: Archived,
+) -> None:
+    """That is what snapshots are for."""
+    archived.pair.write(hourly())
+    before = snapshot(archived.pair.source, archived.pair.database)
+    name = archived.taken()
+    archived.pair.source.restart()  # points in files are deleted without any counter that moves
+    archived.pair.source.query(f"DELETE FROM cpu WHERE time >= {MONDAY + WEEK}", db=archived.pair.database)  # noqa: S608
+    archived.taken()
+    found = archived.restored("--at", name)
+    assert not difference(before, found, names=("before", "restored"))
+
+
+def test_a_server_that_was_restarted_costs_a_comparison_and_no_new_file(archived: Archived) -> None:
+    """Numbers are compared by fingerprints, texts are read again; both have the same bytes."""
+    archived.pair.write(hourly())
+    archived.taken()
+    before = archived.files()
+    archived.pair.source.restart()
+    result = archived.run()
+    assert result.snapshot
+    assert (result.failures, result.snapshot.new_files, archived.files()) == ((), 0, before)
+
+
+def test_what_comes_while_it_is_read_does_not_fail_it(archived: Archived) -> None:
+    """Writers never stop."""
+    from tests.integration.test_restore import writing
+
+    archived.pair.write(hourly(begin=time.time_ns() - 2 * WEEK, weeks=2))
+    with writing(archived.pair):
+        for _ in range(3):
+            archived.taken()
+    archived.taken()
+    archived.assert_restored()
+
+
+def test_a_job_with_a_server_and_an_archive_does_both(archived: Archived) -> None:
+    """Its summary tells of both."""
+    archived.pair.write(hourly())
+    sections = {"destination": {"url": archived.pair.destination.url, "archive": str(archived.folder)}}
+    archived.job(sections)
+    done = archived.main("run", "--once")
+    assert "SNAPSHOT job: 2" in done.stdout
+    archived.pair.assert_equal()
+    assert len(archived.snapshots()) == 1
+    assert "1 snapshot of this job" in archived.main("check").stdout
+
+
+# ---------------------------------------------------------------- commands
+
+
+def test_a_snapshot_of_any_time_can_be_restored(archived: Archived) -> None:
+    """By its name, or the newest that is not later than a time."""
+    archived.pair.write(hourly(weeks=1))
+    name = archived.taken()
+    archived.pair.write(hourly(weeks=1, begin=MONDAY + WEEK))
+    archived.taken()
+    listed = archived.json("archive", "list")["snapshots"]
+    assert [line["snapshot"] == name for line in listed] == [True, False]
+    assert [line["points"] for line in listed] == [168, 336]
+    assert len(archived.restored("--at", listed[0]["taken"])) == 168 * 4
+    archived.assert_restored("--existing", "fill")
+    wrong = archived.main("restore", "--from", "archive", "--yes", "--at", "2001-01-01", code=2)
+    assert f"the oldest is {name}" in wrong.stderr
+
+
+def test_cat_prints_line_protocol_that_another_server_takes(archived: Archived) -> None:
+    """The points of a measurement and a range, or all of it, without any other tool."""
+    archived.pair.write(hourly(weeks=2))
+    archived.taken()
+    text = archived.main("archive", "cat").stdout
+    lines = [line for line in text.splitlines() if line.startswith("cpu")]
+    assert text.startswith(f'# DDL\nCREATE DATABASE "{archived.pair.database}"\nCREATE RETENTION POLICY ')
+    assert f"# DML\n# CONTEXT-DATABASE: {archived.pair.database}\n# CONTEXT-RETENTION-POLICY: autogen\n" in text
+    archived.pair.destination.create_database(archived.pair.database)
+    archived.pair.destination.write("\n".join(lines), archived.pair.database)
+    archived.pair.assert_equal(points=4 * 336)
+    some = archived.main("archive", "cat", "--measurement", "c*", "--end", "2024-01-01T05:00:00Z").stdout
+    assert sum(line.startswith("cpu") for line in some.splitlines()) == 5
+    assert "cpu" not in archived.main("archive", "cat", "--measurement", "mem").stdout
+
+
+def test_prune_shows_what_would_go_and_with_yes_it_goes(archived: Archived) -> None:
+    """Snapshots first, then files that none names any more and that are older than the grace period."""
+    for week in range(3):
+        archived.pair.write(hourly(weeks=1, begin=MONDAY + week * HOUR))
+        archived.taken()
+    assert len(archived.files()) == 5
+    archived.job({"archive": {"keep": {"last": 1}, "grace": "1ns"}})
+    shown = archived.json("archive", "prune")
+    assert (shown["done"], len(shown["removed"]), shown["files"]) == (False, 2, 3)
+    assert len(archived.snapshots()) == 3
+    done = archived.json("archive", "prune", "--yes")
+    assert (done["done"], len(archived.snapshots()), len(archived.files())) == (True, 1, 2)
+    assert archived.json("archive", "verify")["result"] == "whole"
+    archived.assert_restored()
+
+
+def test_prune_without_a_rule_does_nothing(archived: Archived) -> None:
+    """Nobody has said what to keep."""
+    archived.pair.write(hourly(weeks=1))
+    archived.taken()
+    assert "archive.keep says nothing" in archived.main("archive", "prune", "--yes", code=2).stderr
+
+
+def test_a_young_file_that_no_snapshot_names_stays(archived: Archived) -> None:
+    """A run may be about to name it."""
+    archived.pair.write(hourly(weeks=1))
+    archived.taken()
+    young = archived.files()[0].with_name("0" * 64 + ".parquet")
+    young.write_bytes(b"half")
+    archived.job({"archive": {"keep": {"last": 1}}})
+    assert archived.json("archive", "prune", "--yes")["files"] == 0
+    assert young.exists()
+
+
+# ---------------------------------------------------------------- damage
+
+
+def test_every_byte_of_a_small_snapshot_that_is_flipped_is_noticed(archived: Archived) -> None:
+    """In its file, in the snapshot, and in archive.json; restore refuses it before anything is written."""
+    from basics.stopping import StopRequest
+    from checking.archives import verified
+    from config import Config
+    from copying.archive.errors import ArchiveError
+
+    archived.pair.write('m,t=a v=1,s="x" 1\nm v=2i 2'.replace("v=2i", "w=2i"))
+    archived.taken()
+    config = Config(archived.job())
+    flipped = 0
+    for file in (*archived.files(), *archived.snapshots(), archived.folder / "archive.json"):
+        content = file.read_bytes()
+        for place in range(len(content)):
+            file.write_bytes(content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :])
+            try:
+                word = verified(config, 1.0, with_source=False, stopping=StopRequest()).word
+            except ArchiveError:
+                word = "DAMAGED"
+            assert word == "DAMAGED", (file, place)
+            flipped += 1
+        file.write_bytes(content)
+    assert flipped > 2000
+    archived.files()[0].write_bytes(b"x" * archived.files()[0].stat().st_size)
+    refused = archived.main("restore", "--from", "archive", "--yes", "--to", archived.pair.destination.url, code=2)
+    assert "is damaged" in refused.stderr
+    assert [archived.pair.database] not in archived.pair.destination.rows("SHOW DATABASES")
+
+
+def test_a_file_that_is_lost_or_cut_is_named_and_the_next_run_writes_it_again(archived: Archived) -> None:
+    """The source still has it."""
+    archived.pair.write(hourly())
+    archived.taken()
+    lost, cut, changed = archived.files()
+    lost.unlink()
+    cut.write_bytes(cut.read_bytes()[:-1])
+    proof = archived.json("archive", "verify", code=1)
+    assert (proof["result"], len(proof["damages"])) == ("DAMAGED", 2)
+    assert str(lost.relative_to(archived.folder)) in json.dumps(proof)
+    result = archived.run()
+    assert result.failures == ()
+    assert [text for text in result.cautions if lost.name in text]
+    assert archived.json("archive", "verify")["result"] == "whole"
+    content = changed.read_bytes()
+    changed.write_bytes(content[:50] + b"\x00" + content[51:])
+    assert archived.json("archive", "verify", code=1)["result"] == "DAMAGED"
+    archived.pair.write(
+        f"cpu,host=h0 v=1 {MONDAY}\ncpu,host=h0 v=1 {MONDAY + WEEK}\ncpu,host=h0 v=1 {MONDAY + 2 * WEEK}"
+    )
+    archived.taken()
+    archived.assert_restored()
+
+
+def test_a_clock_that_goes_backwards_publishes_nothing(archived: Archived) -> None:
+    """Its snapshot would not be the newest one."""
+    archived.pair.write(hourly(weeks=1))
+    name = archived.taken()
+    (manifest,) = archived.snapshots()
+    later = manifest.with_name(name.replace("2026", "2126") + ".json")
+    manifest.rename(later)
+    result = archived.run()
+    assert "correct the clock" in result.failures[0]
+    assert archived.snapshots() == [later]
+
+
+def test_a_newer_format_is_refused_and_left_alone(archived: Archived) -> None:
+    """Another version of this tool has written it."""
+    from copying.archive import manifest
+
+    archived.pair.write(hourly(weeks=1))
+    archived.taken()
+    (file,) = archived.snapshots()
+    body = json.loads(file.read_bytes())["snapshot"]
+    file.write_bytes(manifest.sealed("snapshot", {**body, "format": 2}))
+    result = archived.run()
+    assert "update this tool" in result.failures[0]
+    assert archived.snapshots() == [file]
+
+
+def test_a_place_that_cannot_be_written_is_named_and_nothing_is_published(
+    archived: Archived, tmp_path: Path
+) -> None:
+    """A missing mount, a file instead of a folder."""
+    archived.pair.write(hourly(weeks=1))
+    archived.folder = tmp_path / "missing" / "mount" / "archive"
+    assert "create it, or mount it" in archived.run().failures[0]
+    (tmp_path / "file").write_text("")
+    archived.folder = tmp_path / "file"
+    assert str(archived.folder) in archived.run().failures[0]
+
+
+def test_a_source_that_holds_nothing_is_no_good_snapshot(archived: Archived) -> None:
+    """Unless the job allows it."""
+    archived.pair.source.create_database(archived.pair.database)
+    assert "nothing to keep" in archived.run().failures[0]
+    archived.taken({"options": {"allow_empty": True}})
+
+
+def test_verify_and_repair_of_servers_say_that_this_is_an_archive(archived: Archived) -> None:
+    """And which command proves it."""
+    archived.pair.write(hourly(weeks=1))
+    archived.taken()
+    assert "main.py archive verify" in archived.main("verify", code=2).stdout
+    assert "nothing" not in archived.main("check").stdout
+    assert archived.main("status", code=2)
+
+
+def test_two_writers_cannot_hurt_each_other(archived: Archived) -> None:
+    """Both publish, of the same files."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    archived.pair.write(hourly())
+    job = archived.job()
+    from tests.integration.harness import run_main
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: run_main("run", "--once", "--config", job), range(2)))
+    assert [each.returncode for each in done] == [0, 0], done
+    assert (len(archived.snapshots()), len(archived.files())) == (2, 3)
+    assert archived.json("archive", "verify")["result"] == "whole"
+
+
+def test_shard_groups_that_overlap_are_not_kept_twice(archived: Archived) -> None:
+    """After the shard duration was altered; from 1.12 on the server cuts them."""
+    archived.pair.write(hourly(weeks=1))
+    archived.pair.source.query(f'ALTER RETENTION POLICY autogen ON "{archived.pair.database}" SHARD DURATION 1d')
+    archived.pair.write("\n".join(f"cpu,host=z v={i} {MONDAY + 6 * DAY + i * HOUR}" for i in range(72)))
+    archived.taken()
+    archived.assert_restored()
+
+
+def test_other_programs_read_the_files(archived: Archived) -> None:
+    """As docs/archive.md shows it."""
+    import glob
+
+    import pandas
+    import polars
+
+    archived.pair.write(hourly() + f"\ncpu,host=h0 late=1 {MONDAY + 2 * WEEK}")
+    archived.taken()
+    page = (ROOT / "docs" / "archive.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = block.replace("/backups/influx/data/telegraf", f"{archived.folder}/data/{archived.pair.database}")
+    names = {"polars": polars, "pandas": pandas, "glob": glob}
+    lines = (ast.unparse(statement) for statement in ast.parse(code).body)
+    scanned, joined = (eval(line, names) for line in lines)  # noqa: S307 -- it is our own page
+    assert scanned.select(polars.len()).collect().item() == 3 * 7 * 24
+    assert scanned.select(polars.col("f:n").sum()).collect().item() == sum(range(3 * 7 * 24))
+    assert len(joined) == 3 * 7 * 24
+    assert set(joined.columns) == {"time", "t:host", "f:v", "f:n", "f:s", "f:b", "f:late"}
+
+
+def test_duckdb_reads_the_files(archived: Archived) -> None:
+    """Where it is installed, as docs/archive.md shows it."""
+    duckdb = pytest.importorskip("duckdb")
+    archived.pair.write(hourly() + f"\ncpu,host=h0 late=1 {MONDAY + 2 * WEEK}")
+    archived.taken()
+    page = (ROOT / "docs" / "archive.md").read_text()
+    (query,) = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    query = query.replace("/backups/influx/data/telegraf", f"{archived.folder}/data/{archived.pair.database}")
+    rows = duckdb.sql(query.replace("f:usage_idle", "f:n")).fetchall()
+    assert sorted(rows) == [(f"h{i}", sum(range(i, 504, 3)) / 168) for i in range(3)]

@@ -1,0 +1,50 @@
+"""Runs pytest as often as it is told, each time in a fork of this process, which has read the packages already.
+
+Each line of the input is a list of arguments and the file for what is printed; two lines answer: the process
+(and group of processes), and at its end what it returned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import msgpack  # noqa: F401 - these are what takes long to read
+import numpy as np  # noqa: F401
+import polars  # noqa: F401
+import pydantic  # noqa: F401
+import pytest
+import requests  # noqa: F401
+import yaml  # noqa: F401
+
+
+def main() -> int:
+    """Serve until the input ends."""
+    for line in sys.stdin:
+        arguments, printed = json.loads(line)
+        child = os.fork()
+        if not child:
+            _become_a_test_run(printed)
+            return int(pytest.main(arguments))
+        _answer(child)
+        _, status = os.waitpid(child, 0)
+        _answer(os.waitstatus_to_exitcode(status))
+    return 0
+
+
+def _become_a_test_run(printed: str) -> None:
+    os.setsid()
+    output = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for file, place in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(file, place)
+
+
+def _answer(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
