@@ -34,8 +34,9 @@ class Bucket:
         self._errors: Any = exceptions
         plain = any(environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
         options = {"allow_http": True} if plain else {}
+        from_url: Any = store.from_url  # its types want a literal for each kind of store
         try:
-            self._store: Any = store.from_url(
+            self._store: Any = from_url(
                 url,
                 client_options={"timeout": timedelta(minutes=5), **options},
                 retry_config={"max_retries": 8, "retry_timeout": PATIENCE},

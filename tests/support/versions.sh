@@ -39,9 +39,11 @@ for version; do
     facts "$version"
 done
 if [ -z "$only_facts" ]; then
-    echo "== from version to version, and log lines to VictoriaLogs"
-    VERSION_TESTS=1 .venv/bin/python -m pytest tests/versions tests/integration/test_loki.py -n 2 --dist worksteal ||
-        fail "tests/versions and tests/integration/test_loki.py"
+    echo "== from version to version, log lines to VictoriaLogs, archives to an object store and to DuckDB"
+    .venv/bin/pip --disable-pip-version-check install --quiet --no-cache-dir -r tests/versions/requirements.txt &&
+        VERSION_TESTS=1 .venv/bin/python -m pytest tests/versions tests/integration/test_loki.py \
+            tests/integration/test_archive.py::test_duckdb_reads_the_files -n 2 --dist worksteal ||
+        fail "tests/versions, tests/integration/test_loki.py and DuckDB"
 fi
 [ -z "$failed" ] || echo "FAILED:$failed" >&2
 [ -z "$failed" ]
