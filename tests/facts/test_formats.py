@@ -36,6 +36,13 @@ def test_nothing_and_empty(db: Database) -> None:
     assert db.rows(query) == [[1, "", None, 1], [2, None, "x", 1]]
 
 
+def test_empty_texts(db: Database) -> None:
+    """A condition that a field is `''` finds empty texts, and no missing ones, whatever tags are called."""
+    db.put('m s="",a=1 1', "m,t=x,s=tag a=1 2", 'm,s=tag s="x" 3', 'm,t=y s="" 4', "m,s=tag a=1 5")
+    query = """SELECT "s"::field, "t"::tag FROM m WHERE time >= 1 AND time < 9 AND "s"::string = ''"""
+    assert db.rows(query) == [[1, "", None], [4, "", "y"]]
+
+
 def test_whole_floats(db: Database) -> None:
     """The float 1.0 and the integer 1 are both `1` in CSV and JSON; msgpack has a float and an integer."""
     db.put("m f=1,i=1i 1")

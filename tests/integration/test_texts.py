@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from influx import pages
-from tests.integration.harness import MONDAY, Pair
+from basics.spans import Span
+from basics.stopping import StopRequest
+from config import Config
+from influx import line_protocol, pages
+from influx.influxql import Location
+from influx_client import connect
+from tests.integration.harness import MONDAY, Pair, write_job
 from tests.integration.test_round_trip import examples
+from tests.support.proxy import Proxy, before, only
 from tests.support.servers import InfluxServer
 
 FELL_BACK = "reading it as msgpack"
@@ -107,6 +113,41 @@ def test_fields_whose_names_conditions_may_mistake(name: str, pair: Pair) -> Non
     pair.write(b"\n".join(lines))
     assert pair.backup().failures == ()
     pair.assert_equal()
+
+
+LATER = {
+    "an empty text in a row that is new": b'm,h=b s="" %d',
+    "an empty text in a series with a new tag": b'm,h=a,k=b s="" %d',
+    "an empty text where there was none": b'm,h=a s="" %d',
+    "a text where there was an empty one": b'm,h=c s="x" %d',
+    "a text in the one field of a row": b'm,h=d s="x" %d',
+}
+"""What is written between the two questions; at the time of the rows that are read."""
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_what_is_written_between_the_two_questions_invents_nothing(case: str, pair: Pair) -> None:
+    """No row gets an empty text that the source never had in it."""
+    pair.write(b'm,h=a n=1i %d\nm,h=c n=1i,s="" %d\nm,h=d s="" %d' % (MONDAY, MONDAY, MONDAY))
+    types, span = {"n": ("integer",), "s": ("string",)}, Span(MONDAY, MONDAY + 1)
+    with Proxy(pair.source.url) as proxy:
+        config = Config(write_job(pair.directory, pair.config({"source": {"url": proxy.url}})))
+        client = connect(config.job.options, config.job.source, "source", StopRequest())
+        act = only(lambda asked: "= ''" in asked, before(lambda: pair.write(LATER[case] % MONDAY)))
+        fault = proxy.inject(act, "query", count=None)
+        (frame,) = client.read_page(Location(pair.database, "autogen", "m"), types, ["h"], span).frames
+        client.close()
+    assert fault.injected > 0
+    found = {line.split()[0]: line.split()[1] for line in line_protocol.frame_lines(frame, "m")}
+    now = {b"m,h=a": b"n=1i", b"m,h=c": b'n=1i,s=""', b"m,h=d": b's=""'}
+    possible = {
+        "an empty text in a row that is new": [{}, {b"m,h=b": b's=""'}],
+        "an empty text in a series with a new tag": [{b"m,h=a,k=b": b's=""'}],
+        "an empty text where there was none": [{}, {b"m,h=a": b'n=1i,s=""'}],
+        "a text where there was an empty one": [{}, {b"m,h=c": b'n=1i,s="x"'}, {b"m,h=c": b"n=1i"}],
+        "a text in the one field of a row": [{}, {b"m,h=d": b's="x"'}],
+    }[case]
+    assert found in [now | change for change in possible]
 
 
 texts = st.sampled_from([text.encode() for text in ODD]) | st.text(max_size=12).map(
