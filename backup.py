@@ -20,7 +20,7 @@ from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.times import format_time
 from config import Config
-from copying import inventory, late, memory, quarantine
+from copying import inventory, late, memory, order, quarantine
 from copying.compare import Comparer, Window
 from copying.inventory import Inventory, take_inventory
 from copying.late import Lateness, LookBack
@@ -41,6 +41,7 @@ from copying.segments import Segment, plan_segments
 from copying.small_measurements import MOST, GroupCopy, GroupProgress, may_be_grouped
 from copying.source_age import source_age, staleness
 from copying.task import Copy, Target
+from copying.unfinished import Unfinished
 from copying.writing import Writer
 from influx import line_protocol
 from influx.errors import InfluxError
@@ -87,10 +88,11 @@ class BackupManager:
         self._look_back = LookBack(config.job, comparer, self._now, self._memory, self._prover)
         self._quarantines: dict[Location, Quarantine] = {}
         self._news = News(destination, self._planner)
+        self._unfinished = Unfinished(self._memory_file.with_suffix(".unfinished"))
         self._writer = Writer(
             destination,
             Reader(config.job, source, self._now, self._stopping),
-            Requests(config.job, destination, self._now),
+            Requests(config.job, destination, self._now, self._unfinished),
             stopping=self._stopping,
             quarantine=self._quarantine,
             listener=self._listener,
@@ -217,6 +219,7 @@ class BackupManager:
     ) -> list[MeasurementResult]:
         self._listener.phase("planning")
         copies = self._plan(database, policy, tags)
+        self._mark(database, policy, copies)
         self._listener.planned(map(self._planned, copies))
         self._news.expect(copies)
         self._listener.phase("looking for late data")
@@ -227,7 +230,16 @@ class BackupManager:
         results = self._settled(copies, results)
         if not self._stopping.is_set():
             self._prover.conclude(copies, results, self._news.newest_of(copies))
+            if all(result.is_whole for result in results):
+                self._unfinished.end(database, policy)
         return results
+
+    def _mark(self, database: str, policy: Target, copies: Sequence[Copy]) -> None:
+        """Points go in any order only while a mark says so. Raises NotCompared where one was left."""
+        if any(order.is_free(copy, self._job) for copy in copies) and not self._prover.is_still:
+            self._unfinished.begin(database, policy)
+        elif self._options.range is None and not order.is_compared(policy, self._job):
+            self._unfinished.check(database, policy)
 
     def _plan(self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]) -> list[Copy]:
         """What to copy of a policy. Where nothing has happened there since it was equal, nothing more is asked."""

@@ -68,28 +68,29 @@ class Memory:
 
     def proof(self, database: str, target: Target) -> Proof | None:
         """What was proved of a policy of this database of the source."""
-        return self.proofs.get(_policy_key(database, target))
+        return self.proofs.get(policy_key(database, target))
 
     def keep_proof(self, database: str, target: Target, proof: Proof) -> None:
         """Something is proved of a policy."""
-        self.proofs[_policy_key(database, target)] = proof
+        self.proofs[policy_key(database, target)] = proof
 
     def forget_proof(self, database: str, target: Target) -> None:
         """Nothing is proved of a policy, until something is again."""
-        self.proofs.pop(_policy_key(database, target), None)
+        self.proofs.pop(policy_key(database, target), None)
 
     def note_clean(self, database: str, target: Target, selection: str) -> bool:
         """This run has brought all of a selection; whether the one before it had brought the same."""
-        key = _policy_key(database, target)
+        key = policy_key(database, target)
         before, self.selections[key] = self.selections.get(key), selection
         return before == selection
 
     def forget_clean(self, database: str, target: Target) -> None:
         """This run has not brought all of a policy."""
-        self.selections.pop(_policy_key(database, target), None)
+        self.selections.pop(policy_key(database, target), None)
 
 
-def _policy_key(database: str, target: Target) -> str:
+def policy_key(database: str, target: Target) -> str:
+    """A policy of a database of the source, and where it goes."""
     return json.dumps([database, target.source.name, target.database, target.destination.name])
 
 

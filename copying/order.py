@@ -20,18 +20,25 @@ if TYPE_CHECKING:
 
 
 def is_free(copy: Copy, job: Job) -> bool:
-    """Whether the points of one shard group may be written in any order.
+    """Whether the points of one shard group may be written in any order: where all of it is compared next time.
 
-    They may not where the next run does not compare the whole group: without the look-back, without the right to
-    see at both servers who was written to, where old measurements or fields are skipped, and where `fallback_days`
-    lets the first point at the destination say how far back to compare. Nor may they where the first type that
-    arrives is the one that counts. Means of downsampling are computed again instead of compared.
+    They may not where the first type that arrives is the one that counts.
+    """
+    return is_compared(copy.target, job) and not copy.is_mixed
+
+
+def is_compared(target: Target, job: Job) -> bool:
+    """Whether the next run compares the whole of the newest shard group before it goes on.
+
+    It does not without the look-back, without the right to see at both servers who was written to, where old
+    measurements or fields are skipped, and where `fallback_days` lets the first point at the destination say how
+    far back to compare. Means of downsampling are computed again instead of compared.
     """
     options, times = job.options, job.options.incremental
-    is_compared = bool(times.lookback) and job.source.group_by is None and times.fallback_days is None
+    looks_back = bool(times.lookback) and job.source.group_by is None and times.fallback_days is None
     is_skipped = times.obsolete_threshold is not None or options.field_obsolete_threshold is not None
-    is_seen = copy.target.groups is not None and copy.target.written_groups is not None
-    return is_compared and is_seen and not is_skipped and not copy.is_mixed
+    is_seen = target.groups is not None and target.written_groups is not None
+    return looks_back and is_seen and not is_skipped
 
 
 def cuts(frame: Frame, target: Target, now: int) -> list[int]:

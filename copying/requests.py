@@ -7,6 +7,7 @@ from basics.spans import Span, describe
 from copying import order
 from copying.selection import allowed_types, fits
 from copying.task import Copy
+from copying.unfinished import Unfinished
 from influx import line_protocol, shard_groups
 from influx.errors import InfluxError
 from influx.frames import Frame
@@ -46,8 +47,9 @@ Item = Request | Written | Reached
 class Requests:
     """Makes the requests of one job, in a run whose time is `now` (nanoseconds)."""
 
-    def __init__(self, job: Job, destination: InfluxClient, now: int) -> None:
+    def __init__(self, job: Job, destination: InfluxClient, now: int, unfinished: Unfinished) -> None:
         self._job = job
+        self._unfinished = unfinished
         self._destination = destination
         self._now = now
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
@@ -73,7 +75,7 @@ class Requests:
         if not allowed.issuperset(frame.types.values()):
             frame = frame.only_types(allowed)
         may_conflict = not fits(copy, frame.types)
-        is_free = not may_conflict and order.is_free(copy, self._job)
+        is_free = not may_conflict and self._is_free(copy)
         cuts = order.cuts(frame, copy.target, self._now)
         ordered = frame.by_series(cuts) if is_free else frame
         for block, inside in _blocks(ordered, cuts):
@@ -83,6 +85,9 @@ class Requests:
                     yield body, self._stretch(copy, body) if is_free else None
             if ordered is frame:
                 yield self._reached(block)
+
+    def _is_free(self, copy: Copy) -> bool:
+        return order.is_free(copy, self._job) and self._unfinished.holds(copy.source.database, copy.target)
 
     def _stretch(self, copy: Copy, body: Body) -> int | None:
         return None if body.frame is None else order.stretch(body.frame.times, copy.target, self._now)

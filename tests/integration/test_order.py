@@ -227,3 +227,27 @@ def test_an_error_of_one_request_is_raised_when_the_others_are_done(pair: Pair, 
     assert max(at for _, _, at in found) < MONDAY + 3 * DAY
     assert pair.backup().failures == ()
     pair.assert_equal()
+
+
+def test_a_run_that_would_not_compare_is_refused_after_one_that_was_interrupted(
+    pair: Pair, writing: Proxy
+) -> None:
+    """Requests of a shard group overlap: later ones may be there, and the newest points say nothing of the others."""
+    hour = HOUR // 30
+    lines = [f"m,host=h{i % 1000} v={i}i {MONDAY + i // 1000 * hour}" for i in range(30_000)]
+    for first in range(0, len(lines), 10_000):
+        pair.write("\n".join(lines[first : first + 10_000]))
+    fault = writing.inject(only(lambda text: "host=h7 " in text, respond(503)), "write", count=None)
+    result = pair.backup({"destination": {"url": writing.url}, "options": {"retries": 0}})
+    assert fault.injected > 0
+    assert "HTTP 503" in "".join(result.failures)
+    there = copied(pair)
+    blind = {"options": {"incremental": {"lookback": 0}}}
+    (failure,) = pair.backup(blind).failures
+    assert "a run was interrupted in the middle of a shard group" in failure
+    assert copied(pair) == there
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=len(lines))
+    pair.write(f"m,host=new v=1i {MONDAY + DAY}")
+    assert pair.backup(blind).failures == ()
+    pair.assert_equal(points=len(lines) + 1)
