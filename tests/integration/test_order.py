@@ -232,7 +232,7 @@ def test_an_error_of_one_request_is_raised_when_the_others_are_done(pair: Pair, 
 def test_a_run_that_would_not_compare_is_refused_after_one_that_was_interrupted(
     pair: Pair, writing: Proxy
 ) -> None:
-    """Requests of a shard group overlap: later ones may be there, and the newest points say nothing of the others."""
+    """Requests of a shard group overlap: the newest points say nothing of the others."""
     hour = HOUR // 30
     lines = [f"m,host=h{i % 1000} v={i}i {MONDAY + i // 1000 * hour}" for i in range(30_000)]
     for first in range(0, len(lines), 10_000):
