@@ -7,7 +7,8 @@ PIP := $(BIN)/pip --disable-pip-version-check install --no-cache-dir --no-compil
 UNUSED := find .venv/lib \( -type d \( -name tests -o -path '*/pyarrow/include' \) -o -path '*/pyarrow/*flight*.so*' \) \
 	-prune -exec rm -rf {} +
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := -n 2 --dist worksteal
+# One more than there are cores: much of the time is spent waiting for servers.
+PARALLEL := -n $(shell echo $$(($$(nproc) + 1))) --dist worksteal
 
 # An ordinary user mounts small disks in a name space of his own.
 DISKS := tests/faults/test_disks.py

@@ -9,6 +9,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 failed=''
+processes=$(($(nproc) + 1)) # much of the time is spent waiting for servers
 
 fail() {
     failed="$failed
@@ -18,7 +19,7 @@ fail() {
 facts() { # version
     if [ -x ".cache/influxd/$1/influxd" ]; then
         echo "== facts on InfluxDB $1"
-        INFLUXD_VERSION=$1 .venv/bin/python -m pytest tests/facts -n 2 || fail "facts on InfluxDB $1"
+        INFLUXD_VERSION=$1 .venv/bin/python -m pytest tests/facts -n "$processes" || fail "facts on InfluxDB $1"
     else
         fail "facts on InfluxDB $1, which could not be had"
     fi
@@ -42,7 +43,7 @@ if [ -z "$only_facts" ]; then
     echo "== from version to version, log lines to VictoriaLogs, archives to an object store and to DuckDB"
     .venv/bin/pip --disable-pip-version-check install --quiet --no-cache-dir -r tests/versions/requirements.txt &&
         VERSION_TESTS=1 .venv/bin/python -m pytest tests/versions tests/integration/test_loki.py \
-            tests/integration/test_archive.py::test_duckdb_reads_the_files -n 2 --dist worksteal ||
+            tests/integration/test_archive.py::test_duckdb_reads_the_files -n "$processes" --dist worksteal ||
         fail "tests/versions, tests/integration/test_loki.py and DuckDB"
 fi
 [ -z "$failed" ] || echo "FAILED:$failed" >&2
