@@ -338,7 +338,8 @@ def test_the_program_says_what_happened(where: str, network: Network, rounds: Ro
         kind = (PASSING[where] | LASTING[where])[name]
         network.start_afresh()
         choice = random.Random(f"{where} {name} {number} main")
-        fault = network.inject(where, act=kind.make(choice), first=5, count=None)
+        # what is asked before, about policies, comes as one document
+        fault = network.inject(where, act=kind.make(choice), first=10 if where == READ else 5, count=None)
         job = write_job(tmp_path, network.config({"days_of_pagination": 2}))
         failed = run_main("run", "--config", job)
         assert fault.injected > 0

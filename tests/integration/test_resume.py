@@ -114,12 +114,12 @@ def test_what_an_interruption_left_out_of_the_newest_time_is_never_obsolete(thre
     old = time.time_ns() - 100 * DAY
     for host in "ab":  # such a value lets its point travel alone
         pair.write(f"m,host={host}\\\\, v=1,w=2 {old}")
+    value = {"obsolete_threshold": "7d"} if threshold == "incremental" else "7d"
     with Proxy(pair.destination.url) as proxy:
         proxy.inject(respond(503), "write", first=2, count=None)
-        config = {"destination": {"url": proxy.url}, "options": {"retries": 0}}
+        config = {"destination": {"url": proxy.url}, "options": {"retries": 0, threshold: value}}
         assert not pair.backup(config).succeeded
     assert 0 < len(pair.found()) < 4, "the copy was not interrupted between the two points"
-    value = {"obsolete_threshold": "7d"} if threshold == "incremental" else "7d"
     assert pair.backup({"options": {threshold: value}}).succeeded
     pair.assert_equal(points=4)
     assert moved(pair.backup({"options": {threshold: value}})) == 0

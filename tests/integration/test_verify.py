@@ -485,9 +485,9 @@ def test_servers_that_do_not_answer_are_not_equal(source: InfluxServer, tmp_path
         (["verify", "--sample", "5"], "write it as 5%"),
         (["verify", "--sample", "0%"], "write it as 5%"),
         (["verify", "--max-duration", "ten"], "ten"),
-        (["verify", "--yes"], "--yes is for repair and restore"),
+        (["verify", "--yes"], "--yes is for repair, restore and archive"),
         (["run", "--full"], "--full is for verify and repair"),
-        (["check", "--start", "1970-01-01"], "--start is for verify, repair and restore"),
+        (["check", "--start", "1970-01-01"], "--start is for verify, repair, restore and archive"),
     ],
 )
 def test_wrong_usage_is_told(arguments: list[str], said: str, tmp_path: Path) -> None:

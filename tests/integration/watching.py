@@ -52,7 +52,9 @@ def as_plain(value: object) -> Any:  # noqa: ANN401 -- JSON's own
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: as_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {"/".join(key) if isinstance(key, tuple) else str(key): as_plain(item) for key, item in value.items()}
+        return {
+            "/".join(key) if isinstance(key, tuple) else str(key): as_plain(item) for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [as_plain(item) for item in value]
     return value
