@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
         at = now - (200 - number) * DAY
         events = [RunFinished("a", at, RunRecord(at, 1.0, "ok")), Verified("a", at)]
         state = told(history, events, state)
-    with sqlite3.connect(file) as database:
+    with closing(sqlite3.connect(file)) as database, database:
         query = "SELECT (SELECT count(*) FROM run), (SELECT count(*) FROM verdict), (SELECT count(*) FROM day)"
         ((run_count, verdict_count, day_count),) = database.execute(query)
     assert run_count == verdict_count == HISTORY
@@ -154,7 +155,7 @@ def test_rows_that_are_not_ours_are_passed_over(tmp_path: Path) -> None:
     """Changed by hand, or of a version with other keys."""
     file = tmp_path / "h"
     told(History(file), [*fine("a"), *fine("b")])
-    with sqlite3.connect(file) as database:
+    with closing(sqlite3.connect(file)) as database, database:
         database.execute("UPDATE run SET record = '{\"sauce\": 1}' WHERE job = 'a'")
     assert set(History(file).remembered()) == {"b"}
 
