@@ -50,7 +50,7 @@ def test_every_module_is_compiled(image: str) -> None:
 
 
 def test_the_image_holds_no_package_that_no_backup_needs(image: str) -> None:
-    """Those for data frames are half as large as all others together."""
+    """Those for tests, plots and data frames."""
     packages = in_image(image, "ls /opt/venv/lib/python3*/site-packages").split()
     assert {"polars", "pyarrow", "obstore"} < set(packages)
     assert not {"pandas", "matplotlib", "pytest"} & set(packages)
