@@ -103,7 +103,7 @@ def test_a_command_makes_a_server_reachable(source: InfluxServer, database: str,
         pair.write(f"m v=1 {MONDAY}")
         destination.pause()
         options = {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": True}}
-        wake = f"kill -CONT {destination.pid}"
+        wake = f"sh -c 'kill -CONT {destination.pid}'"  # a minimal Debian has no program of that name
         write_job(tmp_path / "jobs", pair.config({"options": {**options, "hooks": {"before": wake}}}))
         with running(tmp_path / "jobs", tmp_path) as daemon:
             daemon.wait_for("run ended: 1 point")
