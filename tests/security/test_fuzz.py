@@ -70,7 +70,8 @@ sys.addaudithook(_audit)
 def effects() -> Iterator[list[str]]:
     """Whatever this thread connects to, writes, starts or removes meanwhile."""
     seen: list[str] = []
-    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a module that is imported meanwhile is no effect
+    kept = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # a module that is imported meanwhile is no effect
     _watched[threading.get_ident()] = seen
     try:
         yield seen
