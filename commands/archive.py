@@ -7,15 +7,26 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from basics.humanize import counted, format_bytes
-from basics.patterns import parse_pattern
 from basics.stopping import StopRequest
 from basics.streams import say
 from basics.tables import aligned, ruled
 from basics.text import printable
-from basics.times import END_OF_TIME, MIN_TIME, format_time
+from basics.times import format_time
 from commands.interface import FAILURE, SUCCESS, USAGE, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs
-from commands.options import AT, CONFIG, IGNORED, JSON, SAMPLE, Option, UsageError, parsed_end, parsed_start
+from commands.options import (
+    AT,
+    CONFIG,
+    IGNORED,
+    JSON,
+    SAMPLE,
+    Option,
+    UsageError,
+    asked_span,
+    check_patterns,
+    parsed_end,
+    parsed_start,
+)
 from config import Config
 
 if TYPE_CHECKING:
@@ -206,20 +217,12 @@ def _cat(arguments: argparse.Namespace, config: Config) -> int:
 
 
 def _wanted(arguments: argparse.Namespace) -> "Wanted":
-    from basics.spans import Span  # noqa: PLC0415
     from checking.archives import Wanted  # noqa: PLC0415 -- heavy libraries
 
-    start = MIN_TIME if arguments.start is None else arguments.start
-    end = END_OF_TIME if arguments.end is None else arguments.end
-    if start >= end:
-        raise UsageError("--start must be before --end")
-    try:
-        for pattern in arguments.measurement:
-            parse_pattern(pattern)
-    except ValueError as error:
-        raise UsageError(f"--measurement: {error}") from None
+    span = asked_span(arguments)
+    check_patterns(arguments)
     names = [tuple(given) for given in (arguments.database, arguments.policy, arguments.measurement)]
-    return Wanted(names[0], names[1], names[2], Span(start, end))
+    return Wanted(names[0], names[1], names[2], span)
 
 
 _MANY = {"action": "append", "default": []}

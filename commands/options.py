@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from basics.times import parse_duration, parse_end, parse_time
+from basics.patterns import parse_pattern
+from basics.spans import Span
+from basics.times import END_OF_TIME, MIN_TIME, parse_duration, parse_end, parse_time
 
 
 class UsageError(Exception):
@@ -49,6 +51,24 @@ def _parsed(parse: Callable[[str], int]) -> Callable[[str], int]:
 
 parsed_start, parsed_end = _parsed(parse_time), _parsed(parse_end)
 """Types of options that are times."""
+
+
+def asked_span(arguments: argparse.Namespace) -> Span:
+    """From --start to --end, or for ever. Raises UsageError for one that is empty."""
+    start = MIN_TIME if arguments.start is None else arguments.start
+    end = END_OF_TIME if arguments.end is None else arguments.end
+    if start >= end:
+        raise UsageError("--start must be before --end")
+    return Span(start, end)
+
+
+def check_patterns(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for a --measurement that is no pattern."""
+    try:
+        for pattern in arguments.measurement:
+            parse_pattern(pattern)
+    except ValueError as error:
+        raise UsageError(f"--measurement: {error}") from None
 
 
 def _share(text: str) -> float:

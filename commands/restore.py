@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
-from basics.patterns import parse_pattern
 from basics.streams import say
-from basics.times import END_OF_TIME, MIN_TIME
 from commands.interface import USAGE, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs
-from commands.options import AT, CONFIG, IGNORED, JSON, Option, UsageError, parsed_end, parsed_start
+from commands.options import (
+    AT,
+    CONFIG,
+    IGNORED,
+    JSON,
+    Option,
+    UsageError,
+    asked_span,
+    check_patterns,
+    parsed_end,
+    parsed_start,
+)
 from config import Config, Destination, Server, password_in
 from settings.keys import MetadataKind
 
@@ -173,22 +182,14 @@ def _only_job(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Conf
 
 
 def _asked(arguments: argparse.Namespace) -> "Asked":
-    from basics.spans import Span  # noqa: PLC0415
     from copying.restore.asked import Asked  # noqa: PLC0415 -- heavy libraries
 
-    start = MIN_TIME if arguments.start is None else arguments.start
-    end = END_OF_TIME if arguments.end is None else arguments.end
-    if start >= end:
-        raise UsageError("--start must be before --end")
-    try:
-        for pattern in arguments.measurement:
-            parse_pattern(pattern)
-    except ValueError as error:
-        raise UsageError(f"--measurement: {error}") from None
+    span = asked_span(arguments)
+    check_patterns(arguments)
     databases, policies, measurements = (
         tuple(dict.fromkeys(names)) for names in (arguments.database, arguments.policy, arguments.measurement)
     )
-    return Asked(databases, policies, measurements, Span(start, end), arguments.existing, arguments.metadata)
+    return Asked(databases, policies, measurements, span, arguments.existing, arguments.metadata)
 
 
 def _target(config: Config, url: str | None, environ: Mapping[str, str]) -> Server:

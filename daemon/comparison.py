@@ -2,7 +2,6 @@
 
 import logging
 import multiprocessing
-import signal
 import socket
 import time
 from collections.abc import Sequence
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from basics.boundary import error_boundary
-from basics.processes import SIGNALS, start
+from basics.processes import start
 from basics.stopping import StopRequest
 from config import Config
+from daemon.child import let_go, stop_on_sigterm
 from daemon.job_file import JobFile
 from daemon.watch import Watch, longest_silence
 from logger_config import setup_logging
@@ -55,7 +54,17 @@ class Comparison:
         """
         context = multiprocessing.get_context("fork")
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (file.config.path, file.content, until, sender, lifeline, channel, listener, inherited)
+        arguments = (
+            file.config.path,
+            file.content,
+            file.defaults,
+            until,
+            sender,
+            lifeline,
+            channel,
+            listener,
+            inherited,
+        )
         process = context.Process(target=comparing_process, args=arguments, name=f"{file.name} verify")
         try:
             start(process)
@@ -70,6 +79,7 @@ class Comparison:
 def comparing_process(
     path: Path,
     content: bytes,
+    defaults: bytes,
     until: int,
     answer: Connection,
     lifeline: tuple[Connection, Connection],
@@ -79,24 +89,12 @@ def comparing_process(
 ) -> None:
     """The target of the process. It ends when the parent says so, or when that has ended."""
     stopping = StopRequest()
-    lifeline[1].close()
-    channel.receiver.close()
+    let_go(lifeline, channel, listener, inherited)
     channel.sender.close()
-    for connection in inherited:
-        connection.close()
-    if listener:
-        listener.close()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.requested = True
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    stop_on_sigterm(stopping)
     try:
         with error_boundary() as outcome:
-            config = Config(path, content=content)
+            config = Config(path, content=content, defaults=defaults)
             Watch(stopping, lifeline[0], longest_silence(config.job.options.timeout_client)).start()
             found = compared(config, until, stopping)
         if outcome.problem:

@@ -4,7 +4,6 @@ import ctypes
 import gc
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,16 +11,15 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
 
 from basics.boundary import error_boundary
 from basics.locks import FileLock
-from basics.processes import SIGNALS
 from basics.stopping import StopRequest
 from basics.text import SEVERAL_LINES
 from config import Config, ConfigError, Server
 from copying import quarantine
 from copying.results import JobResult, with_snapshot
+from daemon.child import let_go, stop_on_sigterm
 from daemon.hooks import RunHooks
 from daemon.rivals import Rivals
 from daemon.watch import Watch
@@ -305,25 +303,14 @@ def worker_process(
     (The parent's sentinel does not: workers that are forked later hold its other end open, too.)
     """
     stopping = StopRequest()
-    lifeline[1].close()
-    channel.receiver.close()
-    for connection in inherited:  # each would be one file less that this process may open
-        connection.close()
-    if listener:
-        listener.close()  # else its port would be taken as long as this process lives
+    let_go(lifeline, channel, listener, inherited)
     reporter = Reporter(path.stem, Sender(channel), worker=time.time_ns(), logs=logs)
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.requested = True
 
     def report(result: JobResult) -> None:
         with suppress(BrokenPipeError):  # the parent was killed: there is nobody to tell
             answer.send(result)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    stop_on_sigterm(stopping)
     Watch(stopping, lifeline[0], limit).start()
     reporter.start()
     try:

@@ -51,9 +51,7 @@ class Bucket:
                 self._api.put(self._store, key, content, mode="create", use_multipart=False)
             except (self._errors.AlreadyExistsError, self._errors.PreconditionError):
                 # also after an attempt of ours whose answer was lost
-                raise AlreadyThere(
-                    f"archive {self.url}: {key} is there already, and nothing is overwritten"
-                ) from None
+                raise AlreadyThere.of(self.url, key) from None
 
     def read(self, key: str) -> bytes:
         """All of an object. Raises NotThere."""

@@ -35,6 +35,11 @@ class NewerFormat(ArchiveError):
 class AlreadyThere(ArchiveError):
     """An object of that name exists, and is never overwritten."""
 
+    @classmethod
+    def of(cls, url: str, key: str) -> "AlreadyThere":
+        """With its message."""
+        return cls(f"archive {url}: {key} is there already, and nothing is overwritten")
+
 
 class StoreFailed(ArchiveError):
     """The folder or the bucket does not do what it was asked to."""

@@ -28,7 +28,7 @@ class Folder:
         path = self._path(key)
         with self._told("write", key):
             if path.exists():
-                raise _already_there(self.url, key)
+                raise AlreadyThere.of(self.url, key)
             self._make(path.parent)
             new = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
             try:
@@ -38,7 +38,7 @@ class Folder:
                     os.fsync(file.fileno())
                 _name(new, path)
             except FileExistsError:
-                raise _already_there(self.url, key) from None
+                raise AlreadyThere.of(self.url, key) from None
             finally:
                 new.unlink(missing_ok=True)
             _synchronise(path.parent)
@@ -111,10 +111,6 @@ class Folder:
         except OSError as error:
             reason = error.strerror or str(error)
             raise StoreFailed(f"archive {self.url}: cannot {verb} {key}: {reason}") from error
-
-
-def _already_there(url: str, key: str) -> AlreadyThere:
-    return AlreadyThere(f"archive {url}: {key} is there already, and nothing is overwritten")
 
 
 def _name(new: Path, path: Path) -> None:
