@@ -7,8 +7,8 @@ PIP := $(BIN)/pip --disable-pip-version-check install --no-cache-dir --no-compil
 UNUSED := find .venv/lib \( -type d \( -name tests -o -path '*/pyarrow/include' \) -o -path '*/pyarrow/*flight*.so*' \) \
 	-prune -exec rm -rf {} +
 PYTEST := $(BIN)/python -m pytest
-# One more than there are cores: much of the time is spent waiting for servers.
-PARALLEL := -n $(shell echo $$(($$(nproc) + 1))) --dist worksteal
+# Two more than there are cores: much of the time is spent waiting, for servers and for the clock.
+PARALLEL := -n $(shell echo $$(($$(nproc) + 2))) --dist worksteal
 
 # An ordinary user mounts small disks in a name space of his own.
 DISKS := tests/faults/test_disks.py
@@ -22,7 +22,7 @@ help:
 	@echo "                    INFLUXD_VERSION=1.8.10 make test builds that version, and runs on it"
 	@echo "make test-versions  builds other versions of InfluxDB, VictoriaLogs and an object store, and tests on all of them"
 	@echo "make facts          of these the facts of docs/influxdb.md; make facts VERSION=1.7.11 on one version"
-	@echo "make faults         every fault, all rounds, source and destination compared after each; make test runs a tenth,"
+	@echo "make faults         every fault, all rounds, source and destination compared after each; make test injects each once,"
 	@echo "                    FAULT_ROUNDS=4 make faults a fourth"
 	@echo "make mutants        mistakes put into the code, one at a time: which of them does no test notice? About an hour"
 	@echo "make containers     as root: the integration tests on containers, and tests of the image"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rounds import PROPERTY, Rounds
+from tests.faults.rounds import ONCE, PROPERTY, Rounds
 from tests.integration.conftest import pair
 from tests.integration.harness import Pair
 from tests.support.servers import InfluxServer
@@ -25,8 +25,8 @@ def rounds(request: pytest.FixtureRequest, part: int) -> Iterator[Rounds]:
 
 @pytest.fixture
 def part() -> int:
-    """A tenth of the rounds is done, unless all are."""
-    return 10
+    """Each fault is injected once, unless FAULT_ROUNDS says otherwise."""
+    return ONCE
 
 
 @pytest.fixture

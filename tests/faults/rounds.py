@@ -2,7 +2,7 @@
 
 A test takes the fixture `rounds` and loops over it; every finished round is counted, and the session prints one
 line for each fault. `FAULT_ROUNDS=all` (that is `make faults`) runs all rounds, `FAULT_ROUNDS=4` a fourth of them;
-otherwise it is a tenth.
+otherwise each fault is injected once.
 """
 
 import os
@@ -12,11 +12,14 @@ import pytest
 
 PROPERTY = "fault"
 
+ONCE = 1_000
+"""A part of any number of rounds that is one of them."""
+
 
 class Rounds:
     """Counts the rounds of one test."""
 
-    def __init__(self, environ: Mapping[str, str] = os.environ, part: int = 10) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ, part: int = ONCE) -> None:
         asked = environ.get("FAULT_ROUNDS")
         self._part = 1 if asked == "all" else int(asked) if asked else part
         self.name = ""

@@ -6,12 +6,15 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 import requests
 
 from tests.integration.daemon import Daemon, children, running, wait_until
 from tests.integration.harness import MONDAY, Pair, run_main, write_job
 from tests.support.recorder import recorder
 from tests.support.servers import free_port
+
+pytestmark = pytest.mark.minutes
 
 
 def every_minute(pair: Pair, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
