@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +25,8 @@ class FileLock:
     def release(self) -> None:
         """Let it go."""
         if self._descriptor is not None:
+            with suppress(OSError):  # a process that was forked meanwhile holds the file open, too
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 
 from basics.streams import is_one_place, say
 from commands.interface import FAILURE, SUCCESS, Command, print_json
-from commands.jobs import default_paths, find_jobs, load_jobs, log_all, reloaded
+from commands.jobs import Reloading, default_paths, find_jobs, load_jobs, log_all
 from commands.options import CONFIG, JSON, LISTEN, ONCE, QUIET, UsageError
 from daemon.job_file import JobFile
 from daemon.supervisor import Supervisor
+from daemon.turns import Limits, read_limits
 from logger_config import set_console
 from watching.health import health_file
 from watching.history import history_file
@@ -34,10 +35,11 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     log_all(invalid)
     supervisor = Supervisor(
         jobs,
-        lambda: reloaded(paths),
+        Reloading(paths, jobs),
         invalid,
         once=arguments.once,
         # a single run beside the daemon must not speak for it
+        limits=_limits(environ),
         health=None if arguments.once else health_file(environ),
         verdicts=None if arguments.once else verdict_folder(environ),
         duties=Duties(
@@ -55,6 +57,14 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         is_logged = is_one_place() and not any(_hides_errors(job) for job in jobs)
         say(summary(results, is_logged=is_logged) + "\n")
     return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
+
+
+def _limits(environ: Mapping[str, str]) -> Limits:
+    """How many runs go on at once. Raises UsageError."""
+    try:
+        return read_limits(environ)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _hides_errors(file: JobFile) -> bool:

@@ -1,30 +1,42 @@
-"""Keeps one worker process for each job: starts, restarts with growing delays, reloads, stops."""
+"""Keeps the times of all jobs, and has a process for each run: in turn, restarted with growing delays, stopped.
 
+A scheduled job has a process while it looks for its servers, and one for each run, which is a fork of this one.
+Between its runs it is a line in this process: docs/scaling.md says what that saves.
+"""
+
+import datetime as dt
 import functools
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import FrameType
 
+from basics.locks import FileLock
 from basics.processes import Delays, death, start
 from basics.shortages import shortage
 from basics.times import SECOND
+from copying import quarantine
 from copying.results import JobResult
 from daemon.comparing import Comparing
 from daemon.job_file import JobFile
+from daemon.task import Answer, HasRun, NoRoom, Reached, Task, Unreached
+from daemon.turns import Limits, Sameness, Turns
 from daemon.watch import longest_silence
 from daemon.worker import load_libraries, worker_process
 from logger_config import set_console
+from scheduler import Timetable
 from settings.keys import Job
-from settings.overlaps import Rival, find_overlaps, find_rivals
+from settings.overlaps import find_overlaps, find_rivals
 from watching.channel import Channel, Sender
 from watching.events import (
     LONGEST_TEXTS,
@@ -34,9 +46,15 @@ from watching.events import (
     JobKnown,
     JobRemoved,
     LogLine,
+    NextRun,
+    Totals,
+    WaitingForServer,
+    WaitingForTurn,
     WorkerDied,
+    WorkerRests,
     WorkerStarted,
     bounded,
+    shortened,
 )
 from watching.health import write_health
 from watching.monitor import Duties, Keeper
@@ -55,6 +73,12 @@ TELL_WITHIN, LEAST_TO_TELL = 10.0, 0.5
 
 HEARTBEAT = 5.0
 
+TICK, IDLE_TICK = 0.2, 1.0
+"""Seconds between two looks at all jobs: while processes run or wait, and while all jobs wait for their time."""
+
+LOOKERS = 16
+"""How many processes look for servers at once."""
+
 STARTS = 4
 """How often a job that runs once is started in vain before it has failed, when no other job runs any more."""
 
@@ -65,7 +89,7 @@ class Worker:
 
     process: ForkProcess
     answer: Connection
-
+    task: Task
     born: float
 
     @classmethod
@@ -76,17 +100,15 @@ class Worker:
         listener: socket.socket | None,
         others: Sequence[Connection] = (),
         *,
-        once: bool,
+        task: Task,
         logs: bool,
-        rivals: Sequence[Rival] = (),
     ) -> "Worker":
         """Start the job's process: a fork, which shares the memory of the libraries with this one and its likes.
 
         That is safe while this process has no other thread: what it had locked would stay locked in the child.
         The child gets the content that was checked, not the file, which may have changed since. What goes on it
-        tells by the channel, not at the `listener`; with `logs` it logs its progress. It asks whether `rivals`
-        write to the same server. What is open here of the `others` it closes. Raises OSError where it cannot be
-        started.
+        tells by the channel, not at the `listener`; with `logs` it logs its progress. What is open here of the
+        `others` it closes. Raises OSError where it cannot be started.
         """
         context = multiprocessing.get_context("fork")
         lifeline, inherited = _lifeline(), list(others)
@@ -101,9 +123,8 @@ class Worker:
             channel,
             listener,
             inherited,
-            once,
+            task,
             logs,
-            rivals,
             limit,
         )
         process = context.Process(target=worker_process, args=arguments, name=file.name)
@@ -114,7 +135,7 @@ class Worker:
             raise
         finally:
             sender.close()
-        return cls(process, receiver, time.monotonic())
+        return cls(process, receiver, task, time.monotonic())
 
 
 @functools.cache
@@ -125,12 +146,22 @@ def _lifeline() -> tuple[Connection, Connection]:
 
 @dataclass
 class _State:
-    """A job that runs, has run, or waits for its restart."""
+    """A job that runs, has run, or waits: for its servers, its time, its turn, or its restart."""
 
     file: JobFile
     once: bool
     worker: Worker | None = None
+    answer: Answer | None = None
+    """The last word of the worker."""
     result: JobResult | None = None
+    reach_at: float | None = None
+    """When its servers are looked for, by the monotonic clock;"""
+    times: Timetable | None = None
+    """when it runs, once they were found;"""
+    due: dt.datetime | None = None
+    """since when it waits for its turn,"""
+    obstacle: str = ""
+    """and why, if it had to."""
     restart_at: float | None = None
     delays: Delays = field(default_factory=Delays)
     starts: int = 0
@@ -140,6 +171,14 @@ class _State:
     kill_at: float | None = None
     copied: int | None = None
     """When the last run that copied everything began, nanoseconds."""
+    number: int = 0
+    """That of a line of processes, of which each goes on from the one before it;"""
+    totals: Totals = field(default_factory=Totals)
+    """and what these have done."""
+    apart: set[str] = field(default_factory=set)
+    """Jobs that are known to write to another server."""
+    lock: FileLock | None = None
+    """Keeps a restore of the job from beginning."""
 
     def take(self, result: JobResult) -> None:
         """What became of a run."""
@@ -152,14 +191,38 @@ class _State:
         return not self.once and self.file.config.job.options.incremental.schedule is not None
 
     @property
+    def is_running(self) -> bool:
+        return self.worker is not None and self.worker.task.purpose == "run"
+
+    @property
     def is_active(self) -> bool:
-        return self.worker is not None or self.restart_at is not None
+        waits = (self.reach_at, self.times, self.due, self.restart_at)
+        return self.worker is not None or any(wait is not None for wait in waits)
+
+    @property
+    def is_waiting_for_its_time(self) -> bool:
+        """And for nothing else."""
+        return (
+            self.is_active and not self.worker and (self.due, self.reach_at, self.restart_at) == (None, None, None)
+        )
 
     def stop(self, within: float) -> None:
         """Ask the worker to end, and set the time at which it will be killed."""
-        self.restart_at, self.kill_at = None, time.monotonic() + within
+        self.reach_at = self.times = self.due = self.restart_at = None
+        self.kill_at = time.monotonic() + within
         if self.worker:
             self.worker.process.terminate()
+
+    def hold(self) -> None:
+        """Keep restores from beginning, from now on or, if one is going on, as soon as it has ended."""
+        if self.is_scheduled:
+            self.lock = self.lock or FileLock(quarantine.lock_file(self.file.config.job, os.environ))
+            self.lock.share()
+
+    def let_go(self) -> None:
+        """Let them begin."""
+        if self.lock:
+            self.lock.release()
 
     @property
     def warning(self) -> str:
@@ -172,6 +235,22 @@ class _State:
         if self.restart_at is not None:
             return "its worker has died, or could not be started, and is about to be started again"
         return "; ".join(bounded(self.result.failures)) if self.result else ""
+
+
+def _allow_many_files() -> None:
+    """As many open files as the system allows: a daemon keeps one for each scheduled job."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _nanoseconds(moment: dt.datetime) -> int:
+    return int(moment.timestamp()) * SECOND
+
+
+def _waits(state: _State) -> WaitingForTurn:
+    due = _nanoseconds(state.due) if state.due else 0
+    return WaitingForTurn(state.file.name, time.time_ns(), state.obstacle, due)
 
 
 def job_known(file: JobFile, *, once: bool) -> JobKnown:
@@ -210,9 +289,21 @@ class Signals:
     def __init__(self) -> None:
         self.stops = 0
         self.reloads = 0
+        # a signal wakes the parent, which may be waiting for a second
+        self._alarm, self._bell = socket.socketpair()
+        for end in (self._alarm, self._bell):
+            end.setblocking(False)  # noqa: FBT003 -- its own signature
+        signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
+
+    def wait(self, connections: Sequence[Connection], seconds: float) -> set[object]:
+        """The connections from which something can be read; all at once when a signal comes."""
+        ready = set[object](wait([*connections, self._alarm], seconds))
+        with suppress(BlockingIOError):
+            self._alarm.recv(1024)
+        return ready
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stops += 1
@@ -235,6 +326,7 @@ class Supervisor:
     once: bool = False
     health: Path | None = None
     duties: Duties = field(default_factory=Duties)
+    limits: Limits = field(default_factory=Limits)
     verdicts: Path | None = None
     """The folder that keeps what comparisons found."""
     stopped: bool = False
@@ -247,6 +339,7 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self._known = self.files
+        self._turns = Turns(self.limits)
         self._monitor = Keeper(self._channel, self.duties, _lifeline())
         self._sender = Sender(self._channel)
         tell = self._sender.tell
@@ -256,23 +349,25 @@ class Supervisor:
         """Supervise; the last result of each job that has one. `stopped` says whether a signal ended it."""
         signals = self._signals = Signals()
         stops = reloads = 0
+        _allow_many_files()
         self._watch(self.files)  # which needs none of the libraries
         if self.files:
             load_libraries(all_of_them=not self.once or len(self.files) > 1)
         self._tell_invalid({})
         for file in self.files:
             self._start(file)
+        self._start_due()
         while any(state.is_active for state in self._states.values()):
             self._listen()
             self._monitor.look_after()
             self._sender.flush()
-            self._start_due()
             if signals.stops > stops:
                 stops = signals.stops
                 self._stop(now=stops > 1)
             elif signals.reloads > reloads and not stops:
                 reloads = signals.reloads
                 self._reload()
+            self._start_due()
             self._keep_deadlines()
             self._compare()
             self._beat()
@@ -287,23 +382,33 @@ class Supervisor:
 
     def _start(self, file: JobFile) -> None:
         state = self._states[file.name] = _State(file, self.once)
+        state.number = time.time_ns()
         self._sender.tell(job_known(file, once=self.once))
-        self._start_worker(state)
+        state.hold()
+        self._again(state)
 
-    def _start_worker(self, state: _State) -> None:
+    @staticmethod
+    def _again(state: _State) -> None:
+        """From the start: a scheduled job looks for its servers, another one waits for its turn."""
         state.restart_at = None
+        if state.is_scheduled:
+            state.reach_at = time.monotonic()
+        else:
+            state.due = dt.datetime.now(dt.UTC)
+
+    def _start_worker(self, state: _State, task: Task) -> None:
         listener = self.duties.listener
         others = [*(worker.answer for _, worker in self._running()), *self._comparing.connections]
-        rivals = find_rivals(state.file.config.job, [file.config.job for file in self._known])
         logs = not self.duties.draws
+        state.reach_at = state.due = state.answer = None
         try:
-            state.worker = Worker.start(
-                state.file, self._channel, listener, others, once=self.once, logs=logs, rivals=rivals
-            )
+            state.worker = Worker.start(state.file, self._channel, listener, others, task=task, logs=logs)
         except OSError as error:
             self._not_started(state, shortage(error) or str(error))
             return
         state.starts = 0
+        if task.purpose == "run":
+            self._sender.leave(NextRun(state.file.name, 0).key)  # from now on its worker tells
         self._sender.tell(WorkerStarted(state.file.name, time.time_ns(), state.worker.process.pid or 0))
 
     def _not_started(self, state: _State, why: str) -> None:
@@ -352,37 +457,92 @@ class Supervisor:
         return ((state, state.worker) for state in list(self._states.values()) if state.worker)
 
     def _listen(self) -> None:
-        """Take results, and notice deaths; a fifth of a second at most."""
+        """Take results, and notice deaths; return when something has come, or when it is time to look around."""
         running = list(self._running())
-        ready = wait([worker.answer for _, worker in running], timeout=0.2)
-        if not running:
-            time.sleep(0.2)
+        ready = (
+            self._signals.wait([worker.answer for _, worker in running], self._patience()) if self._signals else ()
+        )
         for state, worker in running:
-            if worker.answer in ready:
-                try:
-                    state.take(worker.answer.recv())
-                except (EOFError, OSError):
-                    self._ended(state, worker)
+            if worker.answer not in ready:
+                continue
+            try:
+                while worker.answer.poll():
+                    self._take(state, worker.answer.recv())
+            except (EOFError, OSError):
+                self._ended(state, worker)
+
+    def _patience(self) -> float:
+        """Seconds until something may have to be done."""
+        states = self._states.values()
+        if not all(state.is_waiting_for_its_time or not state.is_active for state in states):
+            return TICK
+        now = dt.datetime.now(dt.UTC)
+        first = min((state.times.due for state in states if state.times), default=now)
+        return min(max((first - now).total_seconds(), 0.0), IDLE_TICK)
+
+    def _take(self, state: _State, told: JobResult | Answer | Sameness) -> None:
+        if isinstance(told, JobResult):
+            state.take(told)
+        elif isinstance(told, Sameness):
+            self._turns.servers.learn(told)
+        else:
+            state.answer = told
 
     def _ended(self, state: _State, worker: Worker) -> None:
         state.worker, how = None, death(worker.process)
+        worker.answer.close()
         # Who stops a service may signal all of its processes at once, as systemd does: that worker did not die.
         if self.stopped or (self._signals and self._signals.stops):
-            state.result = state.result or JobResult(state.file.name, stopped=True)
-            self._tell_end(state)
+            self._stopped(state)
         elif state.leaving:
             self._replace(state)
+        elif state.answer is not None:
+            self._sender.tell(WorkerRests(state.file.name, time.time_ns()))
+            self._go_on(state, worker.task, state.answer)
         elif state.is_scheduled:
-            delay = state.delays.after(time.monotonic() - worker.born)
-            logger.error("job %s: its worker died (%s); starting it again in %g s", state.file.name, how, delay)
-            state.restart_at = time.monotonic() + delay
-            self._tell_death(state, how, time.time_ns() + int(delay * SECOND))
+            self._died(state, worker, how)
         elif state.result is None:
             state.result = JobResult(state.file.name, problems=(f"the worker process died ({how})",))
             logger.error("job %s: the worker process died (%s)", state.file.name, how)
             self._tell_death(state, how, 0)
         else:
             self._tell_end(state)
+
+    def _stopped(self, state: _State) -> None:
+        state.times = state.due = state.reach_at = None
+        state.result = state.result or JobResult(state.file.name, stopped=True)
+        self._tell_end(state)
+
+    def _died(self, state: _State, worker: Worker, how: str) -> None:
+        delay = state.delays.after(time.monotonic() - worker.born)
+        logger.error("job %s: its worker died (%s); starting it again in %g s", state.file.name, how, delay)
+        state.times, state.restart_at = None, time.monotonic() + delay
+        state.number, state.totals = time.time_ns(), Totals()
+        self._tell_death(state, how, time.time_ns() + int(delay * SECOND))
+
+    def _go_on(self, state: _State, task: Task, answer: Answer) -> None:
+        """What follows upon the last word of a process of a job."""
+        name, now = state.file.name, time.time_ns()
+        match answer:
+            case Reached(times):
+                self._plan(state, times)
+            case Unreached(role, problem, seconds):
+                state.reach_at = time.monotonic() + seconds
+                until = now + int(seconds * SECOND)
+                self._sender.tell(WaitingForServer(name, now, role, shortened(problem), until))
+            case NoRoom(why):
+                state.due, state.obstacle = state.times.due if state.times else task.begun, why
+                self._sender.tell(_waits(state))
+            case HasRun(times, totals, told, untold, apart):
+                state.totals, state.apart = totals, state.apart | set(apart)
+                self._sender.pass_on(untold)
+                self._sender.adopt(name, told)
+                self._plan(state, times)
+
+    def _plan(self, state: _State, times: Timetable) -> None:
+        """The job waits for its time."""
+        state.times, state.obstacle = times, ""
+        self._sender.tell(NextRun(state.file.name, time.time_ns(), _nanoseconds(times.due)))
 
     def _tell_death(self, state: _State, how: str, restart_at: int, *, was_started: bool = True) -> None:
         self._sender.tell(WorkerDied(state.file.name, time.time_ns(), how, restart_at, was_started))
@@ -395,6 +555,7 @@ class Supervisor:
     def _replace(self, state: _State) -> None:
         """A job whose file was changed or removed has ended."""
         del self._states[state.file.name]
+        state.let_go()
         if state.successor:
             self._start(state.successor)
         else:
@@ -402,10 +563,69 @@ class Supervisor:
             self._sender.tell(JobRemoved(state.file.name, time.time_ns()))
 
     def _start_due(self) -> None:
-        for state in self._states.values():
-            if state.restart_at is not None and time.monotonic() >= state.restart_at:
+        """Start the processes whose time has come, and those whose turn it is."""
+        now, moment = time.monotonic(), dt.datetime.now(dt.UTC)
+        self._heed_the_clock(moment)
+        looking = sum(worker.task.purpose == "reach" for _, worker in self._running())
+        for state in list(self._states.values()):
+            if state.restart_at is not None and now >= state.restart_at:
                 logger.info("job %s: starting its worker again", state.file.name)
-                self._start_worker(state)
+                self._again(state)
+            if state.reach_at is not None and now >= state.reach_at and looking < LOOKERS:
+                looking += 1
+                self._start_worker(state, Task("reach"))
+            if state.times and not state.worker and state.due is None and moment >= state.times.due:
+                state.due = state.times.due
+        self._give_turns(moment)
+
+    def _give_turns(self, now: dt.datetime) -> None:
+        """Let those begin that may, the latest first; say of the others that they wait."""
+        waiting = [(state.due, state) for state in self._states.values() if state.due is not None]
+        running = [state.file.config.job for state in self._states.values() if state.is_running]
+        held = list[_State]()
+        for due, state in sorted(waiting, key=lambda pair: pair[0]):
+            job = state.file.config.job
+            if obstacle := self._turns.obstacle(job, running):
+                if not state.obstacle:
+                    held.append(state)
+                if state.obstacle != obstacle:
+                    state.obstacle = obstacle
+                    self._sender.tell(_waits(state))
+                continue
+            waited = (now - due).total_seconds() if state.obstacle else 0.0
+            self._start_worker(state, self._run(state, running, now, waited))
+            running.append(job)
+        if held:
+            names = ", ".join(state.file.name for state in held[:5])
+            more = f" and {len(held) - 5} more" if len(held) > 5 else ""
+            logger.info("waiting for their turn: %s%s (%s)", names, more, held[0].obstacle)
+
+    def _run(self, state: _State, running: Sequence[Job], now: dt.datetime, waited: float) -> Task:
+        """What a process is told that runs the job now."""
+        state.hold()
+        job = state.file.config.job
+        rivals = find_rivals(job, [file.config.job for file in self._known])
+        return Task(
+            "run",
+            state.times,
+            now,
+            waited,
+            state.number,
+            state.totals,
+            [rival for rival in rivals if rival.job not in state.apart],
+            list(self._turns.doubts(job, running)),
+        )
+
+    def _heed_the_clock(self, now: dt.datetime) -> None:
+        """Plan anew where the clock was set back, else a job might wait for years."""
+        planned = [state for state in self._states.values() if state.times and state.times.was_set_back(now)]
+        for state in planned if not self.stopped else ():
+            if state.times and not state.worker:
+                state.times.plan(now)
+                state.due = None
+                logger.warning("job %s: the clock was set back to %s", state.file.name, state.times.shown(now))
+                logger.info("job %s: %s", state.file.name, state.times.announcement(now))
+                self._plan(state, state.times)
 
     def _compare(self) -> None:
         """Compare both sides of scheduled jobs when it is time, of what their last good run copied."""
@@ -419,7 +639,10 @@ class Supervisor:
         self.stopped, self._stop_at = True, self._stop_at or time.monotonic()
         self._comparing.stop()
         for state in self._states.values():
+            is_over = state.is_active and not state.worker
             state.stop(0 if now else STOP_WITHIN)
+            if is_over:
+                self._stopped(state)
 
     def _keep_deadlines(self) -> None:
         for state, worker in self._running():

@@ -1,12 +1,13 @@
 """One job in a process of its own: reaches its servers, waits for its times, runs, and says what became of it."""
 
 import ctypes
+import datetime as dt
 import gc
 import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -22,10 +23,12 @@ from copying.results import JobResult, with_snapshot
 from daemon.child import let_go, stop_on_sigterm
 from daemon.hooks import RunHooks
 from daemon.rivals import Rivals
+from daemon.room import no_room
+from daemon.task import Answer, HasRun, NoRoom, Reached, Task, Unreached, first_times
+from daemon.turns import Sameness, places
 from daemon.watch import Watch
 from logger_config import LogDirectoryError, setup_logging
-from scheduler import Scheduler, run_job_once
-from settings.overlaps import Rival
+from scheduler import Scheduler, run_job_once, spread
 from watching.channel import Channel, Sender
 from watching.reporter import Reporter
 
@@ -44,7 +47,8 @@ def run_worker(
     once: bool = True,
     report: Report = lambda _: None,
     reporter: Reporter | None = None,
-    rivals: Iterable[Rival] = (),
+    rivals: Rivals | None = None,
+    waited: float = 0.0,
 ) -> JobResult:
     """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
 
@@ -53,21 +57,34 @@ def run_worker(
 
     With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
     every run, and `reporter` of all that goes on. A run that fails is tried again at its next time. It is refused
-    while one of the `rivals` writes to the same server.
+    while one of the `rivals` writes to the same server. (The daemon's processes run once: it keeps the times.) It
+    logs for how many seconds it `waited` for its turn.
     """
     setup_logging(path.stem)
     with error_boundary() as outcome:
         try:
-            config = Config(path, content=content, defaults=defaults)
-            _set_up_logging(config)
+            config = _prepared(path, content, defaults)
         except (ConfigError, LogDirectoryError) as error:
-            logger.error("%s", error, extra=SEVERAL_LINES)  # noqa: TRY400 -- a user's mistake needs no traceback
-            return _reported(JobResult(path.stem, problems=(str(error),)), report)
+            return _invalid(path, error, report)
         with FileLock(quarantine.lock_file(config.job, os.environ)) as lock:
             lock.share()  # from now on no restore of the job begins
-            run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals), lock)
+            if waited:
+                logger.info("its turn has come, %.0f s after its time", waited)
+            run = _Run(config, stopping or StopRequest(), reporter or Reporter(), rivals or Rivals(), lock)
             return _work(run, once=once, report=report)
     return _reported(JobResult(path.stem, problems=(outcome.problem,)), report)
+
+
+def _prepared(path: Path, content: bytes | None, defaults: bytes | None) -> Config:
+    """The job's file, and logging as it says. Raises ConfigError or LogDirectoryError."""
+    config = Config(path, content=content, defaults=defaults)
+    _set_up_logging(config)
+    return config
+
+
+def _invalid(path: Path, error: Exception, report: Report) -> JobResult:
+    logger.error("%s", error, extra=SEVERAL_LINES)
+    return _reported(JobResult(path.stem, problems=(str(error),)), report)
 
 
 def _reported(result: JobResult, report: Report) -> JobResult:
@@ -109,32 +126,22 @@ def _work(run: _Run, *, once: bool, report: Report) -> JobResult:
         reporter.run_finished(last)
         return last
 
-    def job_of_many() -> None:
-        job()
-        _release_memory()
-
     times = config.job.options.incremental
     if once or times.schedule is None:
         return run_job_once(job)
     # a command of the user's may be what makes a server reachable
     if config.job.options.hooks.before or _wait_for_servers(config, stopping, report, reporter):
         schedule = Scheduler(
-            job_of_many,
+            job,
             times.schedule,
             str(times.timezone),
             run_on_start=times.run_on_start,
             stopping=stopping,
             announce=reporter.next_run,
+            later=spread(config.job.name, times.jitter),
         )
         schedule.start()
     return last
-
-
-def _release_memory() -> None:
-    """Give back to the system what the run has freed: the next one may be a day away."""
-    gc.collect()
-    with suppress(AttributeError):  # not every C library can
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _guarded_run(run: _Run) -> JobResult:
@@ -221,18 +228,22 @@ def _take_snapshot(run: _Run, reporter: Reporter) -> JobResult:
 
 def _wait_for_servers(config: Config, stopping: StopRequest, report: Report, reporter: Reporter) -> bool:
     """Wait until both servers answer, one log line for each attempt; False when asked to stop before."""
-    delay = config.job.options.initial_connection_retry_delay
-    servers = ((config.job.source, "source"), (config.job.destination, "destination"))
-    for server, role in (pair for pair in servers if pair[0].url):
-        while not stopping.is_set():
-            problem = _unreachable(config, server, role, stopping)
-            if not problem:
-                break
-            logger.warning("waiting for the %s: %s; next attempt in %g s", role, problem, delay)
-            report(JobResult(config.job.name, problems=(f"waiting for the {role}: {problem}",)))
-            reporter.waiting(role, problem, delay)
-            stopping.wait(delay)
+    while not stopping.is_set() and (found := _first_unreached(config, stopping, report)):
+        reporter.waiting(found.role, found.problem, found.seconds)
+        stopping.wait(found.seconds)
     return not stopping.is_set()
+
+
+def _first_unreached(config: Config, stopping: StopRequest, report: Report) -> Unreached | None:
+    """The server of a job that does not answer, which is logged; None when all do, or when asked to stop."""
+    delay = config.job.options.initial_connection_retry_delay
+    for place in places(config.job):
+        problem = _unreachable(config, place.server, place.role, stopping)
+        if problem and not stopping.is_set():
+            logger.warning("waiting for the %s: %s; next attempt in %g s", place.role, problem, delay)
+            report(JobResult(config.job.name, problems=(f"waiting for the {place.role}: {problem}",)))
+            return Unreached(place.role, problem, delay)
+    return None
 
 
 def _unreachable(config: Config, server: Server, role: str, stopping: StopRequest) -> str:
@@ -271,10 +282,12 @@ def load_libraries(*, all_of_them: bool) -> None:
     with suppress(AttributeError):  # not every C library can
         # large texts outside the heap: once one of them is freed, glibc would put the next ones inside, for good
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
-    from influx import transport  # noqa: F401, PLC0415 -- msgpack, requests
-
     if all_of_them:
         import numpy  # noqa: F401, PLC0415
+
+        import backup  # noqa: F401, PLC0415 -- with the client, msgpack, requests
+    else:
+        from influx import transport  # noqa: F401, PLC0415 -- msgpack, requests
 
     gc.collect()
     gc.freeze()  # a collection in a worker does not touch these objects, which would copy their pages
@@ -289,9 +302,8 @@ def worker_process(
     channel: Channel,
     listener: socket.socket | None,
     inherited: Sequence[Connection],
-    once: bool,  # noqa: FBT001 -- the target of a process
-    logs: bool,  # noqa: FBT001
-    rivals: Sequence[Rival],
+    task: Task,
+    logs: bool,  # noqa: FBT001 -- the target of a process
     limit: float,
 ) -> None:
     """The target of a worker process. The parent alone decides about signals from the terminal.
@@ -304,26 +316,91 @@ def worker_process(
     """
     stopping = StopRequest()
     let_go(lifeline, channel, listener, inherited)
-    reporter = Reporter(path.stem, Sender(channel), worker=time.time_ns(), logs=logs)
+    reporter = Reporter(path.stem, Sender(channel), worker=task.worker, totals=task.totals, logs=logs)
 
-    def report(result: JobResult) -> None:
+    def tell(told: JobResult | Answer | Sameness) -> None:
         with suppress(BrokenPipeError):  # the parent was killed: there is nobody to tell
-            answer.send(result)
+            answer.send(told)
 
     stop_on_sigterm(stopping)
     Watch(stopping, lifeline[0], limit).start()
     reporter.start()
     try:
-        run_worker(
-            path,
-            stopping,
-            content=content,
-            defaults=defaults,
-            once=once,
-            report=report,
-            reporter=reporter,
-            rivals=rivals,
-        )
+        _do(task, _Work(path, content, defaults, stopping, reporter, tell))
     finally:
         reporter.close()
         logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a process of a job has for its task."""
+
+    path: Path
+    content: bytes
+    defaults: bytes
+    stopping: StopRequest
+    reporter: Reporter
+    tell: Callable[[JobResult | Answer | Sameness], object]
+
+
+def _do(task: Task, work: _Work) -> None:
+    """The task, and the answer that says that it is done."""
+    if task.purpose == "reach":
+        _reach(work)
+    elif not task.doubts or _has_room(task, work):
+        _run_its_turn(task, work)
+
+
+def _reach(work: _Work) -> None:
+    """See whether the servers answer, once; say so, and when the job runs."""
+    setup_logging(work.path.stem)
+    with error_boundary() as outcome:
+        try:
+            config = _prepared(work.path, work.content, work.defaults)
+        except (ConfigError, LogDirectoryError) as error:
+            _invalid(work.path, error, work.tell)
+            return
+        # a command of the user's may be what makes a server reachable
+        found = None if config.job.options.hooks.before else _first_unreached(config, work.stopping, work.tell)
+        if not work.stopping.is_set():
+            now = dt.datetime.now(dt.UTC)
+            times = first_times(config.job, now)
+            if found is None:
+                logger.info("%s", times.announcement(now))
+            work.tell(found or Reached(times))
+    if outcome.problem:
+        work.tell(JobResult(work.path.stem, problems=(outcome.problem,)))
+
+
+def _has_room(task: Task, work: _Work) -> bool:
+    """Whether its servers have room for a run; else it says why not. What cannot be found out, the run finds."""
+    with error_boundary(), suppress(ConfigError, LogDirectoryError):
+        config = _prepared(work.path, work.content, work.defaults)
+        if why := no_room(config.job, task.doubts, work.stopping, work.tell):
+            work.tell(NoRoom(why))
+            return False
+    return True
+
+
+def _run_its_turn(task: Task, work: _Work) -> None:
+    """One run; of a scheduled job that was not stopped it says when the next is."""
+    rivals = Rivals(task.rivals)
+    before = work.reporter.totals.runs
+    run_worker(
+        work.path,
+        work.stopping,
+        content=work.content,
+        defaults=work.defaults,
+        report=work.tell,
+        reporter=work.reporter,
+        rivals=rivals,
+        waited=task.waited,
+    )
+    if task.times is None or work.stopping.is_set() or work.reporter.totals.runs == before:
+        return
+    task.times.plan(task.begun)
+    logger.info("%s", task.times.announcement(dt.datetime.now(dt.UTC)))
+    work.reporter.close()  # all that it has told is known from now on
+    reporter = work.reporter
+    work.tell(HasRun(task.times, reporter.totals, reporter.told, reporter.untold, rivals.apart))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from basics.boundary import error_boundary
-from basics.processes import SIGNALS, Delays, death, start
+from basics.processes import SIGNALS, Delays, call_itself, death, start
 from basics.shortages import shortage
 from logger_config import set_console
 from watching.channel import Channel
@@ -164,8 +164,7 @@ def monitor_process(
     for number in SIGNALS:  # the parent alone decides, and tells by the channel
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    with suppress(OSError):  # for those who look at the processes; not every system has it
-        Path("/proc/self/comm").write_text("monitor")
+    call_itself("monitor")
     lifeline[1].close()
     channel.sender.close()
     with error_boundary() as outcome:

@@ -12,6 +12,7 @@ TONES: Mapping[str, str] = {
     "idle": "good",
     "finished": "good",
     "waiting for server": "wait",
+    "waiting for its turn": "busy",
     "failing": "bad",
     "invalid file": "bad",
     "worker died": "bad",

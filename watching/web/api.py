@@ -85,6 +85,7 @@ def _job(job: JobState, now: int) -> dict[str, Any]:
         "destination": job.destination,
         "run": _run(job.run, now) if job.run else None,
         "next_run": _time(job.next_run),
+        "waits_for_turn": job.turn or None,
         "last_attempt": _time(job.last_attempt),
         "last_success": _time(job.last_success),
         "last_error": job.last_error or None,

@@ -79,7 +79,7 @@ def _row(job: Mapping[str, Any], now: int) -> tuple[str, ...]:
         lasting(max(lags)) if lags and job["mode"] != "range" else "-",
         _verified(job, now),
         (f"in {lasting(wait)}" if wait >= 1 else "now") if due else "-",
-        _now(job["run"]) if job["run"] else "",
+        _now(job["run"]) if job["run"] else job.get("waits_for_turn") or "",
     )
     return tuple(map(printable, cells))
 
