@@ -5,11 +5,13 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from basics.humanize import counted
 from basics.text import SEVERAL_LINES, printable
 from commands.options import UsageError
+from commands.shard import Shard
 from config import Config, ConfigError, defaults_of, read_defaults, read_file
 from daemon.job_file import JobFile
 from logger_config import setup_logging
@@ -123,21 +125,42 @@ def _warn_of_readers(file: Path, content: bytes) -> None:
 
 
 @dataclass
-class Reloading:
-    """Reads the jobs of the same paths again: those that have changed since they were `known`."""
+class Jobs:
+    """The jobs of these paths, and of those in folders only the shard's own: of a file that is named all is meant.
+
+    All files are read, also for a shard: jobs that would write the same are refused whoever runs them.
+    """
 
     paths: Sequence[Path]
-    known: Sequence[JobFile]
+    shard: Shard | None = None
+    own: Sequence[JobFile] = ()
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    others: Sequence[JobFile] = ()
+    """The valid jobs of other shards."""
 
-    def __call__(self) -> tuple[Sequence[JobFile], Mapping[str, str]] | None:
-        """The jobs as they are now; None, with an error in the log, when there are none."""
+    def load(self) -> None:
+        """Read them: those that have changed since. Raises UsageError."""
+        valid, invalid = load_jobs(find_jobs(self.paths), (*self.own, *self.others))
+        named = {path.stem for path in self.paths if not path.is_dir()}
+
+        def is_own(name: str) -> bool:
+            return self.shard is None or name in named or self.shard.holds(name)
+
+        self.own = [job for job in valid if is_own(job.name)]
+        self.others = [job for job in valid if not is_own(job.name)]
+        self.invalid = {name: problem for name, problem in invalid.items() if is_own(name)}
+        if self.shard:
+            logger.info("shard %s: %s", self.shard, counted(len(self.own) + len(self.invalid), "job"))
+        log_all(self.invalid)
+
+    def again(self) -> tuple[Sequence[JobFile], Mapping[str, str]] | None:
+        """The own and the invalid ones as they are now; None, with an error in the log, when there are none."""
         try:
-            self.known, invalid = load_jobs(find_jobs(self.paths), self.known)
+            self.load()
         except UsageError as error:
             logger.error("%s; the jobs go on as they are", error)  # noqa: TRY400 -- a user's mistake
             return None
-        log_all(invalid)
-        return self.known, invalid
+        return self.own, self.invalid
 
 
 def log_all(invalid: Mapping[str, str]) -> None:

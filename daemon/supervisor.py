@@ -327,6 +327,10 @@ class Supervisor:
     health: Path | None = None
     duties: Duties = field(default_factory=Duties)
     limits: Limits = field(default_factory=Limits)
+    others: Callable[[], Sequence[JobFile]] = tuple
+    """The jobs of other daemons in the same folders."""
+    stays: bool = False
+    """Whether it waits for a reload where it has no job: a shard may have none."""
     verdicts: Path | None = None
     """The folder that keeps what comparisons found."""
     stopped: bool = False
@@ -357,7 +361,7 @@ class Supervisor:
         for file in self.files:
             self._start(file)
         self._start_due()
-        while any(state.is_active for state in self._states.values()):
+        while any(state.is_active for state in self._states.values()) or self._waits_for_jobs:
             self._listen()
             self._monitor.look_after()
             self._sender.flush()
@@ -379,6 +383,10 @@ class Supervisor:
         """Whether a job failed or was stopped before its end, for good: a scheduled one has its next run."""
         states = (state for state in self._states.values() if not state.is_scheduled)
         return any(state.result.outcome != "ok" for state in states if state.result)
+
+    @property
+    def _waits_for_jobs(self) -> bool:
+        return self.stays and not self._states and not self.stopped
 
     def _start(self, file: JobFile) -> None:
         state = self._states[file.name] = _State(file, self.once)
@@ -604,7 +612,7 @@ class Supervisor:
         """What a process is told that runs the job now."""
         state.hold()
         job = state.file.config.job
-        rivals = find_rivals(job, [file.config.job for file in self._known])
+        rivals = find_rivals(job, [file.config.job for file in (*self._known, *self.others())])
         return Task(
             "run",
             state.times,

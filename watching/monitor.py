@@ -71,6 +71,8 @@ class Duties:
     observers: Sequence[Callable[[Holder], Observer]] = ()
     verdicts: Path | None = None
     """The folder in which `main.py verify` leaves its results."""
+    shard: str = ""
+    """Which part of the jobs is this daemon's; empty: all."""
     history: Path | None = None
     """The file in which runs, days and verdicts are remembered."""
 
@@ -188,7 +190,9 @@ class Monitor:
         self.is_over = False
         self._channel = channel
         history = History(duties.history) if duties.history else None
-        self._holder = Holder(State(started, remembered=history.remembered() if history else {}))
+        self._holder = Holder(
+            State(started, shard=duties.shard, remembered=history.remembered() if history else {})
+        )
         self._lines: list[str] = []
         self._screen = Screen(sys.stderr) if duties.draws else None
         if self._screen:

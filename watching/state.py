@@ -239,6 +239,8 @@ class State:
     jobs: Mapping[str, JobState] = field(default_factory=dict)
     remembered: Mapping[str, JobState] = field(default_factory=dict)
     """What is known from earlier of jobs that are not known yet."""
+    shard: str = ""
+    """Which part of all jobs these are; empty: all of them."""
 
     @property
     def failing(self) -> tuple[JobState, ...]:

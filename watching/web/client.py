@@ -52,6 +52,8 @@ def status_table(document: Mapping[str, Any]) -> str:
     headings = ("job", "state", "last success", "lag", "verified", "next run", "now")
     rows = [headings, *(_row(job, now) for job in document["jobs"])]
     lines = [printable(document["headline"]), printable(document["protection"]["line"])]
+    if shard := document.get("shard"):
+        lines.insert(0, f"Shard {printable(shard)}")
     lines += ["", *_left(ruled(rows))]
     for job in document["jobs"]:
         if job["failing"]:
