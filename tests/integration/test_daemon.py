@@ -469,7 +469,7 @@ from pathlib import Path
 from config import Config
 from watching.channel import Channel
 from daemon.job_file import JobFile
-from daemon.supervisor import Signals, Worker
+from daemon.process import Signals, Worker
 from daemon.task import Task
 
 path = Path(sys.argv[1])
