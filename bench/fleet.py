@@ -51,8 +51,7 @@ class Fleet:
                         else self._runs(folder, options, count)
                     )
                 options.say(f"fleet: {arm}: {run['seconds']:.1f} s, {run['pss'] / 1e6:.0f} MB")
-                size = 0 if arm == WAITING else count
-                yield Record(self.name, 1, arm, size * rows.rows, size * rows.values, (run,))
+                yield Record(self.name, 1, arm, 0, 0, (run,))
 
     def _idle(self, jobs: Path, options: Options, count: int) -> Run:
         with running(jobs, options.directory, "--http", "127.0.0.1:0") as daemon:
