@@ -7,7 +7,7 @@ Each kind is one file, KIND-GROUP-VERSION.json, that refuses keys which are not 
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,30 @@ def kinds_of_kubernetes(swagger: Schema) -> dict[str, Schema]:
         for known in definition.get("x-kubernetes-group-version-kind", ()):
             group = known["group"].split(".")[0]
             file = "-".join(filter(None, (known["kind"], group, known["version"]))).lower()
-            found[f"{file}.json"] = {"$ref": f"#/definitions/{name}", "definitions": definitions}
+            found[f"{file}.json"] = {"$ref": f"#/definitions/{name}", "definitions": _needed(name, definitions)}
     return found
+
+
+def _needed(name: str, definitions: Schema) -> Schema:
+    """The definition, and those that it is made of: kubeconform takes none in which anything else is odd."""
+    found: Schema = {}
+    names = [name]
+    while names:
+        if (one := names.pop()) not in found:
+            found[one] = definitions[one]
+            names += _named(definitions[one])
+    return found
+
+
+def _named(schema: Any) -> Iterator[str]:  # noqa: ANN401 -- JSON's own
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _named(item)
+    elif isinstance(schema, Mapping):
+        if isinstance(reference := schema.get("$ref"), str):
+            yield reference.rpartition("/")[2]
+        for value in schema.values():
+            yield from _named(value)
 
 
 def kinds_of_resource(resource: Schema) -> dict[str, Schema]:
