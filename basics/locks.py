@@ -1,7 +1,9 @@
 """Locks on files, between processes: they end with the process that holds them, however that ends."""
 
+import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +26,8 @@ class FileLock:
     def release(self) -> None:
         """Let it go."""
         if self._descriptor is not None:
+            with suppress(OSError):  # a process that was forked meanwhile holds the file open, too
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -53,3 +57,31 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+class ProcessLock:
+    """Held by this process alone, and not by those that are forked from it: it ends with this one, at once.
+
+    Where the file cannot be made, or the file system has no locks, nobody is kept out.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.is_held = True
+        self._descriptor: int | None = None
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if self._descriptor is not None:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.is_held = error.errno not in (errno.EACCES, errno.EAGAIN)
+
+    def __enter__(self) -> "ProcessLock":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)

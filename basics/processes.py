@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkProcess
+from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 """For which each process has handlers of its own; they are held until it has set them."""
@@ -42,6 +43,12 @@ def _lowest_free(count: int) -> list[int]:
         for number in opened:
             os.close(number)
     return opened
+
+
+def call_itself(name: str) -> None:
+    """The name of this process, for those who look at the processes; not every system has it."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
 
 
 @contextmanager

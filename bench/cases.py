@@ -16,9 +16,8 @@ from typing import Any, Protocol
 
 from bench import data
 from bench.data import DataSet
-from bench.measure import BenchError, Run, proportional_set_size, run_tool, settle, settle_processes, watched
+from bench.measure import BenchError, Run, run_tool, settle, watched
 from bench.report import REFERENCE_ARM, Record, Results, Target
-from tests.integration.daemon import running
 from tests.integration.harness import job_config, write_job
 from tests.support.proxy import Proxy, delay
 from tests.support.reader import digest_database, digest_difference
@@ -28,7 +27,6 @@ COPY, INTO = "copy", REFERENCE_ARM
 STILL, NEW = "nothing new", "15 minutes new"
 WITHOUT_GAPS, DENSE, ONE, AGAIN = "copy without gaps", "copy of one, dense", "copy of one", "copy, nothing new"
 NEAR, FAR = "copy, proxy", "copy, proxy, 20 ms each way"
-BEFORE, AFTER = "after the start", "after one run"
 LARGE = ("text", "sparse", "wide", "series")
 REFERENCE = "reference"
 """The database into which SELECT INTO copies."""
@@ -309,43 +307,6 @@ def _last_time(rows: DataSet) -> int:
 
 
 @dataclass(frozen=True)
-class IdleJobs:
-    """The memory of workers that wait for their time: before any run, and after one."""
-
-    name: str = "idle"
-    jobs: int = 20
-
-    def measure(self, options: Options) -> Iterator[Record]:
-        """A run for each worker."""
-        rows = data.devops(0.01)
-        with InfluxServer.start("source") as source, InfluxServer.start("destination") as destination:
-            pair = Pair(source, destination, options.directory)
-            pair.load(rows)
-            count = 5 if options.quick else self.jobs
-            for arm, run_on_start in ((BEFORE, False), (AFTER, True)):
-                folder = options.directory / arm.replace(" ", "-")
-                for number in range(count):
-                    incremental = {"schedule": "0 0 29 2 *", "run_on_start": run_on_start}
-                    config = pair.job(rows.name, incremental=incremental)
-                    config["source"]["databases"][0]["destination"] = f"idle_{run_on_start:d}_{number:02d}"
-                    write_job(folder, config, f"job{number:02d}")
-                sizes = self._sizes(folder, options.directory, count)
-                options.say(f"idle: {arm}: {max(sizes) / 1e6:.0f} MB at most")
-                yield Record(self.name, 1, arm, 0, 0, tuple({"pss": size} for size in sizes))
-
-    def _sizes(self, jobs: Path, directory: Path, count: int) -> list[int]:
-        with running(jobs, directory) as daemon:
-            daemon.wait_for("next run at", count=count)
-            workers = daemon.workers()
-            if len(workers) != count:
-                raise BenchError(f"{len(workers)} of {count} workers are running:\n{daemon.log[-3000:]}")
-            settle_processes(workers, time.monotonic() + 60)
-            sizes = [proportional_set_size(pid) for pid in workers]
-            daemon.stop()
-        return sizes
-
-
-@dataclass(frozen=True)
 class CommandLine:
     """What it takes to be told something: `--help`, and `check` of one job."""
 
@@ -416,7 +377,6 @@ def _many_until_now(scale: float, begin: int, minutes: float | None) -> DataSet:
 
 CASES: Sequence[Case] = (
     CommandLine(),
-    IdleJobs(),
     Copies("devops", _first_copy(data.devops), {0.1: 1, 0.5: 1, 1: 5, 10: 1}, quick=(1, 10)),
     Copies("latency", _latency),
     Copies("text", _first_copy(data.text)),
@@ -469,8 +429,8 @@ def _series_rate(results: Results) -> float:
     return results.record("series", COPY).values_per_second / results.record("devops", COPY).values_per_second
 
 
-def _idle_memory(results: Results) -> float:
-    return max(results.record("idle", arm).highest("pss") for arm in (BEFORE, AFTER)) / 1e6
+def _fleet(number: str) -> Callable[[Results], float]:
+    return lambda results: results.record("fleet", "waiting for their time").median(number)
 
 
 def _growth(name: str) -> Callable[[Results], float]:
@@ -505,7 +465,10 @@ TARGETS: Sequence[Target] = (
     ),
     *(Target(f"steady, {arm}: x 10 / x 1", 1.2, _steady_growth(arm)) for arm in (STILL, NEW)),
     Target("latency: throughput / that without", 0.8, lambda r: r.ratio("latency", NEAR, FAR), at_least=True),
-    Target("idle: proportional set size of a worker, MB", 60, _idle_memory),
+    Target("fleet: proportional set size of 500 jobs, MB", 1500, lambda r: _fleet("pss")(r) / 1e6),
+    Target("fleet: CPU seconds in ten idle seconds", 0.1, _fleet("cpu")),
+    Target("fleet: seconds from the start until all are planned", 60, _fleet("seconds")),
+    *(Target(f"fleet: seconds of {name}", 1, _fleet(name)) for name in ("page", "metrics", "SIGHUP")),
     Target("--help: seconds", 0.4, lambda r: r.record("command", "--help").median("seconds")),
     Target("check: seconds", 1.5, lambda r: r.record("command", "check").median("seconds")),
 )

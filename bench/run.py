@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cases import CASES, TARGETS, Case, Options
+from bench.fleet import FLEET
 from bench.measure import ROOT, BenchError
 from bench.peers import PEERS
 from bench.report import Record, Results, case_table, plot, target_table, to_json
@@ -76,7 +77,7 @@ def measure(cases: Sequence[Case], options: Options) -> tuple[list[Record], list
 
 def main() -> int:
     """Measure. Exit code 1 when a copy failed or both sides differ; slow is no failure."""
-    names = [case.name for case in (*CASES, PEERS)]
+    names = [case.name for case in (*CASES, FLEET, PEERS)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the data, each once")
     parser.add_argument("--case", action="append", choices=names, metavar="NAME", help=", ".join(names))
@@ -92,7 +93,9 @@ def main() -> int:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         options = Options(Path(directory), arguments.quick, arguments.repeat, say)
-        chosen = [c for c in (*CASES, PEERS) if (c.name in arguments.case if arguments.case else c is not PEERS)]
+        chosen = [
+            c for c in (*CASES, FLEET, PEERS) if (c.name in arguments.case if arguments.case else c is not PEERS)
+        ]
         records, failures = measure(chosen, options)
     about |= {"quick": arguments.quick, "seconds": round(time.monotonic() - begun), "failures": failures}
     results = Results(records, about)

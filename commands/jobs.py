@@ -5,10 +5,13 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from basics.humanize import counted
 from basics.text import SEVERAL_LINES, printable
 from commands.options import UsageError
+from commands.shard import Shard
 from config import Config, ConfigError, defaults_of, read_defaults, read_file
 from daemon.job_file import JobFile
 from logger_config import setup_logging
@@ -76,21 +79,26 @@ def _distinct(files: Sequence[Path]) -> list[Path]:
     return list(named.values())
 
 
-def load_jobs(files: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]]:
+def load_jobs(files: Sequence[Path], known: Sequence[JobFile] = ()) -> tuple[list[JobFile], dict[str, str]]:
     """The jobs that can run, and for each other name what is wrong with its file.
 
+    What has not changed since it was `known` is not read into values again: five hundred files take seconds.
     From here on this process logs in JSON when every job does that can run.
     """
     valid: list[JobFile] = []
     invalid: dict[str, str] = {}
     contents: dict[Path, bytes] = {}
+    before = {job.config.path: job for job in known}
     for file in files:
         try:
             content = contents[file] = read_file(file)
             shared = read_defaults(file)
             if beside := defaults_of(file):
                 contents.setdefault(beside, shared)
-            valid.append(JobFile(Config(file, content=content, defaults=shared), content, shared))
+            same = before.get(file)
+            if same is None or not same.is_whole or (same.content, same.defaults) != (content, shared):
+                same = JobFile(Config(file, content=content, defaults=shared), content, shared)
+            valid.append(same)
         except ConfigError as error:
             invalid[file.stem] = str(error)
     in_json = valid and all(job.config.job.options.log_format == "json" for job in valid)
@@ -116,15 +124,43 @@ def _warn_of_readers(file: Path, content: bytes) -> None:
         logger.warning("%s holds %s, and others may read the file: %s", file, held, remedy)
 
 
-def reloaded(paths: Sequence[Path]) -> tuple[list[JobFile], dict[str, str]] | None:
-    """The jobs of the same paths as they are now; None, with an error in the log, when there are none."""
-    try:
-        jobs, invalid = load_jobs(find_jobs(paths))
-    except UsageError as error:
-        logger.error("%s; the jobs go on as they are", error)  # noqa: TRY400 -- a user's mistake
-        return None
-    log_all(invalid)
-    return jobs, invalid
+@dataclass
+class Jobs:
+    """The jobs of these paths, and of those in folders only the shard's own: of a file that is named all is meant.
+
+    All files are read, also for a shard: jobs that would write the same are refused whoever runs them.
+    """
+
+    paths: Sequence[Path]
+    shard: Shard | None = None
+    own: Sequence[JobFile] = ()
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    others: Sequence[JobFile] = ()
+    """The valid jobs of other shards."""
+
+    def load(self) -> None:
+        """Read them: those that have changed since. Raises UsageError."""
+        valid, invalid = load_jobs(find_jobs(self.paths), (*self.own, *self.others))
+        named = {path.stem for path in self.paths if not path.is_dir()}
+
+        def is_own(name: str) -> bool:
+            return self.shard is None or name in named or self.shard.holds(name)
+
+        self.own = [job for job in valid if is_own(job.name)]
+        self.others = [job for job in valid if not is_own(job.name)]
+        self.invalid = {name: problem for name, problem in invalid.items() if is_own(name)}
+        if self.shard:
+            logger.info("shard %s: %s", self.shard, counted(len(self.own) + len(self.invalid), "job"))
+        log_all(self.invalid)
+
+    def again(self) -> tuple[Sequence[JobFile], Mapping[str, str]] | None:
+        """The own and the invalid ones as they are now; None, with an error in the log, when there are none."""
+        try:
+            self.load()
+        except UsageError as error:
+            logger.error("%s; the jobs go on as they are", error)  # noqa: TRY400 -- a user's mistake
+            return None
+        return self.own, self.invalid
 
 
 def log_all(invalid: Mapping[str, str]) -> None:

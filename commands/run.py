@@ -5,14 +5,19 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
+from basics.locks import ProcessLock
 from basics.streams import is_one_place, say
 from commands.interface import FAILURE, SUCCESS, Command, print_json
-from commands.jobs import default_paths, find_jobs, load_jobs, log_all, reloaded
+from commands.jobs import Jobs, default_paths
 from commands.options import CONFIG, JSON, LISTEN, ONCE, QUIET, UsageError
+from commands.shard import SHARD, Shard, asked_shard
 from daemon.job_file import JobFile
 from daemon.supervisor import Supervisor
+from daemon.turns import Limits, read_limits
 from logger_config import set_console
 from watching.health import health_file
 from watching.history import history_file
@@ -29,15 +34,25 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     paths, is_quiet = arguments.config or default_paths(environ), arguments.quiet
     if is_quiet:
         set_console(least=logging.WARNING)
-    jobs, invalid = load_jobs(find_jobs(paths))
+    jobs = Jobs(paths, asked_shard(arguments, environ))
+    with _alone(jobs.shard, None if arguments.once else environ.get("BACKUP_STATE_DIR")):
+        jobs.load()
+        return _supervise(arguments, environ, jobs)
+
+
+def _supervise(arguments: argparse.Namespace, environ: Mapping[str, str], jobs: Jobs) -> int:
+    is_quiet, shard, history = arguments.quiet, jobs.shard, history_file(environ)
+    history = shard.file(history) if shard and history else history
     listener = _listener(arguments, environ)
-    log_all(invalid)
     supervisor = Supervisor(
-        jobs,
-        lambda: reloaded(paths),
-        invalid,
+        jobs.own,
+        jobs.again,
+        jobs.invalid,
+        others=lambda: jobs.others,
         once=arguments.once,
         # a single run beside the daemon must not speak for it
+        limits=_limits(environ),
+        stays=shard is not None and not arguments.once,
         health=None if arguments.once else health_file(environ),
         verdicts=None if arguments.once else verdict_folder(environ),
         duties=Duties(
@@ -45,16 +60,40 @@ def _run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             listener=listener,
             observers=[_notifier(environ), *([_website(listener, environ)] if listener else [])],
             verdicts=None if arguments.once else verdict_folder(environ),
-            history=None if arguments.once else history_file(environ),
+            history=None if arguments.once else history,
+            shard=str(shard or ""),
         ),
     )
     results = supervisor.run()
     if arguments.json:
         print_json(as_json(results, supervisor.invalid))
     elif results and not is_quiet:
-        is_logged = is_one_place() and not any(_hides_errors(job) for job in jobs)
+        is_logged = is_one_place() and not any(_hides_errors(job) for job in jobs.own)
         say(summary(results, is_logged=is_logged) + "\n")
     return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
+
+
+@contextmanager
+def _alone(shard: Shard | None, folder: str | None) -> Iterator[None]:
+    """Raise UsageError where another daemon has the same shard and the same state folder; keep others out."""
+    if shard is None or not folder:
+        yield
+        return
+    with ProcessLock(shard.file(Path(folder) / "daemon.lock")) as lock:
+        if not lock.is_held:
+            raise UsageError(
+                f"shard {shard} is run by another daemon, with the state folder {folder}: "
+                "give this one another --shard, or end that one"
+            )
+        yield
+
+
+def _limits(environ: Mapping[str, str]) -> Limits:
+    """How many runs go on at once. Raises UsageError."""
+    try:
+        return read_limits(environ)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _hides_errors(file: JobFile) -> bool:
@@ -102,4 +141,6 @@ def _notifier(environ: Mapping[str, str]) -> Callable[[Holder], Observer]:
     return made
 
 
-RUN = Command("run", "run the jobs (default)", (CONFIG, ONCE, QUIET, JSON, LISTEN), _run, not_done="not run")
+RUN = Command(
+    "run", "run the jobs (default)", (CONFIG, SHARD, ONCE, QUIET, JSON, LISTEN), _run, not_done="not run"
+)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from basics.times import SECOND
 from commands.interface import USAGE, Command, print_json
-from commands.jobs import default_paths, find_jobs, load_jobs, log_all
+from commands.jobs import Jobs, default_paths
 from commands.options import CONFIG, END, FULL, IGNORED, JSON, MAX_DURATION, SAMPLE, START, VERBOSE, UsageError
+from commands.shard import SHARD, asked_shard
 from watching.progress import can_draw
 from watching.verdict_files import verdict_folder, write_verdict
 
 if TYPE_CHECKING:
     from checking.verdict import Scope
 
-OPTIONS = (CONFIG, START, END, FULL, SAMPLE, MAX_DURATION, VERBOSE, JSON, *IGNORED[1:])
+OPTIONS = (CONFIG, SHARD, START, END, FULL, SAMPLE, MAX_DURATION, VERBOSE, JSON, *IGNORED[1:])
 
 
 def compare(
@@ -30,11 +31,11 @@ def compare(
     from checking.verdict import as_event, as_json, exit_code, unchecked  # noqa: PLC0415
 
     scope = _scope(arguments)
-    jobs, invalid = load_jobs(find_jobs(arguments.config or default_paths(environ)))
-    log_all(invalid)
+    jobs = Jobs(arguments.config or default_paths(environ), asked_shard(arguments, environ))
+    jobs.load()
     telling = Telling(arguments.json, arguments.verbose, can_draw(sys.stderr, environ))
-    verdicts = verify_jobs([job.config for job in jobs], scope, ask, telling)
-    verdicts += [unchecked(name, problem) for name, problem in invalid.items()]
+    verdicts = verify_jobs([job.config for job in jobs.own], scope, ask, telling)
+    verdicts += [unchecked(name, problem) for name, problem in jobs.invalid.items()]
     if folder := verdict_folder(environ):
         for verdict in verdicts:
             write_verdict(folder, as_event(verdict, time.time_ns()))

@@ -32,6 +32,7 @@ def stop_on_sigterm(stopping: StopRequest) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopping.requested = True
 
+    signal.set_wakeup_fd(-1)  # that was the parent's
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop)

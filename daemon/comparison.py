@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from basics.boundary import error_boundary
-from basics.processes import start
+from basics.processes import call_itself, start
 from basics.stopping import StopRequest
 from config import Config
 from daemon.child import let_go, stop_on_sigterm
@@ -91,6 +91,7 @@ def comparing_process(
     stopping = StopRequest()
     let_go(lifeline, channel, listener, inherited)
     channel.sender.close()
+    call_itself("verify")
     stop_on_sigterm(stopping)
     try:
         with error_boundary() as outcome:

@@ -19,6 +19,12 @@ class JobFile:
         return (self.content, self.defaults) == (other.content, other.defaults)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the content is all that the job is made of: it names no other file."""
+        servers = (self.config.job.source, self.config.job.destination)
+        return all(server.password_file is server.ca_file is None for server in servers)
+
+    @property
     def name(self) -> str:
         """The job's name."""
         return self.config.job.name

@@ -18,6 +18,12 @@ class Rivals:
 
     def __init__(self, rivals: Iterable[Rival] = ()) -> None:
         self._doubtful = list(rivals)
+        self._apart: list[str] = []
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """The jobs of those that turned out to write to another server."""
+        return tuple(self._apart)
 
     def problem(self, job: Job, stopping: StopRequest) -> str:
         """Why the job must not run beside one of them; empty when it may, or when that is not known."""
@@ -32,6 +38,7 @@ class Rivals:
             if problem:
                 return problem
             self._doubtful.remove(rival)
+            self._apart.append(rival.job)
         return ""
 
 

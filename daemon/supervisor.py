@@ -1,42 +1,48 @@
-"""Keeps one worker process for each job: starts, restarts with growing delays, reloads, stops."""
+"""Keeps the times of all jobs, and has a process for each run: in turn, restarted with growing delays, stopped.
 
-import functools
+A scheduled job has a process while it looks for its servers, and one for each run, which is a fork of this one.
+Between its runs it is a line in this process: docs/scaling.md says what that saves.
+"""
+
+import datetime as dt
 import logging
-import multiprocessing
 import os
-import signal
-import socket
+import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkProcess
 from pathlib import Path
-from types import FrameType
 
-from basics.processes import Delays, death, start
+from basics.processes import death
 from basics.shortages import shortage
 from basics.times import SECOND
 from copying.results import JobResult
 from daemon.comparing import Comparing
+from daemon.errand import load_libraries
 from daemon.job_file import JobFile
-from daemon.watch import longest_silence
-from daemon.worker import load_libraries, worker_process
+from daemon.kept_job import KeptJob, contact, job_known, nanoseconds, waits
+from daemon.process import Signals, Worker, lifeline
+from daemon.task import Answer, HasRun, NoRoom, Reached, Task, Unreached
+from daemon.turns import Limits, Sameness, Turns
 from logger_config import set_console
+from scheduler import Timetable
 from settings.keys import Job
-from settings.overlaps import Rival, find_overlaps, find_rivals
+from settings.overlaps import find_overlaps, find_rivals
 from watching.channel import Channel, Sender
 from watching.events import (
-    LONGEST_TEXTS,
-    Contact,
     FileChecked,
     JobEnded,
-    JobKnown,
     JobRemoved,
     LogLine,
+    NextRun,
+    Totals,
+    WaitingForServer,
     WorkerDied,
+    WorkerRests,
     WorkerStarted,
     bounded,
+    shortened,
 )
 from watching.health import write_health
 from watching.monitor import Duties, Keeper
@@ -55,170 +61,21 @@ TELL_WITHIN, LEAST_TO_TELL = 10.0, 0.5
 
 HEARTBEAT = 5.0
 
+TICK, IDLE_TICK = 0.2, 1.0
+"""Seconds between two looks at all jobs: while processes run or wait, and while all jobs wait for their time."""
+
+LOOKERS = 50
+"""How many processes look for servers at once: some 5 MB of memory each, and a timeout where none answers."""
+
 STARTS = 4
 """How often a job that runs once is started in vain before it has failed, when no other job runs any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker process, and the end of the pipe that its results come out of."""
-
-    process: ForkProcess
-    answer: Connection
-
-    born: float
-
-    @classmethod
-    def start(
-        cls,
-        file: JobFile,
-        channel: Channel,
-        listener: socket.socket | None,
-        others: Sequence[Connection] = (),
-        *,
-        once: bool,
-        logs: bool,
-        rivals: Sequence[Rival] = (),
-    ) -> "Worker":
-        """Start the job's process: a fork, which shares the memory of the libraries with this one and its likes.
-
-        That is safe while this process has no other thread: what it had locked would stay locked in the child.
-        The child gets the content that was checked, not the file, which may have changed since. What goes on it
-        tells by the channel, not at the `listener`; with `logs` it logs its progress. It asks whether `rivals`
-        write to the same server. What is open here of the `others` it closes. Raises OSError where it cannot be
-        started.
-        """
-        context = multiprocessing.get_context("fork")
-        lifeline, inherited = _lifeline(), list(others)
-        receiver, sender = context.Pipe(duplex=False)
-        limit = longest_silence(file.config.job.options.timeout_client)
-        arguments = (
-            file.config.path,
-            file.content,
-            file.defaults,
-            sender,
-            lifeline,
-            channel,
-            listener,
-            inherited,
-            once,
-            logs,
-            rivals,
-            limit,
-        )
-        process = context.Process(target=worker_process, args=arguments, name=file.name)
-        try:
-            start(process)
-        except OSError:
-            receiver.close()
-            raise
-        finally:
-            sender.close()
-        return cls(process, receiver, time.monotonic())
-
-
-@functools.cache
-def _lifeline() -> tuple[Connection, Connection]:
-    """A pipe whose second end only this process keeps: workers see by the first that it has ended."""
-    return multiprocessing.Pipe(duplex=False)
-
-
-@dataclass
-class _State:
-    """A job that runs, has run, or waits for its restart."""
-
-    file: JobFile
-    once: bool
-    worker: Worker | None = None
-    result: JobResult | None = None
-    restart_at: float | None = None
-    delays: Delays = field(default_factory=Delays)
-    starts: int = 0
-    """How often in a row its process could not be started."""
-    successor: JobFile | None = None
-    leaving: bool = False
-    kill_at: float | None = None
-    copied: int | None = None
-    """When the last run that copied everything began, nanoseconds."""
-
-    def take(self, result: JobResult) -> None:
-        """What became of a run."""
-        self.result = result
-        if result.outcome == "ok":
-            self.copied = time.time_ns() - int(result.seconds * SECOND)
-
-    @property
-    def is_scheduled(self) -> bool:
-        return not self.once and self.file.config.job.options.incremental.schedule is not None
-
-    @property
-    def is_active(self) -> bool:
-        return self.worker is not None or self.restart_at is not None
-
-    def stop(self, within: float) -> None:
-        """Ask the worker to end, and set the time at which it will be killed."""
-        self.restart_at, self.kill_at = None, time.monotonic() + within
-        if self.worker:
-            self.worker.process.terminate()
-
-    @property
-    def warning(self) -> str:
-        """What the last run of a job warned of that is not failing."""
-        return "; ".join(bounded(self.result.cautions)) if self.result and not self.problem else ""
-
-    @property
-    def problem(self) -> str:
-        """Why the job counts as failing; empty when it does not."""
-        if self.restart_at is not None:
-            return "its worker has died, or could not be started, and is about to be started again"
-        return "; ".join(bounded(self.result.failures)) if self.result else ""
-
-
-def job_known(file: JobFile, *, once: bool) -> JobKnown:
-    """What the monitor should know of a job."""
-    job = file.config.job
-    times = job.options.incremental
-    return JobKnown(
-        job.name,
-        time.time_ns(),
-        "" if once or times.schedule is None else times.schedule.text,
-        str(times.timezone),
-        job.options.backup_mode,
-        job.source.url,
-        job.destination.where,
-        contact(job),
-        _named_databases(job),
-    )
-
-
-def _named_databases(job: Job) -> tuple[str, ...]:
-    """Those that its file names, where an event can hold them."""
-    names = tuple(database.name for database in job.source.databases)
-    return names if sum(map(len, names)) <= LONGEST_TEXTS else ()
-
-
-def contact(job: Job) -> Contact:
-    """Whom to tell about a job."""
-    notify = job.options.notify
-    urls = tuple(url.get_secret_value() for url in notify.urls)
-    return Contact(urls, notify.occasions, job.options.ping_url.get_secret_value())
-
-
-class Signals:
-    """Counts the signals that the parent obeys; the handlers do nothing else."""
-
-    def __init__(self) -> None:
-        self.stops = 0
-        self.reloads = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
-        signal.signal(signal.SIGHUP, self._reload)
-
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self.stops += 1
-
-    def _reload(self, _number: int, _frame: FrameType | None) -> None:
-        self.reloads += 1
+def _allow_many_files() -> None:
+    """As many open files as the system allows: a daemon keeps one for each scheduled job."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @dataclass
@@ -235,44 +92,52 @@ class Supervisor:
     once: bool = False
     health: Path | None = None
     duties: Duties = field(default_factory=Duties)
+    limits: Limits = field(default_factory=Limits)
+    others: Callable[[], Sequence[JobFile]] = tuple
+    """The jobs of other daemons in the same folders."""
+    stays: bool = False
+    """Whether it waits for a reload where it has no job: a shard may have none."""
     verdicts: Path | None = None
     """The folder that keeps what comparisons found."""
     stopped: bool = False
     _signals: Signals | None = None
     _stop_at: float = 0.0
     """When the first signal to stop was seen, by the monotonic clock."""
-    _states: dict[str, _State] = field(default_factory=dict)
+    _states: dict[str, KeptJob] = field(default_factory=dict)
     _next_heartbeat: float = 0.0
     _channel: Channel = field(default_factory=Channel)
 
     def __post_init__(self) -> None:
         self._known = self.files
-        self._monitor = Keeper(self._channel, self.duties, _lifeline())
+        self._turns = Turns(self.limits)
+        self._monitor = Keeper(self._channel, self.duties, lifeline())
         self._sender = Sender(self._channel)
         tell = self._sender.tell
-        self._comparing = Comparing(self._channel, self.duties.listener, _lifeline, tell, self.verdicts)
+        self._comparing = Comparing(self._channel, self.duties.listener, lifeline, tell, self.verdicts)
 
     def run(self) -> list[JobResult]:
         """Supervise; the last result of each job that has one. `stopped` says whether a signal ended it."""
         signals = self._signals = Signals()
         stops = reloads = 0
+        _allow_many_files()
         self._watch(self.files)  # which needs none of the libraries
         if self.files:
             load_libraries(all_of_them=not self.once or len(self.files) > 1)
         self._tell_invalid({})
         for file in self.files:
             self._start(file)
-        while any(state.is_active for state in self._states.values()):
+        self._start_due()
+        while any(state.is_active for state in self._states.values()) or self._waits_for_jobs:
             self._listen()
             self._monitor.look_after()
             self._sender.flush()
-            self._start_due()
             if signals.stops > stops:
                 stops = signals.stops
                 self._stop(now=stops > 1)
             elif signals.reloads > reloads and not stops:
                 reloads = signals.reloads
                 self._reload()
+            self._start_due()
             self._keep_deadlines()
             self._compare()
             self._beat()
@@ -285,28 +150,42 @@ class Supervisor:
         states = (state for state in self._states.values() if not state.is_scheduled)
         return any(state.result.outcome != "ok" for state in states if state.result)
 
-    def _start(self, file: JobFile) -> None:
-        state = self._states[file.name] = _State(file, self.once)
-        self._sender.tell(job_known(file, once=self.once))
-        self._start_worker(state)
+    @property
+    def _waits_for_jobs(self) -> bool:
+        return self.stays and not self._states and not self.stopped
 
-    def _start_worker(self, state: _State) -> None:
+    def _start(self, file: JobFile) -> None:
+        state = self._states[file.name] = KeptJob(file, self.once)
+        state.number = time.time_ns()
+        self._sender.tell(job_known(file, once=self.once))
+        state.hold()
+        self._again(state)
+
+    @staticmethod
+    def _again(state: KeptJob) -> None:
+        """From the start: a scheduled job looks for its servers, another one waits for its turn."""
         state.restart_at = None
+        if state.is_scheduled:
+            state.reach_at = time.monotonic()
+        else:
+            state.due = dt.datetime.now(dt.UTC)
+
+    def _start_worker(self, state: KeptJob, task: Task) -> None:
         listener = self.duties.listener
         others = [*(worker.answer for _, worker in self._running()), *self._comparing.connections]
-        rivals = find_rivals(state.file.config.job, [file.config.job for file in self._known])
         logs = not self.duties.draws
+        state.reach_at = state.due = state.answer = None
         try:
-            state.worker = Worker.start(
-                state.file, self._channel, listener, others, once=self.once, logs=logs, rivals=rivals
-            )
+            state.worker = Worker.start(state.file, self._channel, listener, others, task=task, logs=logs)
         except OSError as error:
             self._not_started(state, shortage(error) or str(error))
             return
         state.starts = 0
+        if task.purpose == "run":
+            self._sender.leave(NextRun(state.file.name, 0).key)  # from now on its worker tells
         self._sender.tell(WorkerStarted(state.file.name, time.time_ns(), state.worker.process.pid or 0))
 
-    def _not_started(self, state: _State, why: str) -> None:
+    def _not_started(self, state: KeptJob, why: str) -> None:
         """It is tried again: a scheduled job for ever, another one as long as the end of others may help."""
         state.starts += 1
         problem = f"its process could not be started: {why}"
@@ -348,35 +227,54 @@ class Supervisor:
 
     # ------------------------------------------------------------ the workers
 
-    def _running(self) -> Iterator[tuple[_State, Worker]]:
+    def _running(self) -> Iterator[tuple[KeptJob, Worker]]:
         return ((state, state.worker) for state in list(self._states.values()) if state.worker)
 
     def _listen(self) -> None:
-        """Take results, and notice deaths; a fifth of a second at most."""
+        """Take results, and notice deaths; return when something has come, or when it is time to look around."""
         running = list(self._running())
-        ready = wait([worker.answer for _, worker in running], timeout=0.2)
-        if not running:
-            time.sleep(0.2)
+        ready = (
+            self._signals.wait([worker.answer for _, worker in running], self._patience()) if self._signals else ()
+        )
         for state, worker in running:
-            if worker.answer in ready:
-                try:
-                    state.take(worker.answer.recv())
-                except (EOFError, OSError):
-                    self._ended(state, worker)
+            if worker.answer not in ready:
+                continue
+            try:
+                while worker.answer.poll():
+                    self._take(state, worker.answer.recv())
+            except (EOFError, OSError):
+                self._ended(state, worker)
 
-    def _ended(self, state: _State, worker: Worker) -> None:
+    def _patience(self) -> float:
+        """Seconds until something may have to be done."""
+        states = self._states.values()
+        if not all(state.is_waiting_for_its_time or not state.is_active for state in states):
+            return TICK
+        now = dt.datetime.now(dt.UTC)
+        first = min((state.times.due for state in states if state.times), default=now)
+        return min(max((first - now).total_seconds(), 0.0), IDLE_TICK)
+
+    def _take(self, state: KeptJob, told: JobResult | Answer | Sameness) -> None:
+        if isinstance(told, JobResult):
+            state.take(told)
+        elif isinstance(told, Sameness):
+            self._turns.servers.learn(told)
+        else:
+            state.answer = told
+
+    def _ended(self, state: KeptJob, worker: Worker) -> None:
         state.worker, how = None, death(worker.process)
+        worker.answer.close()
         # Who stops a service may signal all of its processes at once, as systemd does: that worker did not die.
         if self.stopped or (self._signals and self._signals.stops):
-            state.result = state.result or JobResult(state.file.name, stopped=True)
-            self._tell_end(state)
+            self._stopped(state)
         elif state.leaving:
             self._replace(state)
+        elif state.answer is not None:
+            self._sender.tell(WorkerRests(state.file.name, time.time_ns()))
+            self._go_on(state, worker.task, state.answer)
         elif state.is_scheduled:
-            delay = state.delays.after(time.monotonic() - worker.born)
-            logger.error("job %s: its worker died (%s); starting it again in %g s", state.file.name, how, delay)
-            state.restart_at = time.monotonic() + delay
-            self._tell_death(state, how, time.time_ns() + int(delay * SECOND))
+            self._died(state, worker, how)
         elif state.result is None:
             state.result = JobResult(state.file.name, problems=(f"the worker process died ({how})",))
             logger.error("job %s: the worker process died (%s)", state.file.name, how)
@@ -384,17 +282,54 @@ class Supervisor:
         else:
             self._tell_end(state)
 
-    def _tell_death(self, state: _State, how: str, restart_at: int, *, was_started: bool = True) -> None:
+    def _stopped(self, state: KeptJob) -> None:
+        state.times = state.due = state.reach_at = None
+        state.result = state.result or JobResult(state.file.name, stopped=True)
+        self._tell_end(state)
+
+    def _died(self, state: KeptJob, worker: Worker, how: str) -> None:
+        delay = state.delays.after(time.monotonic() - worker.born)
+        logger.error("job %s: its worker died (%s); starting it again in %g s", state.file.name, how, delay)
+        state.times, state.restart_at = None, time.monotonic() + delay
+        state.number, state.totals = time.time_ns(), Totals()
+        self._tell_death(state, how, time.time_ns() + int(delay * SECOND))
+
+    def _go_on(self, state: KeptJob, task: Task, answer: Answer) -> None:
+        """What follows upon the last word of a process of a job."""
+        name, now = state.file.name, time.time_ns()
+        match answer:
+            case Reached(times):
+                self._plan(state, times)
+            case Unreached(role, problem, seconds):
+                state.reach_at = time.monotonic() + seconds
+                until = now + int(seconds * SECOND)
+                self._sender.tell(WaitingForServer(name, now, role, shortened(problem), until))
+            case NoRoom(why):
+                state.due, state.obstacle = state.times.due if state.times else task.begun, why
+                self._sender.tell(waits(state))
+            case HasRun(times, totals, told, untold, apart):
+                state.totals, state.apart = totals, state.apart | set(apart)
+                self._sender.pass_on(untold)
+                self._sender.adopt(name, told)
+                self._plan(state, times)
+
+    def _plan(self, state: KeptJob, times: Timetable) -> None:
+        """The job waits for its time."""
+        state.times, state.obstacle = times, ""
+        self._sender.tell(NextRun(state.file.name, time.time_ns(), nanoseconds(times.due)))
+
+    def _tell_death(self, state: KeptJob, how: str, restart_at: int, *, was_started: bool = True) -> None:
         self._sender.tell(WorkerDied(state.file.name, time.time_ns(), how, restart_at, was_started))
 
-    def _tell_end(self, state: _State) -> None:
+    def _tell_end(self, state: KeptJob) -> None:
         result = state.result or JobResult(state.file.name, stopped=True)
         ended = JobEnded(state.file.name, time.time_ns(), result.outcome, bounded(result.failures))
         self._sender.tell(ended)
 
-    def _replace(self, state: _State) -> None:
+    def _replace(self, state: KeptJob) -> None:
         """A job whose file was changed or removed has ended."""
         del self._states[state.file.name]
+        state.let_go()
         if state.successor:
             self._start(state.successor)
         else:
@@ -402,10 +337,74 @@ class Supervisor:
             self._sender.tell(JobRemoved(state.file.name, time.time_ns()))
 
     def _start_due(self) -> None:
-        for state in self._states.values():
-            if state.restart_at is not None and time.monotonic() >= state.restart_at:
+        """Start the processes whose time has come, and those whose turn it is."""
+        now, moment = time.monotonic(), dt.datetime.now(dt.UTC)
+        self._heed_the_clock(moment)
+        for state in list(self._states.values()):
+            if state.restart_at is not None and now >= state.restart_at:
                 logger.info("job %s: starting its worker again", state.file.name)
-                self._start_worker(state)
+                self._again(state)
+            if state.times and not state.worker and state.due is None and moment >= state.times.due:
+                state.due = state.times.due
+        self._look_for_servers(now)
+        self._give_turns(moment)
+
+    def _look_for_servers(self, now: float) -> None:
+        """In the order in which they became due: those that do not answer must not keep others away."""
+        due = [(state.reach_at, state) for state in self._states.values() if state.reach_at is not None]
+        free = LOOKERS - sum(worker.task.purpose == "reach" for _, worker in self._running())
+        for at, state in sorted(due, key=lambda pair: pair[0])[: max(0, free)]:
+            if now >= at:
+                self._start_worker(state, Task("reach"))
+
+    def _give_turns(self, now: dt.datetime) -> None:
+        """Let those begin that may, the latest first; say of the others that they wait."""
+        waiting = [(state.due, state) for state in self._states.values() if state.due is not None]
+        running = [state.file.config.job for state in self._states.values() if state.is_running]
+        held = list[KeptJob]()
+        for due, state in sorted(waiting, key=lambda pair: pair[0]):
+            job = state.file.config.job
+            if obstacle := self._turns.obstacle(job, running):
+                if not state.obstacle:
+                    held.append(state)
+                if state.obstacle != obstacle:
+                    state.obstacle = obstacle
+                    self._sender.tell(waits(state))
+                continue
+            waited = (now - due).total_seconds() if state.obstacle else 0.0
+            self._start_worker(state, self._run(state, running, now, waited))
+            running.append(job)
+        if held:
+            names = ", ".join(state.file.name for state in held[:5])
+            more = f" and {len(held) - 5} more" if len(held) > 5 else ""
+            logger.info("waiting for their turn: %s%s (%s)", names, more, held[0].obstacle)
+
+    def _run(self, state: KeptJob, running: Sequence[Job], now: dt.datetime, waited: float) -> Task:
+        """What a process is told that runs the job now."""
+        state.hold()
+        job = state.file.config.job
+        rivals = find_rivals(job, [file.config.job for file in (*self._known, *self.others())])
+        return Task(
+            "run",
+            state.times,
+            now,
+            waited,
+            state.number,
+            state.totals,
+            [rival for rival in rivals if rival.job not in state.apart],
+            list(self._turns.doubts(job, running)),
+        )
+
+    def _heed_the_clock(self, now: dt.datetime) -> None:
+        """Plan anew where the clock was set back, else a job might wait for years."""
+        planned = [state for state in self._states.values() if state.times and state.times.was_set_back(now)]
+        for state in planned if not self.stopped else ():
+            if state.times and not state.worker:
+                state.times.plan(now)
+                state.due = None
+                logger.warning("job %s: the clock was set back to %s", state.file.name, state.times.shown(now))
+                logger.info("job %s: %s", state.file.name, state.times.announcement(now))
+                self._plan(state, state.times)
 
     def _compare(self) -> None:
         """Compare both sides of scheduled jobs when it is time, of what their last good run copied."""
@@ -419,7 +418,10 @@ class Supervisor:
         self.stopped, self._stop_at = True, self._stop_at or time.monotonic()
         self._comparing.stop()
         for state in self._states.values():
+            is_over = state.is_active and not state.worker
             state.stop(0 if now else STOP_WITHIN)
+            if is_over:
+                self._stopped(state)
 
     def _keep_deadlines(self) -> None:
         for state, worker in self._running():
@@ -460,7 +462,7 @@ class Supervisor:
         self.invalid = {**invalid, **{f.name: overlaps[f.name] for f in files if f.name in overlaps}}
         return [file for file in files if file.name not in overlaps]
 
-    def _leave(self, state: _State, successor: JobFile | None) -> None:
+    def _leave(self, state: KeptJob, successor: JobFile | None) -> None:
         logger.info("job %s: %s", state.file.name, "changed, restarting" if successor else "removed, stopping")
         state.leaving, state.successor = True, successor
         state.stop(STOP_WITHIN)

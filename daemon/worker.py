@@ -1,15 +1,11 @@
-"""One job in a process of its own: reaches its servers, waits for its times, runs, and says what became of it."""
+"""One job in this process: reaches its servers, waits for its times, runs, and says what became of it."""
 
-import ctypes
-import gc
 import logging
 import os
-import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from basics.boundary import error_boundary
@@ -19,14 +15,12 @@ from basics.text import SEVERAL_LINES
 from config import Config, ConfigError, Server
 from copying import quarantine
 from copying.results import JobResult, with_snapshot
-from daemon.child import let_go, stop_on_sigterm
 from daemon.hooks import RunHooks
 from daemon.rivals import Rivals
-from daemon.watch import Watch
+from daemon.task import Unreached
+from daemon.turns import places
 from logger_config import LogDirectoryError, setup_logging
-from scheduler import Scheduler, run_job_once
-from settings.overlaps import Rival
-from watching.channel import Channel, Sender
+from scheduler import Scheduler, run_job_once, spread
 from watching.reporter import Reporter
 
 logger = logging.getLogger(__name__)
@@ -44,7 +38,8 @@ def run_worker(
     once: bool = True,
     report: Report = lambda _: None,
     reporter: Reporter | None = None,
-    rivals: Iterable[Rival] = (),
+    rivals: Rivals | None = None,
+    waited: float = 0.0,
 ) -> JobResult:
     """Run the job of one file in this process, and return what became of its (last) run. Raises nothing.
 
@@ -53,21 +48,35 @@ def run_worker(
 
     With a schedule, and unless `once`, it runs at its times until a stop is requested; `report` hears of
     every run, and `reporter` of all that goes on. A run that fails is tried again at its next time. It is refused
-    while one of the `rivals` writes to the same server.
+    while one of the `rivals` writes to the same server. (The daemon's processes run once: it keeps the times.) It
+    logs for how many seconds it `waited` for its turn.
     """
     setup_logging(path.stem)
     with error_boundary() as outcome:
         try:
-            config = Config(path, content=content, defaults=defaults)
-            _set_up_logging(config)
+            config = prepared(path, content, defaults)
         except (ConfigError, LogDirectoryError) as error:
-            logger.error("%s", error, extra=SEVERAL_LINES)  # noqa: TRY400 -- a user's mistake needs no traceback
-            return _reported(JobResult(path.stem, problems=(str(error),)), report)
+            return invalid(path, error, report)
         with FileLock(quarantine.lock_file(config.job, os.environ)) as lock:
             lock.share()  # from now on no restore of the job begins
-            run = _Run(config, stopping or StopRequest(), reporter or Reporter(), Rivals(rivals), lock)
+            if waited:
+                logger.info("its turn has come, %.0f s after its time", waited)
+            run = _Run(config, stopping or StopRequest(), reporter or Reporter(), rivals or Rivals(), lock)
             return _work(run, once=once, report=report)
     return _reported(JobResult(path.stem, problems=(outcome.problem,)), report)
+
+
+def prepared(path: Path, content: bytes | None, defaults: bytes | None) -> Config:
+    """The job's file, and logging as it says. Raises ConfigError or LogDirectoryError."""
+    config = Config(path, content=content, defaults=defaults)
+    _set_up_logging(config)
+    return config
+
+
+def invalid(path: Path, error: Exception, report: Report) -> JobResult:
+    """The result of a job whose file, or whose log directory, is of no use."""
+    logger.error("%s", error, extra=SEVERAL_LINES)
+    return _reported(JobResult(path.stem, problems=(str(error),)), report)
 
 
 def _reported(result: JobResult, report: Report) -> JobResult:
@@ -109,32 +118,22 @@ def _work(run: _Run, *, once: bool, report: Report) -> JobResult:
         reporter.run_finished(last)
         return last
 
-    def job_of_many() -> None:
-        job()
-        _release_memory()
-
     times = config.job.options.incremental
     if once or times.schedule is None:
         return run_job_once(job)
     # a command of the user's may be what makes a server reachable
     if config.job.options.hooks.before or _wait_for_servers(config, stopping, report, reporter):
         schedule = Scheduler(
-            job_of_many,
+            job,
             times.schedule,
             str(times.timezone),
             run_on_start=times.run_on_start,
             stopping=stopping,
             announce=reporter.next_run,
+            later=spread(config.job.name, times.jitter),
         )
         schedule.start()
     return last
-
-
-def _release_memory() -> None:
-    """Give back to the system what the run has freed: the next one may be a day away."""
-    gc.collect()
-    with suppress(AttributeError):  # not every C library can
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _guarded_run(run: _Run) -> JobResult:
@@ -221,18 +220,22 @@ def _take_snapshot(run: _Run, reporter: Reporter) -> JobResult:
 
 def _wait_for_servers(config: Config, stopping: StopRequest, report: Report, reporter: Reporter) -> bool:
     """Wait until both servers answer, one log line for each attempt; False when asked to stop before."""
-    delay = config.job.options.initial_connection_retry_delay
-    servers = ((config.job.source, "source"), (config.job.destination, "destination"))
-    for server, role in (pair for pair in servers if pair[0].url):
-        while not stopping.is_set():
-            problem = _unreachable(config, server, role, stopping)
-            if not problem:
-                break
-            logger.warning("waiting for the %s: %s; next attempt in %g s", role, problem, delay)
-            report(JobResult(config.job.name, problems=(f"waiting for the {role}: {problem}",)))
-            reporter.waiting(role, problem, delay)
-            stopping.wait(delay)
+    while not stopping.is_set() and (found := first_unreached(config, stopping, report)):
+        reporter.waiting(found.role, found.problem, found.seconds)
+        stopping.wait(found.seconds)
     return not stopping.is_set()
+
+
+def first_unreached(config: Config, stopping: StopRequest, report: Report) -> Unreached | None:
+    """The server of a job that does not answer, which is logged; None when all do, or when asked to stop."""
+    delay = config.job.options.initial_connection_retry_delay
+    for place in places(config.job):
+        problem = _unreachable(config, place.server, place.role, stopping)
+        if problem and not stopping.is_set():
+            logger.warning("waiting for the %s: %s; next attempt in %g s", place.role, problem, delay)
+            report(JobResult(config.job.name, problems=(f"waiting for the {place.role}: {problem}",)))
+            return Unreached(place.role, problem, delay)
+    return None
 
 
 def _unreachable(config: Config, server: Server, role: str, stopping: StopRequest) -> str:
@@ -245,85 +248,3 @@ def _unreachable(config: Config, server: Server, role: str, stopping: StopReques
     except InfluxError as error:
         return str(error) if error.retryable else ""
     return ""
-
-
-# ---------------------------------------------------------------- the process
-
-
-M_MMAP_THRESHOLD = -3
-"""glibc's number of that setting."""
-
-LARGE = 1 << 20
-"""From how many bytes on memory is given back at once when it is freed."""
-
-
-def load_libraries(*, all_of_them: bool) -> None:
-    """Import what each run needs before workers are forked, so that all of them share its memory.
-
-    `all_of_them`: also what a run needs only when it has something to copy.
-
-    None of it may start a thread: a fork copies the locks that a thread holds, but not the thread. numpy can do
-    without; polars cannot, so each worker imports it for itself.
-    """
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
-    # polars' allocator keeps what is freed, for each thread apart: together more than what is in use
-    os.environ["_RJEM_MALLOC_CONF"] = "narenas:1,dirty_decay_ms:100,muzzy_decay_ms:0"
-    with suppress(AttributeError):  # not every C library can
-        # large texts outside the heap: once one of them is freed, glibc would put the next ones inside, for good
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
-    from influx import transport  # noqa: F401, PLC0415 -- msgpack, requests
-
-    if all_of_them:
-        import numpy  # noqa: F401, PLC0415
-
-    gc.collect()
-    gc.freeze()  # a collection in a worker does not touch these objects, which would copy their pages
-
-
-def worker_process(
-    path: Path,
-    content: bytes,
-    defaults: bytes,
-    answer: Connection,
-    lifeline: tuple[Connection, Connection],
-    channel: Channel,
-    listener: socket.socket | None,
-    inherited: Sequence[Connection],
-    once: bool,  # noqa: FBT001 -- the target of a process
-    logs: bool,  # noqa: FBT001
-    rivals: Sequence[Rival],
-    limit: float,
-) -> None:
-    """The target of a worker process. The parent alone decides about signals from the terminal.
-
-    What goes on is told by the channel; with `logs` progress is logged. After `limit` seconds without a sign of
-    life it ends itself.
-
-    `lifeline` are the two ends of a pipe of which only the parent keeps the second: it ends when the parent does.
-    (The parent's sentinel does not: workers that are forked later hold its other end open, too.)
-    """
-    stopping = StopRequest()
-    let_go(lifeline, channel, listener, inherited)
-    reporter = Reporter(path.stem, Sender(channel), worker=time.time_ns(), logs=logs)
-
-    def report(result: JobResult) -> None:
-        with suppress(BrokenPipeError):  # the parent was killed: there is nobody to tell
-            answer.send(result)
-
-    stop_on_sigterm(stopping)
-    Watch(stopping, lifeline[0], limit).start()
-    reporter.start()
-    try:
-        run_worker(
-            path,
-            stopping,
-            content=content,
-            defaults=defaults,
-            once=once,
-            report=report,
-            reporter=reporter,
-            rivals=rivals,
-        )
-    finally:
-        reporter.close()
-        logging.shutdown()  # the end of a forked process does not do that: lines would not reach Loki

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -17,15 +18,16 @@ _CUT: Final = re.compile(r"[ \t]+#(?=[^\s#])")
 """A comment that begins without a space: of a text that was meant to go on."""
 
 
-def cautions(content: bytes) -> list[str]:
+@functools.lru_cache(maxsize=2000)
+def cautions(content: bytes) -> tuple[str, ...]:
     """A sentence for each value that will be taken otherwise than it looks. Never shows a password."""
     text = content.decode("utf-8-sig", "replace")
-    return [
+    return tuple(
         f"{dotted(path)}: {caution}"
         for path, node in _scalars(nodes_of(text), (), set())
         for caution in (_variable(path, node), _cut(path, node, text))
         if caution
-    ]
+    )
 
 
 def _scalars(node: Node | None, path: KeyPath, seen: set[int]) -> Iterator[tuple[KeyPath, ScalarNode]]:

@@ -1,5 +1,6 @@
 """What a job's file itself holds that others should not read. Pure."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +32,7 @@ class _AllSetTo(Mapping[str, str]):
         return 0
 
 
+@functools.lru_cache(maxsize=2000)
 def held_secret(content: bytes) -> str:
     """What a job's file itself holds that others should not read: 'a password', 'a notification URL', or ''.
 

@@ -226,6 +226,9 @@ class IncrementalOptions(Section):
     run_on_start: Annotated[bool, FLAG] = Field(
         default=False, description="Also run at once when the daemon starts"
     )
+    jitter: Annotated[int, DURATION_OR_ZERO] = Field(
+        0, description="Put each time off by up to this long, always the same for a job: spreads equal schedules"
+    )
     fallback_days: Annotated[float | None, number(0, _MANY_DAYS, unit="days", above=True)] = Field(
         None,
         description="A measurement that is empty in the destination starts this many days back; "

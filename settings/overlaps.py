@@ -4,14 +4,17 @@ Two writers of one measurement would each move the newest point past what the ot
 next run would take the gap for copied.
 """
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from urllib.parse import urlsplit
 
 from basics.patterns import NamePattern, is_selected
 from basics.urls import same_host
 from settings.keys import Destination, Job, MeasurementRules
+from settings.kinds import url_host, url_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,34 @@ def find_rivals(job: Job, jobs: Iterable[Job]) -> tuple[Rival, ...]:
 def find_overlaps(jobs: Sequence[Job]) -> dict[str, str]:
     """Job name -> why it cannot run beside another one. Every job of an overlapping pair is in it."""
     found: dict[str, str] = {}
-    for one, other in combinations(jobs, 2):
-        database = _shared_database(one, other)
+    for one, other in _together(jobs):
+        database = _shared_names(one, other)
         if database and not _are_disjoint(one.measurements, other.measurements):
             found.setdefault(one.name, _message(other, database))
             found.setdefault(other.name, _message(one, database))
     return found
+
+
+def _together(jobs: Sequence[Job]) -> Iterator[tuple[Job, Job]]:
+    """The pairs that could write the same: of one address, and not both with databases of other names."""
+    at: dict[tuple[str, int, str], list[Job]] = {}
+    for job in jobs:
+        if job.destination.url:  # two writers of one archive cannot hurt each other
+            at.setdefault(_address(job), []).append(job)
+    for there in at.values():
+        named: dict[str, list[Job]] = {}
+        everything = [job for job in there if not job.source.databases]
+        yield from combinations(everything, 2)
+        for job in (job for job in there if job.source.databases):
+            yield from ((job, other) for other in everything)
+            for name in _names(job):
+                yield from ((other, job) for other in named.get(name, ()))
+                named.setdefault(name, []).append(job)
+
+
+def _names(job: Job) -> set[str]:
+    """Those that a job with a list of databases gives them."""
+    return {job.source.destination_name(database.name) for database in job.source.databases}
 
 
 def _message(other: Job, database: str) -> str:
@@ -54,20 +79,14 @@ def _message(other: Job, database: str) -> str:
     )
 
 
-def _shared_database(one: Job, other: Job) -> str:
-    """A database that both write, in words; empty when there is none."""
-    same = _both_have_servers(one, other) and _address(one) == _address(other)
-    return _shared_names(one, other) if same else ""
-
-
 def _both_have_servers(one: Job, other: Job) -> bool:
     """Two writers of one archive cannot hurt each other."""
     return bool(one.destination.url and other.destination.url)
 
 
 def _shared_names(one: Job, other: Job) -> str:
-    """The same, whatever their destinations are."""
-    names = [{job.source.destination_name(d.name) for d in job.source.databases} for job in (one, other)]
+    """A database that both write, whatever their destinations are, in words; empty when there is none."""
+    names = [_names(job) for job in (one, other)]
     if all(names):
         shared = names[0] & names[1]
         return f"database {min(shared)!r}" if shared else ""
@@ -79,8 +98,12 @@ def _shared_names(one: Job, other: Job) -> str:
 
 
 def _address(job: Job) -> tuple[str, int, str]:
-    server = job.destination
-    return same_host(server.host), server.port, server.path
+    return _address_in(job.destination.url)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _address_in(url: str) -> tuple[str, int, str]:
+    return same_host(url_host(url)), url_port(url), urlsplit(url).path
 
 
 def _could_make(job: Job, name: str) -> bool:

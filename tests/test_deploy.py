@@ -6,12 +6,18 @@ import shutil
 import subprocess
 import sys
 from configparser import ConfigParser
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from commands.jobs import default_paths
+from commands.jobs import Jobs, default_paths
+from commands.shard import parse_shard
 from main import parse_arguments
+from watching.state import State
+from watching.web.site import answer
 
 ROOT = Path(__file__).parents[1]
 SYSTEMD = ROOT / "deploy" / "systemd"
@@ -104,3 +110,52 @@ def test_the_command_is_a_script_that_a_shell_understands() -> None:
     """And a program, so that it can be copied as it is."""
     subprocess.run(["sh", "-n", str(COMMAND)], check=True)
     assert COMMAND.stat().st_mode & 0o111
+
+
+# --- Kubernetes --------------------------------------------------------------------------------------
+
+MANIFEST = ROOT / "deploy" / "kubernetes" / "manifests" / "influxdb-backup.yaml"
+"""What the chart makes of its example; `make kubernetes` proves that it is."""
+
+
+def kind(name: str) -> dict[str, Any]:
+    """The one object of this kind."""
+    (found,) = (d for d in yaml.safe_load_all(MANIFEST.read_text()) if d and d["kind"] == name)
+    return dict(found)
+
+
+def test_the_jobs_of_the_manifest_can_run_and_none_writes_what_another_does(tmp_path: Path) -> None:
+    """As the pod sees them in /config; each shard takes its part, and they are all taken."""
+    files = kind("Secret")["stringData"]
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    count = kind("StatefulSet")["spec"]["replicas"]
+    taken = []
+    for number in range(count):
+        jobs = Jobs([tmp_path], parse_shard(f"{number}/{count}"))
+        jobs.load()
+        assert jobs.invalid == {}
+        taken += [job.name for job in jobs.own]
+    assert sorted(taken) == [Path(name).stem for name in sorted(files) if name != "_defaults.yaml"]
+
+
+def test_the_pods_are_confined_and_know_their_number() -> None:
+    """As many as each is told; asked where the daemon answers; nothing but two folders can be written to."""
+    stateful = kind("StatefulSet")["spec"]
+    pod = stateful["template"]["spec"]
+    (container,) = pod["containers"]
+    environment = {variable["name"]: variable for variable in container["env"]}
+    assert environment["BACKUP_SHARD"]["value"] == f"$(POD_INDEX)/{stateful['replicas']}"
+    field = environment["POD_INDEX"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert field == "metadata.labels['apps.kubernetes.io/pod-index']"
+    assert [variable["name"] for variable in container["env"]].index("POD_INDEX") == 0
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert {m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")} == {"/logs", "/tmp"}  # noqa: S108
+    image = (ROOT / "Dockerfile").read_text()
+    (port,) = container["ports"]
+    assert f"EXPOSE {port['containerPort']}" in image
+    assert f"USER {pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}" in image
+    paths = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert all(answer(path, State(shard="0/1"), 0).status == HTTPStatus.OK for path in paths)
+    assert paths == {"/healthz", "/livez"}

@@ -10,13 +10,36 @@ import os
 import pickle
 import socket
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
-from watching.events import HISTORY, Event, RunFinished
+from watching.events import HISTORY, Event, MeasurementsChanged, RunFinished
 
 LARGEST = 128 * 1024
 """Bytes of one datagram."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed(Event):
+    """An event as it is sent, which takes a tenth of the memory."""
+
+    name: Hashable = None
+    data: bytes = b""
+    is_state: bool = False
+    """Whether it tells of measurements, which the next run tells anew."""
+
+    @classmethod
+    def of(cls, event: Event) -> "Packed":
+        """The same event."""
+        data = pickle.dumps(event, pickle.HIGHEST_PROTOCOL)
+        is_state = isinstance(event, MeasurementsChanged)
+        return cls(event.job, event.at, hash(event.key) if is_state else event.key, data, is_state)
+
+    @property
+    def key(self) -> Hashable:
+        """That of the event."""
+        return self.job, "packed", self.name
 
 
 class Channel:
@@ -53,7 +76,7 @@ class Channel:
 
     def send(self, event: Event) -> None:
         """Send it now. Raises BlockingIOError when there is no room, and OSError when there never will be."""
-        data = pickle.dumps(event, pickle.HIGHEST_PROTOCOL)
+        data = event.data if isinstance(event, Packed) else pickle.dumps(event, pickle.HIGHEST_PROTOCOL)
         if len(data) > LARGEST:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         self.sender.send(data)
@@ -95,6 +118,47 @@ class Sender:
         """Do not tell a new monitor about a job that is gone."""
         with self._lock:
             self._known = {key: event for key, event in self._known.items() if event.job != job}
+
+    def leave(self, key: Hashable) -> None:
+        """Do not tell it an event that somebody else tells the next of."""
+        with self._lock:
+            self._known.pop(key, None)
+
+    @property
+    def known(self) -> tuple[Event, ...]:
+        """What a new monitor would be told."""
+        with self._lock:
+            return tuple(self._known.values())
+
+    @property
+    def waiting(self) -> tuple[Event, ...]:
+        """What still waits for room."""
+        with self._lock:
+            return tuple(self._pending.values())
+
+    def pass_on(self, events: Iterable[Event]) -> None:
+        """Send what a process that is gone has not come to."""
+        with self._lock:
+            self._see_listener()
+            for event in events:
+                _put(self._pending, event)
+            self._send()
+
+    def adopt(self, job: str, events: Iterable[Event]) -> None:
+        """Tell a new monitor, too, what a process of the job has told that is gone."""
+        packed = [Packed.of(event) for event in events]
+        with self._lock:
+            if any(event.is_state for event in packed):
+                states = [
+                    k for k, e in self._known.items() if e.job == job and isinstance(e, Packed) and e.is_state
+                ]
+                for key in states:
+                    del self._known[key]
+            for event in packed:
+                _put(self._known, event)
+            runs = [k for k, e in self._known.items() if e.job == job and isinstance(e, Packed) and not e.is_state]
+            for key in runs[:-HISTORY]:
+                del self._known[key]
 
     def flush(self) -> int:
         """Send what waits. The number of the monitor that listens: another one is new and knows nothing.

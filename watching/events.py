@@ -162,7 +162,7 @@ class MeasurementState(Extent):
     bytes: int = 0
     """What this run wrote;"""
     all_points: int = 0
-    """and all since the worker was started."""
+    """and all runs since the monitor was started, which adds them up."""
     seconds: float = 0.0
     late: int = 0
     problems: tuple[str, ...] = ()
@@ -308,6 +308,29 @@ class WorkerDied(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerRests(Event):
+    """It has done its part: the job has a process again at its next time."""
+
+    @property
+    def key(self) -> Hashable:
+        """What became of the process last."""
+        return self.job, "process"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingForTurn(Event):
+    """Its time has come, and as many runs go on as may: it begins when one of them has ended."""
+
+    why: str = ""
+    due: int = 0
+
+    @property
+    def key(self) -> Hashable:
+        """What became of the job last."""
+        return self.job, "status"
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded(Event):
     """It ended in order and will not run again: it was to run once, or was asked to stop."""
 
@@ -320,7 +343,8 @@ class JobEnded(Event):
         return self.job, "process"
 
 
-# From workers; `worker` tells the processes of a job apart, which each count from zero:
+# From workers; `worker` tells those of a job apart that count from zero: a process that follows another in order
+# goes on from what that had counted:
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from basics.boundary import error_boundary
-from basics.processes import SIGNALS, Delays, death, start
+from basics.processes import SIGNALS, Delays, call_itself, death, start
 from basics.shortages import shortage
 from logger_config import set_console
 from watching.channel import Channel
@@ -71,6 +71,8 @@ class Duties:
     observers: Sequence[Callable[[Holder], Observer]] = ()
     verdicts: Path | None = None
     """The folder in which `main.py verify` leaves its results."""
+    shard: str = ""
+    """Which part of the jobs is this daemon's; empty: all."""
     history: Path | None = None
     """The file in which runs, days and verdicts are remembered."""
 
@@ -164,8 +166,7 @@ def monitor_process(
     for number in SIGNALS:  # the parent alone decides, and tells by the channel
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    with suppress(OSError):  # for those who look at the processes; not every system has it
-        Path("/proc/self/comm").write_text("monitor")
+    call_itself("monitor")
     lifeline[1].close()
     channel.sender.close()
     with error_boundary() as outcome:
@@ -189,7 +190,9 @@ class Monitor:
         self.is_over = False
         self._channel = channel
         history = History(duties.history) if duties.history else None
-        self._holder = Holder(State(started, remembered=history.remembered() if history else {}))
+        self._holder = Holder(
+            State(started, shard=duties.shard, remembered=history.remembered() if history else {})
+        )
         self._lines: list[str] = []
         self._screen = Screen(sys.stderr) if duties.draws else None
         if self._screen:

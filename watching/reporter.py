@@ -7,8 +7,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 
 from copying.listener import Phase, Planned
 from copying.results import JobResult, MeasurementResult
@@ -17,6 +17,7 @@ from influx.written import Written
 from watching.channel import Sender
 from watching.events import (
     LONGEST_WARNINGS,
+    Event,
     Extent,
     MeasurementPhase,
     MeasurementsChanged,
@@ -49,6 +50,8 @@ TOGETHER = 50
 LINE_EVERY = 30.0
 """Seconds of work between two lines of progress in the log."""
 
+NOTHING = Totals()
+
 SMOOTHING = 15.0
 """Seconds over which the rate is an average: requests come in bursts."""
 
@@ -63,7 +66,6 @@ class _Measurement(Extent):
     end: int
     position: int
     newest: int | None
-    all_points: int = 0
     phase: MeasurementPhase = "planned"
     points: int = 0
     values: int = 0
@@ -76,12 +78,12 @@ class _Measurement(Extent):
     @property
     def state(self) -> MeasurementState:
         """As it is now."""
-        _, _, _, *changing = fields(MeasurementState)
+        _, _, _, *changing = (field for field in fields(MeasurementState) if field.name != "all_points")
         return MeasurementState(
             self.source.database,
             self.source.policy,
             self.source.measurement,
-            *(getattr(self, f.name) for f in changing),
+            **{f.name: getattr(self, f.name) for f in changing},
         )
 
 
@@ -105,12 +107,19 @@ class _Run:
 class Reporter:
     """Safe to use from several threads. Nothing here ever waits for the monitor.
 
-    `worker` tells this process from others of the job. With `logs` a run logs a line each LINE_EVERY.
-    Until it is started nothing is told but what happens once: runs, waiting, the next time.
+    `worker` and `totals` are those of the process of the job before this one, that it goes on from. With `logs` a
+    run logs a line each LINE_EVERY. Until it is started nothing is told but what happens once: runs, waiting, the
+    next time.
     """
 
     def __init__(
-        self, job: str = "", sender: Sender | None = None, *, worker: int = 0, logs: bool = False
+        self,
+        job: str = "",
+        sender: Sender | None = None,
+        *,
+        worker: int = 0,
+        totals: Totals = NOTHING,
+        logs: bool = False,
     ) -> None:
         self._job = job
         self._sender = sender or Sender(None)
@@ -121,7 +130,7 @@ class Reporter:
         self._closed = False
         self._telling = threading.Lock()
         # by the names of Totals: adding is many times as fast as making new ones
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter(asdict(totals))
         self._run: _Run | None = None
         self._measurements: dict[Location, _Measurement] = {}
         self._changed: set[Location] = set()
@@ -142,6 +151,25 @@ class Reporter:
         self._wake.set()
         if self._thread:
             self._thread.join()
+
+    @property
+    def totals(self) -> Totals:
+        """What was done so far."""
+        with self._lock:
+            return Totals(**self._counts)
+
+    @property
+    def told(self) -> tuple[Event, ...]:
+        """What a monitor that is started after the end of this process should hear: its run, its measurements."""
+        runs = tuple(event for event in self._sender.known if isinstance(event, RunFinished))
+        with self._lock:
+            states = sorted((m.state for m in self._measurements.values()), key=lambda m: m.key)
+        return (*runs, *self._changes(states))
+
+    @property
+    def untold(self) -> tuple[Event, ...]:
+        """What still waits for room, and is lost with this process unless another one tells it."""
+        return self._sender.waiting
 
     def waiting(self, role: str, problem: str, seconds: float) -> None:
         """A server does not answer; it is tried again in so many seconds."""
@@ -220,16 +248,7 @@ class Reporter:
                 return
             span = count = 0
             for p in measurements:
-                known = self._measurements.get(p.source)
-                m = _Measurement(
-                    p.source,
-                    run.state.started,
-                    p.begin,
-                    p.end,
-                    p.begin,
-                    p.newest,
-                    known.all_points if known else 0,
-                )
+                m = _Measurement(p.source, run.state.started, p.begin, p.end, p.begin, p.newest)
                 self._measurements[p.source] = m
                 self._changed.add(p.source)
                 span += m.span
@@ -265,7 +284,6 @@ class Reporter:
             m = self._measurements.get(source)
             if m and written.points:
                 m.points += written.points
-                m.all_points += written.points
                 m.values += written.values
                 m.bytes += written.bytes
                 self._changed.add(source)
@@ -390,11 +408,15 @@ class Reporter:
                 found = [m.state for source in self._changed if (m := self._measurements.get(source))]
                 self._changed.clear()
             found.sort(key=lambda m: m.key)
-            plain = [m for m in found if not m.problems]
-            parts = [plain[first : first + TOGETHER] for first in range(0, len(plain), TOGETHER)]
-            parts += [[m] for m in found if m.problems]  # whose texts may fill an event
-            for part in parts:
-                self._sender.tell(MeasurementsChanged(self._job, time.time_ns(), tuple(part)))
+            for event in self._changes(found):
+                self._sender.tell(event)
+
+    def _changes(self, found: Sequence[MeasurementState]) -> Iterator[MeasurementsChanged]:
+        """These measurements as events."""
+        plain = [m for m in found if not m.problems]
+        parts = [plain[first : first + TOGETHER] for first in range(0, len(plain), TOGETHER)]
+        parts += [[m] for m in found if m.problems]  # whose texts may fill an event
+        return (MeasurementsChanged(self._job, time.time_ns(), tuple(part)) for part in parts)
 
 
 def smoothed(rate: float, latest: float, passed: float, since: float) -> float:

@@ -12,6 +12,7 @@ TONES: Mapping[str, str] = {
     "idle": "good",
     "finished": "good",
     "waiting for server": "wait",
+    "waiting for its turn": "busy",
     "failing": "bad",
     "invalid file": "bad",
     "worker died": "bad",
@@ -59,7 +60,7 @@ def problems(job: JobState) -> list[str]:
 def headline(state: State) -> tuple[str, str]:
     """The whole in one sentence, and its tone."""
     if not state.jobs:
-        return "No job is known yet", "quiet"
+        return "No job is this shard's" if state.shard else "No job is known yet", "quiet"
     failing, warned = in_order(state.failing), list(state.warned)
     besides = f"; {len(warned)} more with warnings" if warned else ""
     if failing:

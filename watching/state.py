@@ -31,7 +31,9 @@ from watching.events import (
     Totals,
     Verified,
     WaitingForServer,
+    WaitingForTurn,
     WorkerDied,
+    WorkerRests,
     WorkerStarted,
 )
 
@@ -40,6 +42,7 @@ Condition = Literal[
     "idle",
     "failing",
     "waiting for server",
+    "waiting for its turn",
     "finished",
     "stopped",
     "invalid file",
@@ -125,6 +128,8 @@ class JobState:
     """When its worker, which died, is started again."""
     retry_at: int | None = None
     """When a server that does not answer is tried again."""
+    turn: str = ""
+    """Why it waits although its time has come; empty when it does not."""
     ended: str = ""
     """The outcome of a job that will not run again."""
     last_attempt: int | None = None
@@ -208,10 +213,11 @@ class JobState:
     def condition(self) -> Condition:
         """What it is doing."""
         cases: tuple[tuple[bool, Condition], ...] = (
-            ("file" in self.troubles and not self.pid and not self.ended, "invalid file"),
+            ("file" in self.troubles and not (self.source or self.next_run or self.ended), "invalid file"),
             ("worker" in self.troubles and not self.pid, "worker died"),
             (self.run is not None, "running"),
             ("server" in self.troubles, "waiting for server"),
+            (bool(self.turn), "waiting for its turn"),
             (self.is_failing, "failing"),
             (self.ended == "stopped", "stopped"),
             (bool(self.ended), "finished"),
@@ -233,6 +239,8 @@ class State:
     jobs: Mapping[str, JobState] = field(default_factory=dict)
     remembered: Mapping[str, JobState] = field(default_factory=dict)
     """What is known from earlier of jobs that are not known yet."""
+    shard: str = ""
+    """Which part of all jobs these are; empty: all of them."""
 
     @property
     def failing(self) -> tuple[JobState, ...]:
@@ -297,6 +305,17 @@ def _(event: WorkerStarted, job: JobState) -> JobState:
 
 
 @_after.register
+def _(_event: WorkerRests, job: JobState) -> JobState:
+    return replace(job, pid=0, run=None)
+
+
+@_after.register
+def _(event: WaitingForTurn, job: JobState) -> JobState:
+    job = replace(job, turn=event.why, next_run=event.due or job.next_run, retry_at=None, run=None)
+    return _untroubled(job, "server", "worker")
+
+
+@_after.register
 def _(event: WorkerDied, job: JobState) -> JobState:
     text = f"its worker process died ({event.death})" if event.was_started else event.death
     if job.run is not None:  # which is over, and not until the next one has succeeded can all be well
@@ -307,6 +326,7 @@ def _(event: WorkerDied, job: JobState) -> JobState:
         run=None,
         next_run=None,
         retry_at=None,
+        turn="",
         restart_at=event.restart_at or None,
         ended="" if event.restart_at else "FAILED",
     )
@@ -315,7 +335,9 @@ def _(event: WorkerDied, job: JobState) -> JobState:
 
 @_after.register
 def _(event: JobEnded, job: JobState) -> JobState:
-    job = replace(job, pid=0, run=None, next_run=None, retry_at=None, restart_at=None, ended=event.outcome)
+    job = replace(
+        job, pid=0, run=None, next_run=None, retry_at=None, restart_at=None, turn="", ended=event.outcome
+    )
     job = _untroubled(job, "worker", "server")
     if event.failures:
         return _troubled(job, "run", "\n".join(event.failures), event.at)
@@ -331,12 +353,12 @@ def _(event: WaitingForServer, job: JobState) -> JobState:
 
 @_after.register
 def _(event: NextRun, job: JobState) -> JobState:
-    return _untroubled(replace(job, next_run=event.when, retry_at=None, run=None), "server", "worker")
+    return _untroubled(replace(job, next_run=event.when, retry_at=None, turn="", run=None), "server", "worker")
 
 
 @_after.register
 def _(event: RunStarted, job: JobState) -> JobState:
-    job = replace(job, run=RunState(event.at), last_attempt=event.at, next_run=None, retry_at=None)
+    job = replace(job, run=RunState(event.at), last_attempt=event.at, next_run=None, retry_at=None, turn="")
     return _untroubled(job, "server", "worker")
 
 
@@ -350,7 +372,7 @@ def _(event: RunProgress, job: JobState) -> JobState:
 
 @_after.register
 def _(event: MeasurementsChanged, job: JobState) -> JobState:
-    measurements = {**job.measurements, **{m.key: m for m in event.measurements}}
+    measurements = {**job.measurements, **{m.key: _added_up(m, job.measurements) for m in event.measurements}}
     if len(measurements) > MOST_MEASUREMENTS:
         measurements = dict(islice(measurements.items(), MOST_MEASUREMENTS))
     return replace(job, measurements=measurements, databases=_databases(job.databases, event.measurements))
@@ -443,6 +465,15 @@ def _counted(job: JobState, worker: int, totals: Totals) -> JobState:
     """With the totals of a worker, which only grow; a new worker begins at nothing."""
     earlier = job.earlier if worker == job.worker else job.earlier + job.present
     return replace(job, earlier=earlier, present=totals, worker=worker)
+
+
+def _added_up(m: MeasurementState, known: Mapping[tuple[str, str, str], MeasurementState]) -> MeasurementState:
+    """With the points of earlier runs."""
+    before = known.get(m.key)
+    if before is None:
+        return replace(m, all_points=m.points)
+    earlier = before.all_points - (before.points if before.run == m.run else 0)
+    return replace(m, all_points=earlier + m.points)
 
 
 def _databases(

@@ -15,7 +15,7 @@ import requests
 from playwright.sync_api import Browser, expect
 
 from tests.browser.harness import opened
-from tests.integration.daemon import Daemon, running, wait_until
+from tests.integration.daemon import Daemon, Held, running, wait_until
 from tests.integration.harness import MONDAY, job_config, run_main, write_job
 from tests.support.leaks import assert_no_secret
 from tests.support.servers import InfluxServer
@@ -152,10 +152,12 @@ def holds_listener(pid: int, daemon: Daemon) -> bool:
 
 def test_workers_do_not_hold_the_port(servers: tuple[InfluxServer, InfluxServer], tmp_path: Path) -> None:
     """A daemon that was killed can be started again at once, while its workers still finish."""
-    write_job(tmp_path / "jobs", job(*servers, schedule="0 0 1 1 *"), "telegraf")
+    config = job(*servers, schedule="0 0 1 1 *")
+    config["options"]["hooks"] = {"before": Held(tmp_path).hook}
+    write_job(tmp_path / "jobs", config, "telegraf")
     with running(tmp_path / "jobs", tmp_path, "--http", "127.0.0.1:0") as daemon:
         url_of(daemon)
-        daemon.wait_for("run ended")
+        daemon.wait_for("options.hooks.before")
         holders = [holds_listener(pid, daemon) for pid in daemon.workers()]
         assert sorted(holders) == [False, True]
 

@@ -53,6 +53,27 @@ class Daemon:
         return code, time.monotonic() - begun
 
 
+class Held:
+    """Keeps the runs of jobs that have its `hook` before their copy begins, until it is let go."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "held"
+        self.again()
+
+    @property
+    def hook(self) -> str:
+        """For `options.hooks.before`: it ends by itself when the test's directory goes."""
+        return f"sh -c 'while test -e {self._file}; do sleep 0.05; done'"
+
+    def again(self) -> None:
+        """From now on."""
+        self._file.touch()
+
+    def let_go(self) -> None:
+        """They go on."""
+        self._file.unlink()
+
+
 class Runs:
     """A daemon with one job that runs when it is started; it can be made to run again."""
 

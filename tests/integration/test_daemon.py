@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.daemon import is_running, running, wait_until
+from basics.locks import FileLock
+from tests.integration.daemon import Held, is_running, running, wait_until
 from tests.integration.harness import MONDAY, ROOT, Pair, job_config, run_main, write_job
 from tests.soak.loki import Loki
 from tests.support.recorder import recorder
@@ -57,11 +58,14 @@ def test_a_signal_to_all_processes_at_once_is_an_ordinary_stop(pair: Pair) -> No
     """As systemd sends it: no worker counts as dead, and nobody is told of a failure."""
     load(pair)
     with recorder() as service:
-        config = scheduled(pair, {"notify": {"urls": [f"json://127.0.0.1:{service.port}/x"]}})
+        urls, hooks = [f"json://127.0.0.1:{service.port}/x"], {"before": Held(pair.directory).hook}
+        config = scheduled(pair, {"notify": {"urls": urls}, "hooks": hooks})
         write_job(pair.directory / "jobs", config, "yearly")
         with running(pair.directory / "jobs", pair.directory) as daemon:
-            daemon.wait_for("next run")
-            for pid in (*daemon.workers(), daemon.process.pid):
+            daemon.wait_for("options.hooks.before")
+            workers = daemon.workers()
+            assert len(workers) == 2  # the monitor, and the run
+            for pid in (*workers, daemon.process.pid):
                 os.kill(pid, signal.SIGTERM)
             assert daemon.process.wait(15) == 0
             assert "stopping after the batches in flight" in daemon.log
@@ -168,15 +172,31 @@ def test_a_one_off_job_that_is_killed_before_it_had_a_result_is_not_ok(
 def test_a_scheduled_worker_that_dies_is_reported_and_started_again(pair: Pair) -> None:
     """With a growing delay; its job then runs as before."""
     load(pair)
-    write_job(pair.directory / "jobs", scheduled(pair), "yearly")
+    held = Held(pair.directory)
+    write_job(pair.directory / "jobs", scheduled(pair, {"hooks": {"before": held.hook}}), "yearly")
     with running(pair.directory / "jobs", pair.directory) as daemon:
-        daemon.wait_for("next run")
+        daemon.wait_for("options.hooks.before")
         (worker,) = daemon.workers()
         os.kill(worker, signal.SIGKILL)
+        held.let_go()
         daemon.wait_for("job yearly: its worker died (SIGKILL); starting it again in 1 s")
-        daemon.wait_for("next run", count=2)
-        assert daemon.workers() != [worker]
+        daemon.wait_for("next run at")
         assert daemon.stop()[0] == 0
+    pair.assert_equal(points=2000)
+
+
+def test_a_job_that_waits_for_its_time_has_no_process_and_lets_no_restore_begin(pair: Pair) -> None:
+    """It has one while it runs; what keeps a restore away is the daemon itself."""
+    load(pair)
+    write_job(pair.directory / "jobs", scheduled(pair), "yearly")
+    with running(pair.directory / "jobs", pair.directory) as daemon:
+        daemon.wait_for("next run at")
+        wait_until(lambda: daemon.workers() == [], "the end of the process", daemon)
+        lock = pair.directory / "quarantine" / ".compared" / "yearly.lock"
+        with FileLock(lock) as mine:
+            assert not mine.take()
+            assert daemon.stop()[0] == 0
+            assert mine.take()
 
 
 def test_a_one_shot_worker_that_dies_fails_the_run_and_is_named(
@@ -283,14 +303,13 @@ def test_sighup_starts_new_jobs_stops_removed_ones_and_restarts_changed_ones(pai
             job("changed", parallel_workers=2)
             (jobs / "removed.yaml").unlink()
             (jobs / "broken.yaml").write_text("source: [")
-            before = set(daemon.workers())
             daemon.send(signal.SIGHUP)
             daemon.wait_for("run ended", count=6)
             for line in ("job new: new", "job changed: changed, restarting", "job removed: removed, stopping"):
                 assert line in daemon.log
             assert "broken.yaml" in daemon.log
-            wait_until(lambda: len(daemon.workers()) == 4, "four workers", daemon)
-            assert len(before & set(daemon.workers())) == 2  # kept and broken
+            daemon.wait_for("next run at", count=6)
+            assert daemon.log.count("[kept] first run now") == daemon.log.count("[broken] first run now") == 1
             (jobs / "broken.yaml").unlink()
             for file in jobs.iterdir():
                 file.unlink()
@@ -350,18 +369,20 @@ def test_a_worker_that_is_started_again_runs_what_was_checked(pair: Pair) -> Non
     """Not a file that was broken, or changed onto another job's target, without a reload."""
     load(pair)
     jobs = pair.directory / "jobs"
-    yearly(pair, jobs, "one", pair.database)
+    held = Held(pair.directory)
+    yearly(pair, jobs, "one", pair.database, hooks={"before": held.hook})
     with running(jobs, pair.directory) as daemon:
-        daemon.wait_for("run ended")
+        daemon.wait_for("options.hooks.before")
         (jobs / "one.yaml").write_text("source: [")
         (worker,) = daemon.workers()
         os.kill(worker, signal.SIGKILL)
-        daemon.wait_for("run ended", count=2)
+        held.let_go()
+        daemon.wait_for("run ended")
         yearly(pair, jobs, "two", pair.database)
         daemon.send(signal.SIGHUP)
         daemon.wait_for("the job 'one' also writes")
-        assert len(daemon.workers()) == 1
         assert daemon.stop()[0] == 1  # a file is invalid
+        assert daemon.log.count("run ended") == 1
     pair.assert_equal(points=2000)
 
 
@@ -381,7 +402,6 @@ def test_a_file_that_goes_and_comes_back_while_its_worker_stops_runs_again(pair:
             path.write_text(text)
             daemon.send(signal.SIGHUP)
             daemon.wait_for("run ended", count=3)
-            wait_until(lambda: len(daemon.workers()) == 2, "two workers", daemon)
             assert daemon.stop()[0] == 0
     finally:
         pair.destination.drop_database(f"{pair.database}_kept")
@@ -435,7 +455,7 @@ def test_the_daemon_has_no_thread_when_it_forks_and_shares_the_libraries(pair: P
 
 def test_a_worker_obeys_signals_from_its_first_moment_on(pair: Pair) -> None:
     """Not as its parent, of which it is a copy: Ctrl-C and a closed terminal are not for it, SIGTERM ends it."""
-    config = scheduled(pair, {"initial_connection_retry_delay": 600})
+    config = scheduled(pair, {"retries": 1000, "retry_delay": 600})
     config["source"]["url"] = "http://127.0.0.1:9"
     job = write_job(pair.directory / "jobs", config)
     command = [sys.executable, "-c", FRESH_WORKERS, str(job)]
@@ -449,13 +469,14 @@ from pathlib import Path
 from config import Config
 from watching.channel import Channel
 from daemon.job_file import JobFile
-from daemon.supervisor import Signals, Worker
+from daemon.process import Signals, Worker
+from daemon.task import Task
 
 path = Path(sys.argv[1])
 file = JobFile(Config(path), path.read_bytes())
 signals = Signals()
 for _ in range(5):
-    process = Worker.start(file, Channel(), None, once=False, logs=False).process
+    process = Worker.start(file, Channel(), None, task=Task(), logs=False).process
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         os.kill(process.pid, number)
     process.join(5)
@@ -475,10 +496,11 @@ def test_all_workers_end_when_the_daemon_is_killed(pair: Pair) -> None:
     jobs = pair.directory / "jobs"
     names = ("one", "two", "three")
     try:
+        held = Held(pair.directory)
         for name in names:
-            yearly(pair, jobs, name)
+            yearly(pair, jobs, name, hooks={"before": held.hook})
         with running(jobs, pair.directory) as daemon:
-            daemon.wait_for("run ended", count=3)
+            daemon.wait_for("options.hooks.before", count=3)
             *others, youngest = sorted(daemon.workers(), key=begin)
             assert len(others) == 2
             os.kill(youngest, signal.SIGSTOP)

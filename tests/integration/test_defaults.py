@@ -53,7 +53,6 @@ def test_a_reload_starts_the_jobs_anew_whose_shared_values_have_changed(pair: Pa
         (jobs / "_defaults.yaml").write_text("source: [")
         daemon.send(signal.SIGHUP)
         daemon.wait_for("_defaults.yaml: line 1, column 10: not well-formed YAML")
-        assert len(daemon.workers()) == 1
         assert daemon.stop()[0] == 1  # a file is invalid
     pair.assert_equal(points=1)
 

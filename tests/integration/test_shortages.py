@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.daemon import running
+from tests.integration.daemon import Held, running
 from tests.integration.harness import MONDAY, ROOT, Pair, run_main, write_job
 
 
@@ -61,16 +61,18 @@ def test_with_too_few_files_for_any_worker_each_job_fails_by_name(pair: Pair) ->
 def test_a_scheduled_job_is_started_as_soon_as_it_can_be(pair: Pair, tmp_path: Path) -> None:
     """The daemon lives on without it, says so, and tries again."""
     pair.write(f"m v=1 {MONDAY}")
-    schedule = {"options": {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": True}}}
-    write_job(tmp_path / "jobs", pair.config(schedule))
+    held = Held(tmp_path)
+    times, hooks = {"schedule": "0 0 1 1 *", "run_on_start": True}, {"before": held.hook}
+    write_job(tmp_path / "jobs", pair.config({"options": {"incremental": times, "hooks": hooks}}))
     with running(tmp_path / "jobs", tmp_path) as daemon:
-        daemon.wait_for("run ended")
+        daemon.wait_for("options.hooks.before")
         resource_limit(daemon.process.pid, 10)
         (worker,) = daemon.workers()
         os.kill(worker, 9)
+        held.let_go()
         daemon.wait_for("could not be started", count=2)
         resource_limit(daemon.process.pid, 1024)
-        daemon.wait_for("run ended", count=2)
+        daemon.wait_for("run ended")
         assert daemon.stop()[0] == 0
     assert run_main("verify", "--config", tmp_path / "jobs").returncode == 0
 

@@ -21,7 +21,7 @@ from influx.listener import SilentRequests
 from influx.transport import Transport
 from influx_client import connect
 from logger_config import setup_logging
-from tests.integration.daemon import running, wait_until
+from tests.integration.daemon import Held, running, wait_until
 from tests.integration.harness import MONDAY, Pair, endpoint, job_config, run_main, snapshot, write_job
 from tests.soak.loki import Loki
 from tests.support.leaks import assert_no_secret
@@ -140,19 +140,23 @@ def test_no_process_and_no_health_file_shows_the_password(way: str, guarded: Inf
     config = job_config(guarded, pair.destination, {"kept": f"{pair.database}_kept"})
     config["source"] = {**config["source"], "password": ""} | {**keys, "user": "nobody"}
     config["options"] |= {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": True}}
+    held = Held(pair.directory)
+    config["options"] |= {"hooks": {"before": held.hook}}
     write_job(jobs, config)
     (jobs / "invalid.yaml").write_text(f"source: {{password: ['{SECRET.replace(chr(39), chr(39) * 2)}']}}")
     added = {key: value for key, value in environ.items() if key not in os.environ}
     with running(jobs, pair.directory, BACKUP_HEALTH_FILE=str(health), **added) as daemon:
-        daemon.wait_for("run ended")
-        wait_until(
-            lambda: health.exists() and "job" in json.loads(health.read_text())["failing"], "health", daemon
-        )
+        daemon.wait_for("options.hooks.before")
         processes = [Path("/proc") / str(pid) for pid in (daemon.process.pid, *daemon.workers())]
         assert len(processes) == 2
         assert_no_secret([process / "cmdline" for process in processes], SECRET)
         if way != "variable":
             assert_no_secret([process / "environ" for process in processes], SECRET)
+        held.let_go()
+        daemon.wait_for("run ended")
+        wait_until(
+            lambda: health.exists() and "job" in json.loads(health.read_text())["failing"], "health", daemon
+        )
         state = health.read_text()
         assert "authorization failed" in health_problem(health, json.loads(state)["alive"])
         assert_no_secret([daemon.log, state], SECRET)

@@ -127,6 +127,7 @@ def test_a_minimal_file_gets_the_documented_defaults() -> None:
     assert (options.parallel_workers, options.log_level, options.log_directory) == (4, "INFO", None)
     assert (incremental.schedule, incremental.timezone, incremental.run_on_start) == (None, ZoneInfo("UTC"), False)
     assert (incremental.fallback_days, incremental.obsolete_threshold, incremental.lookback) == (None, None, DAY)
+    assert incremental.jitter == 0
     assert (options.field_obsolete_threshold, options.max_lag, options.allow_empty) == (None, None, False)
     rotation, loki = options.log_rotation, options.loki
     assert (rotation.enabled, rotation.when, rotation.interval, rotation.backup_count) == (True, "D", 1, 7)
@@ -469,6 +470,7 @@ WRONG = [
     ("options", "incremental: {timezone: Europe}", "options.incremental.timezone", "unknown time zone"),
     ("options", "incremental: {timezone: 1}", "options.incremental.timezone", "got 1"),
     ("options", "incremental: {run_on_start: 1}", "options.incremental.run_on_start", "expected true or false"),
+    ("options", "incremental: {jitter: -1m}", "options.incremental.jitter", "a duration"),
     ("options", "incremental: {fallback_days: 0}", "options.incremental.fallback_days", "a number above 0"),
     ("options", "incremental: {fallback_days: .nan}", "options.incremental.fallback_days", "a number, got .nan"),
     ("options", "incremental: {fallback_days: .inf}", "options.incremental.fallback_days", "got .inf"),
@@ -1325,6 +1327,7 @@ KEYS = [
     "options.incremental.schedule",
     "options.incremental.timezone",
     "options.incremental.run_on_start",
+    "options.incremental.jitter",
     "options.incremental.fallback_days",
     "options.incremental.obsolete_threshold",
     "options.incremental.lookback",

@@ -4,6 +4,7 @@
 #   tests/support/programs.sh influxd VERSION   .cache/influxd/VERSION/influxd; `all`: those of influxd_versions
 #   tests/support/programs.sh peers             .cache/peers/influx and influx_inspect, which a bench compares with
 #   tests/support/programs.sh victorialogs      .cache/victorialogs/victoria-logs, which takes Loki's pushes
+#   tests/support/programs.sh kubernetes        .cache/kubernetes/helm, kubeconform and schemas, for deploy/kubernetes
 #   tests/support/programs.sh versitygw         .cache/versitygw/versitygw, an object store that speaks S3
 #
 # InfluxDB 1.6 is Debian's package; the others are built from the Go module proxy, with any Go that their go.mod
@@ -105,7 +106,31 @@ provide_versitygw() {
     mv -T "$cache/versitygw.new" "$cache/versitygw"
 }
 
+kubernetes=v1.34.2 operator=v0.85.0
+
+provide_kubernetes() { # helm, kubeconform, and from what Kubernetes ships the schemas of the kinds that we use
+    [ -d "$cache/kubernetes/schemas" ] && return
+    echo "building helm and kubeconform"
+    need_go
+    GOBIN=$cache/kubernetes.new go install github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0 &&
+        GOBIN=$cache/kubernetes.new go install helm.sh/helm/v3/cmd/helm@v3.19.4 ||
+        fail "they could not be built: see above"
+    .venv/bin/python -m tests.support.kubernetes_schemas \
+        "$(module "k8s.io/kubernetes@$kubernetes")/api/openapi-spec/swagger.json" \
+        "$(module "github.com/prometheus-operator/prometheus-operator@$operator")/$crds/$monitors" \
+        "$cache/kubernetes.new/schemas"
+    rm -rf "$cache/kubernetes"
+    mv -T "$cache/kubernetes.new" "$cache/kubernetes"
+}
+
+crds=example/prometheus-operator-crd monitors=monitoring.coreos.com_servicemonitors.yaml
+
+module() { # the folder of a Go module's source
+    (cd / && go mod download -json "$1") | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'
+}
+
 case "$*" in
+kubernetes) provide_kubernetes ;;
 "influxd all") for version in $(cat tests/support/influxd_versions); do provide_influxd "$version"; done ;;
 "influxd "*) provide_influxd "$2" ;;
 victorialogs) provide_victorialogs ;;

@@ -23,6 +23,7 @@ def status_document(state: State, now: int) -> dict[str, Any]:
     return {
         "status": status(state),
         "headline": headline(state)[0],
+        "shard": state.shard or None,
         "protection": {
             **asdict(found),
             "compared_at": _time(found.compared_at),
@@ -36,7 +37,7 @@ def status_document(state: State, now: int) -> dict[str, Any]:
 
 def status(state: State) -> str:
     """The whole in one word: a warning is neither fine nor a failure."""
-    if state.failing or not state.jobs:
+    if state.failing or not (state.jobs or state.shard):
         return FAILING
     return WARNING if state.warned else FINE
 
@@ -52,7 +53,7 @@ def job_document(job: JobState, now: int) -> dict[str, Any]:
 
 def health(state: State) -> str:
     """What is wrong, one line for each problem; empty when all is well."""
-    if not state.jobs:
+    if not state.jobs and not state.shard:  # of a shard that has none, that is well
         return "no job is known yet"
     return "\n".join(_lines(state.failing))
 
@@ -85,6 +86,7 @@ def _job(job: JobState, now: int) -> dict[str, Any]:
         "destination": job.destination,
         "run": _run(job.run, now) if job.run else None,
         "next_run": _time(job.next_run),
+        "waits_for_turn": job.turn or None,
         "last_attempt": _time(job.last_attempt),
         "last_success": _time(job.last_success),
         "last_error": job.last_error or None,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 from basics.humanize import counted, exactly, took
 from watching.days import KEPT, Days, DayWord, good_days, strip
@@ -139,10 +140,12 @@ def heartbeat(days: Days, today: date) -> Strip:
 
 
 def _day_bar(place: int, day: date, word: DayWord) -> DayBar:
-    tone, parts = SHAPES[word]
+    path, narrow = (_day_path(place, word, width) for width in (DAY_WIDTH, DAY_PITCH))
+    return DayBar(path, narrow, SHAPES[word][0], f"{day.isoformat()}: {word}")
+
+
+@cache
+def _day_path(place: int, word: DayWord, width: float) -> str:
+    """There are few of them, and five hundred jobs have ninety days each."""
     x = place * DAY_PITCH
-    path, narrow = (
-        "".join(f"M{x:g} {y:g}h{width:g}v{height:g}h-{width:g}z" for y, height in parts)
-        for width in (DAY_WIDTH, DAY_PITCH)
-    )
-    return DayBar(path, narrow, tone, f"{day.isoformat()}: {word}")
+    return "".join(f"M{x:g} {y:g}h{width:g}v{height:g}h-{width:g}z" for y, height in SHAPES[word][1])

@@ -52,6 +52,8 @@ def status_table(document: Mapping[str, Any]) -> str:
     headings = ("job", "state", "last success", "lag", "verified", "next run", "now")
     rows = [headings, *(_row(job, now) for job in document["jobs"])]
     lines = [printable(document["headline"]), printable(document["protection"]["line"])]
+    if shard := document.get("shard"):
+        lines.insert(0, f"Shard {printable(shard)}")
     lines += ["", *_left(ruled(rows))]
     for job in document["jobs"]:
         if job["failing"]:
@@ -79,7 +81,7 @@ def _row(job: Mapping[str, Any], now: int) -> tuple[str, ...]:
         lasting(max(lags)) if lags and job["mode"] != "range" else "-",
         _verified(job, now),
         (f"in {lasting(wait)}" if wait >= 1 else "now") if due else "-",
-        _now(job["run"]) if job["run"] else "",
+        _now(job["run"]) if job["run"] else job.get("waits_for_turn") or "",
     )
     return tuple(map(printable, cells))
 

@@ -45,6 +45,7 @@ def render_status(state: State, now: int) -> str:
             tone=colour,
             now=exactly(now),
             verdict=words,
+            shard=state.shard,
             protection=capital(protection_line(protection(state, now), now)) if jobs else "",
             cards=cards(jobs, now),
             groups=groups(jobs),

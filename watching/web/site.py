@@ -101,6 +101,10 @@ def _metrics(state: State, now: int) -> Answer:
     return Answer(exposition(state, now), CONTENT_TYPE_LATEST)
 
 
+def _alive(_state: State, _now: int) -> Answer:
+    return Answer(b"alive\n")
+
+
 def _health(state: State, _now: int) -> Answer:
     problem, warned = health(state), cautions(state)
     status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
@@ -122,6 +126,7 @@ _PAGES: Mapping[str, Callable[[State, int], Answer]] = {
     "/": _overview,
     "/api/status": _all_api,
     "/healthz": _health,
+    "/livez": _alive,
     "/metrics": _metrics,
 }
 _OF_JOBS: Mapping[str, Callable[[str, State, int], Answer]] = {"/jobs": _job_page, "/api/jobs": _job_api}

@@ -153,16 +153,24 @@ def _doing(job: JobState, now: int) -> tuple[str, list[str]]:
     """What it does now, in one line, and some more."""
     if job.run is not None:
         return _phase(job, job.run), list(_amounts(job.run, now))
+    last = _last_run(job.history[-1]) if job.history else "It has not run yet"
+    return _waiting(job, now) or last, []
+
+
+def _waiting(job: JobState, now: int) -> str:
+    """What it waits for, other than its time."""
     match job.condition:
         case "invalid file":
-            return "Correct its file, then have the daemon read it again (SIGHUP)", []
+            return "Correct its file, then have the daemon read it again (SIGHUP)"
         case "worker died" if job.restart_at is not None:
-            return f"Its process is started again {_in(job.restart_at, now)}", []
+            return f"Its process is started again {_in(job.restart_at, now)}"
         case "waiting for server" if job.retry_at is not None:
-            return f"Next attempt {_in(job.retry_at, now)}", []
+            return f"Next attempt {_in(job.retry_at, now)}"
+        case "waiting for its turn":
+            return f"Its time has come: {job.turn}"
         case "starting":
-            return "Its process is starting", []
-    return (_last_run(job.history[-1]) if job.history else "It has not run yet"), []
+            return "Its process is starting"
+    return ""
 
 
 def _phase(job: JobState, run: RunState) -> str:
