@@ -188,6 +188,8 @@ def job_known(file: JobFile, *, once: bool) -> JobKnown:
         job.destination.where,
         contact(job),
         _named_databases(job),
+        job.destination.archive,
+        "" if once or job.options.drill.schedule is None else job.options.drill.schedule.text,
     )
 
 
@@ -276,7 +278,8 @@ class Supervisor:
             self._keep_deadlines()
             self._compare()
             self._beat()
-        self._comparing.kill()
+        self._comparing.stop()
+        self._comparing.end_by(0 if signals.stops > 1 else (self._stop_at or time.monotonic()) + STOP_WITHIN)
         self._unwatch()
         return [state.result for state in self._states.values() if state.result]
 
