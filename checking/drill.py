@@ -48,7 +48,8 @@ ATTEMPTS = 2
 LEAST_PATIENCE = 60.0
 """Seconds that a server gets to drop a database, where requests may take less."""
 
-Token = Callable[[], str]
+Named = Callable[[str], str]
+"""A new name for a scratch database of this maker."""
 
 
 class NoDrill(Exception):
@@ -118,18 +119,15 @@ def stretch(groups: Sequence[Span], share: float, pick: Callable[[int], int] = r
 
 
 def drill_job(
-    config: Config, how: How, stopping: StopRequest, environ: Mapping[str, str], token: Token | None = None
+    config: Config, how: How, stopping: StopRequest, environ: Mapping[str, str], named: Named | None = None
 ) -> Drilled:
-    """Rehearse a restore. Raises nothing of InfluxDB's, and Stopped when it was asked to stop.
-
-    `token` makes the end of the names of scratch databases, 16 hexadecimal digits.
-    """
+    """Rehearse a restore. Raises nothing of InfluxDB's, and Stopped when it was asked to stop."""
     begun, sums = time.monotonic(), _Sums()
     result: DrillResult = "passed"
     try:
         server = server_at(how.url, config.job, environ)
         with tempfile.TemporaryDirectory(prefix="drill-") as folder, _alone(config.job, environ):
-            _Drill(config, how, server, stopping, sums, Path(folder), token or _token).run()
+            _Drill(config, how, server, stopping, sums, Path(folder), named or _new_name).run()
     except (_Failed, Damaged, NotThere, Unequal) as error:
         result, problem = "failed", str(error)
     except (InfluxError, NoDrill, ValueError) as error:
@@ -152,8 +150,8 @@ def drill_job(
     )
 
 
-def _token() -> str:
-    return secrets.token_hex(8)
+def _new_name(maker: str) -> str:
+    return scratch.name_of(maker, time.time_ns(), secrets.token_hex(8))
 
 
 @contextmanager
@@ -175,7 +173,7 @@ class _Drill:
     stopping: StopRequest
     sums: _Sums
     folder: Path
-    token: Token
+    named: Named
 
     def run(self) -> None:
         """All databases of the job. Raises _Failed, InfluxError, NoDrill, Stopped."""
@@ -246,7 +244,7 @@ class _Drill:
     @contextmanager
     def _made(self, target: ScratchServer) -> Iterator[str]:
         """A scratch database, that is gone afterwards, whatever happens. Raises _Failed where it is not."""
-        name = scratch.name_of(self._maker, time.time_ns(), self.token())
+        name = self.named(self._maker)
         target.check_free(name)
         try:
             target.create_scratch(name)
