@@ -318,6 +318,8 @@ class _Drill:
             self.sums.notes.append(f"{printable(database.original)}: {old} too old for their policy were left out")
         self._check_rights(plan, turned, target)
         creating.create(plan, target)
+        for default in (p.policy.name for p in plan.policies if p.policy.is_default):
+            target.catalog.set_default_policy(database.target, default)
         turned = turned.model_copy(update={"policies": tuple({p.policy.name: 0 for p in plan.policies})})
         config = config.with_job(turned)
         copier = ServerCopier(config, backup, target, now=now, stopping=self.stopping, listener=SilentRun())

@@ -70,6 +70,12 @@ def differences(folder: Path) -> dict[str, str]:
     return {job: "; ".join(texts) for job, texts in found.items()}
 
 
+def proofs(folder: Path, job: str) -> list[Proved | Drilled]:
+    """The last proof of a job's archive, and its last drill."""
+    found = (_read(folder / name / f"{job}.json", job, kind) for name, kind in KINDS.items())
+    return [verdict for known in found for verdict in known[-1:] if not isinstance(verdict, Verified)]
+
+
 def _told(verdict: Verdict) -> str:
     """What a verdict warns of; empty for one that is good."""
     first = verdict.detail.partition(chr(10))[0]

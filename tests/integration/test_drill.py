@@ -95,10 +95,8 @@ def test_nothing_but_points_and_policies_comes_back(archived: Archived) -> None:
     """A continuous query would run in the scratch database, and write from it into others."""
     pair = archived.pair
     pair.write(hourly(1))
-    pair.source.query(
-        f'CREATE CONTINUOUS QUERY q ON "{pair.database}" BEGIN SELECT mean(v) INTO '
-        f'"{pair.database}"."autogen"."means" FROM cpu GROUP BY time(1h) END'
-    )
+    select = 'SELECT mean(v) INTO "means" FROM cpu GROUP BY time(1h)'
+    pair.source.query(f'CREATE CONTINUOUS QUERY q ON "{pair.database}" BEGIN {select} END')
     archived.taken()
     assert archived.json("drill", "--to", pair.destination.url)["result"] == "passed"
     found = pair.destination.query("SHOW CONTINUOUS QUERIES")[0]["series"]

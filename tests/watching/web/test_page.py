@@ -45,9 +45,10 @@ from watching.repeats import once
 from watching.standing import headline, in_order, tone, word
 from watching.state import State
 from watching.web.chart import HEIGHT, SHAPES, chart, heartbeat
+from watching.web.facts import Fact
 from watching.web.page import render_job, render_missing, render_status
 from watching.web.tables import measurement_table, run_table
-from watching.web.view import Card, Fact, card, cards, groups
+from watching.web.view import Card, card, cards, groups
 
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}\u202e\x00"
 
