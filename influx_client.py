@@ -20,7 +20,7 @@ from basics.spans import Span, halves
 from basics.stopping import StopRequest
 from basics.text import printable
 from basics.times import END_OF_TIME, HOUR, MIN_TIME, SECOND
-from influx import activity, answers, counting, fingerprints, frames, influxql, line_protocol, shards
+from influx import activity, answers, counting, fingerprints, frames, influxql, line_protocol, scratch, shards
 from influx.activity import Wanted
 from influx.answers import Series
 from influx.catalog import Catalog
@@ -129,7 +129,11 @@ class InfluxClient(PageReader):
         return request_number(response.headers.get("Request-Id") or response.headers.get("X-Request-Id"))
 
     def get_databases(self) -> tuple[str, ...]:
-        """The databases that the user may see, but for `_internal`."""
+        """The databases that the user may see, but for `_internal` and those of restore drills."""
+        return tuple(name for name in self.get_all_databases() if not scratch.is_scratch(name))
+
+    def get_all_databases(self) -> tuple[str, ...]:
+        """The same with those of drills."""
         rows = self._server.attempts("query SHOW DATABASES", self._library.get_list_database)
         return tuple(row["name"] for row in rows if row["name"] != "_internal")
 
@@ -142,6 +146,27 @@ class InfluxClient(PageReader):
         """Create the database, with this default policy; nothing happens when both are there already."""
         # the library's own call cannot name the default policy
         statement = influxql.create_database(database, default)
+        self._server.attempts(
+            f"query {printable(statement)}", lambda: self._library.query(statement, method="POST")
+        )
+
+    def check_free(self, database: str) -> None:
+        """Raise QueryRefused where a database of this name exists."""
+        if database in self.get_all_databases():
+            raise QueryRefused(f"{self.name}: a database {printable(database)} is there already; it is left alone")
+
+    def create_scratch(self, database: str) -> None:
+        """Create a scratch database with its mark, in one statement.
+
+        Where one of that name with other policies exists, the server refuses.
+        """
+        self.create_database(database, scratch.mark_of(database))
+
+    def drop_scratch(self, database: str) -> None:
+        """Drop a scratch database, all of it. Raises QueryRefused for any other: nothing else is ever dropped."""
+        if not scratch.is_marked(database, self.get_retention_policies(database)):
+            raise QueryRefused(f"{self.name}: {printable(database)} is not of a drill: it stays")
+        statement = influxql.drop_database(database)
         self._server.attempts(
             f"query {printable(statement)}", lambda: self._library.query(statement, method="POST")
         )

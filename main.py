@@ -10,6 +10,7 @@ from basics.boundary import error_boundary
 from basics.streams import make_safe
 from commands.archive import ARCHIVE
 from commands.check import CHECK
+from commands.drill import DRILL
 from commands.health import HEALTH
 from commands.interface import USAGE, Command, print_json
 from commands.notify import NOTIFY
@@ -26,7 +27,7 @@ __all__ = ["main", "run_worker"]
 
 logger = logging.getLogger(__name__)
 
-_ALL = (RUN, VERIFY, REPAIR, RESTORE, ARCHIVE, CHECK, NOTIFY, STATUS, HEALTH)
+_ALL = (RUN, VERIFY, REPAIR, RESTORE, DRILL, ARCHIVE, CHECK, NOTIFY, STATUS, HEALTH)
 COMMANDS: Mapping[str, Command] = {command.name: command for command in _ALL}
 
 

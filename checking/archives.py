@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from basics.patterns import NamePattern, is_selected
@@ -11,7 +11,7 @@ from basics.stopping import StopRequest
 from config import Config
 from copying.archive import keeping, parquet, sums
 from copying.archive.contents import Archive, Listed
-from copying.archive.errors import ArchiveError, Damaged, Unequal
+from copying.archive.errors import ArchiveError, Damaged, NotThere, Unequal
 from copying.archive.manifest import DataFile, Entry, Snapshot
 from copying.archive.places import Stored, open_store
 from copying.archive.serving import ArchivedServer
@@ -21,6 +21,7 @@ from influx.errors import InfluxError
 from influx.fingerprints import Look
 from influx_client import InfluxClient, connect
 from settings.keys import Job
+from watching.events import ProofResult, Proved, shortened
 
 
 def open_archive(place: str) -> Archive:
@@ -121,6 +122,38 @@ def verified(config: Config, share: float, *, with_source: bool, stopping: StopR
         proof.problems.append("stopped before the end")
     proof.seconds = time.monotonic() - begun
     return proof
+
+
+def prove_archive(config: Config, share: float, stopping: StopRequest) -> Proof:
+    """The same without the source; what keeps it from being looked at is a problem, not raised."""
+    try:
+        return verified(config, share, with_source=False, stopping=stopping)
+    except ArchiveError as error:
+        return unproved(config.job.name, error)
+
+
+def unproved(job: str, error: ArchiveError) -> Proof:
+    """What came of it where the archive cannot be looked at: it is damaged, or nobody knows."""
+    if isinstance(error, Damaged | NotThere):
+        return Proof(job, damages=[str(error)])
+    return Proof(job, problems=[str(error)])
+
+
+def as_event(proof: Proof, at: int) -> Proved:
+    """The proof as the daemon hears of it; `at`: nanoseconds."""
+    results: Mapping[int, ProofResult] = {0: "whole", 1: "damaged", 2: "could not check"}
+    return Proved(
+        proof.job,
+        at,
+        results[proof.code],
+        shortened("\n".join((*proof.damages, *proof.problems))),
+        proof.snapshots,
+        proof.files,
+        proof.of,
+        proof.bytes,
+        proof.points,
+        proof.seconds,
+    )
 
 
 def _prove(

@@ -29,7 +29,7 @@ from copying.restore.besides import Besides, NoPassword
 from copying.restore.marker import Keeper, Marker
 from copying.restore.plan import RestorePlan
 from copying.restore.refilling import ServerCopier
-from copying.restore.turned import turned_round
+from copying.restore.turned import from_archive, turned_round
 from copying.results import JobResult
 from copying.same_server import check_apart
 from influx.errors import InfluxError
@@ -152,11 +152,7 @@ def _backup(
     backup = open_snapshot(job.destination.archive, job.name, how.at)
     if how.confirm is not None:
         backup.check_files()
-    named = [mapping.model_copy(update={"destination": mapping.name}) for mapping in job.source.databases]
-    source = job.source.model_copy(update={"databases": tuple(named), "prefix": "", "suffix": ""})
-    destination = job.destination.model_copy(update={"url": backup.url})
-    job = job.model_copy(update={"source": source, "destination": destination})
-    return config.with_job(job), backup, backup.saved
+    return config.with_job(from_archive(job, backup.url)), backup, backup.saved
 
 
 @dataclass(slots=True)

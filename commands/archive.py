@@ -4,6 +4,8 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from basics.humanize import counted, format_bytes
@@ -28,6 +30,7 @@ from commands.options import (
     parsed_start,
 )
 from config import Config
+from watching.verdict_files import verdict_folder, write_verdict
 
 if TYPE_CHECKING:
     from checking.archives import Line, Proof, Pruning, Wanted
@@ -44,7 +47,7 @@ def _archive(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return _cat(arguments, _only(jobs))
     does: Mapping[str, Callable[[argparse.Namespace, Config], Done]] = {
         "list": _list,
-        "verify": _verify,
+        "verify": partial(_verify, verdict_folder(environ)),
         "prune": _prune,
     }
     codes, documents = [], []
@@ -123,10 +126,21 @@ def _entry(line: "Line") -> dict[str, Any]:
 # ---------------------------------------------------------------- verify
 
 
-def _verify(arguments: argparse.Namespace, config: Config) -> Done:
-    from checking.archives import verified  # noqa: PLC0415 -- heavy libraries
+def _verify(folder: Path | None, arguments: argparse.Namespace, config: Config) -> Done:
+    """Prove an archive; what was found is kept in the folder, by which the daemon hears of it."""
+    from checking.archives import as_event, unproved, verified  # noqa: PLC0415 -- heavy libraries
+    from copying.archive.errors import ArchiveError  # noqa: PLC0415
 
-    proof = verified(config, arguments.sample or 1.0, with_source=arguments.source, stopping=StopRequest())
+    def tell(proof: "Proof") -> None:
+        if folder:
+            write_verdict(folder, as_event(proof, time.time_ns()))
+
+    try:
+        proof = verified(config, arguments.sample or 1.0, with_source=arguments.source, stopping=StopRequest())
+    except ArchiveError as error:
+        tell(unproved(config.job.name, error))
+        raise
+    tell(proof)
     return proof.code, _proof_lines(proof), _proof_entry(proof)
 
 

@@ -71,7 +71,8 @@ def check_patterns(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--measurement: {error}") from None
 
 
-def _share(text: str) -> float:
+def share_of(text: str) -> float:
+    """A type of options that are shares."""
     try:
         percent = float(text.removesuffix("%"))
     except ValueError:
@@ -108,7 +109,7 @@ END = Option(
     "--end", {"type": _parsed(parse_end), "metavar": "TIME", "help": "until when (default: a minute ago)"}
 )
 FULL = Option("--full", {"action": "store_true", "help": "compare every value instead of fingerprints"})
-SAMPLE = Option("--sample", {"type": _share, "metavar": "5%", "help": "a random share of the windows"})
+SAMPLE = Option("--sample", {"type": share_of, "metavar": "5%", "help": "a random share of the windows"})
 MAX_DURATION = Option(
     "--max-duration",
     {"type": _parsed(parse_duration), "metavar": "10m", "help": "stop after this long"},

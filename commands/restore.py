@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from pydantic import ValidationError
-
 from basics.streams import say
 from commands.interface import USAGE, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs
@@ -24,7 +22,7 @@ from commands.options import (
     parsed_end,
     parsed_start,
 )
-from config import Config, Destination, Server, password_in
+from config import Config, Server
 from settings.keys import MetadataKind
 
 if TYPE_CHECKING:
@@ -194,32 +192,12 @@ def _asked(arguments: argparse.Namespace) -> "Asked":
 
 def _target(config: Config, url: str | None, environ: Mapping[str, str]) -> Server:
     """The server to write: the source of the job or another one, with the user that the environment names."""
-    login = _login(environ)
-    if url is None:
-        return config.job.source.model_copy(update=_secret(login)) if login else config.job.source
+    from copying.restore.targets import server_at  # noqa: PLC0415 -- heavy libraries
+
     try:
-        return Destination.model_validate({"url": url, **login})
-    except ValidationError as error:
-        reasons = "; ".join(str(detail.get("ctx", {}).get("error", detail["msg"])) for detail in error.errors())
-        raise UsageError(f"--to: {reasons}") from None
-
-
-def _login(environ: Mapping[str, str]) -> dict[str, str]:
-    """User and password for the target, as far as the environment tells. Raises UsageError."""
-    user, password = environ.get("RESTORE_USER", ""), environ.get("RESTORE_PASSWORD", "")
-    if file := environ.get("RESTORE_PASSWORD_FILE"):
-        try:
-            password = password_in(Path(file))
-        except ValueError as error:
-            raise UsageError(f"RESTORE_PASSWORD_FILE: {error}") from None
-    found = {"user": user, "password": password, "ca_file": environ.get("RESTORE_CA_FILE", "")}
-    return {key: value for key, value in found.items() if value}
-
-
-def _secret(login: Mapping[str, str]) -> dict[str, object]:
-    """The same as a section holds it."""
-    section = Destination.model_validate({"url": "http://any", **login})
-    return {key: getattr(section, key) for key in login}
+        return server_at(url or config.job.source.url, config.job, environ)
+    except ValueError as error:
+        raise UsageError(f"--to: {error}" if url else str(error)) from None
 
 
 RESTORE = Command(

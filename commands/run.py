@@ -24,7 +24,7 @@ from watching.history import history_file
 from watching.monitor import Duties, Holder, Observer
 from watching.progress import can_draw
 from watching.summary import as_json, summary
-from watching.verdict_files import verdict_folder
+from watching.verdict_files import proofs, verdict_folder
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,9 @@ def _supervise(arguments: argparse.Namespace, environ: Mapping[str, str], jobs: 
         print_json(as_json(results, supervisor.invalid))
     elif results and not is_quiet:
         is_logged = is_one_place() and not any(_hides_errors(job) for job in jobs.own)
-        say(summary(results, is_logged=is_logged) + "\n")
+        folder = verdict_folder(environ)
+        known = [found for result in results for found in proofs(folder, result.job)] if folder else []
+        say(summary(results, is_logged=is_logged, proofs=known, now=time.time_ns()) + "\n")
     return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
 
 

@@ -95,6 +95,10 @@ class SnapshotTaken:
     new_bytes: int
     points: int
     manifest_bytes: int = 0
+    snapshots: int = 0
+    """How many the archive has of the job, with this one,"""
+    archive_bytes: int = 0
+    """and how much all files there take, those of other jobs too."""
 
     @property
     def sentence(self) -> str:
@@ -102,8 +106,14 @@ class SnapshotTaken:
         new = f"{self.new_files:,} new ({format_bytes(self.new_bytes)})"
         return (
             f"{self.name} in {self.archive}: {counted(self.points, 'point')}, {counted(self.files, 'file')} "
-            f"({format_bytes(self.bytes)}), {new}"
+            f"({format_bytes(self.bytes)}), {new}{self._in_all}"
         )
+
+    @property
+    def _in_all(self) -> str:
+        if not self.snapshots:
+            return ""
+        return f"; the archive: {counted(self.snapshots, 'snapshot')}, {format_bytes(self.archive_bytes)}"
 
 
 @dataclass(frozen=True, slots=True)

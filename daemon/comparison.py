@@ -1,7 +1,8 @@
-"""Compares both sides of a job in a process of its own, beside its worker, and says what came of it."""
+"""Compares both sides of a job, or drills it, in a process of its own beside its worker; says what came of it."""
 
 import logging
 import multiprocessing
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -10,11 +11,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from basics.boundary import error_boundary
 from basics.processes import call_itself, start
-from basics.stopping import StopRequest
+from basics.stopping import Stopped, StopRequest
 from config import Config
 from daemon.child import let_go, stop_on_sigterm
 from daemon.job_file import JobFile
@@ -22,19 +23,23 @@ from daemon.watch import Watch, longest_silence
 from logger_config import setup_logging
 from settings.keys import Job
 from watching.channel import Channel
-from watching.events import Verified
+from watching.events import Drilled, Proved, Verdict, Verified
 
 if TYPE_CHECKING:
     from checking.verdict import JobVerdict, Scope
 
 logger = logging.getLogger(__name__)
 
+Kind = Literal["verify", "drill"]
+"""What is done to a job, as the key of its schedule calls it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The process, and the end of the pipe that its verdict comes out of."""
+    """The process, and the end of the pipe that its verdicts come out of."""
 
     job: str
+    kind: Kind
     process: ForkProcess
     answer: Connection
 
@@ -42,13 +47,14 @@ class Comparison:
     def start(
         cls,
         file: JobFile,
+        kind: Kind,
         until: int,
         channel: Channel,
         listener: socket.socket | None,
         lifeline: tuple[Connection, Connection],
         inherited: Sequence[Connection],
     ) -> "Comparison":
-        """Begin to compare what the copy holds `until` that time (nanoseconds). Raises OSError.
+        """Begin to compare what the copy holds `until` that time (nanoseconds), or to drill. Raises OSError.
 
         A fork, as a worker is; what is open here of the others (`inherited`) it closes.
         """
@@ -58,6 +64,7 @@ class Comparison:
             file.config.path,
             file.content,
             file.defaults,
+            kind,
             until,
             sender,
             lifeline,
@@ -65,7 +72,7 @@ class Comparison:
             listener,
             inherited,
         )
-        process = context.Process(target=comparing_process, args=arguments, name=f"{file.name} verify")
+        process = context.Process(target=comparing_process, args=arguments, name=f"{file.name} {kind}")
         try:
             start(process)
         except OSError:
@@ -73,13 +80,14 @@ class Comparison:
             raise
         finally:
             sender.close()
-        return cls(file.name, process, receiver)
+        return cls(file.name, kind, process, receiver)
 
 
 def comparing_process(
     path: Path,
     content: bytes,
     defaults: bytes,
+    kind: Kind,
     until: int,
     answer: Connection,
     lifeline: tuple[Connection, Connection],
@@ -91,15 +99,15 @@ def comparing_process(
     stopping = StopRequest()
     let_go(lifeline, channel, listener, inherited)
     channel.sender.close()
-    call_itself("verify")
+    call_itself(kind)
     stop_on_sigterm(stopping)
     try:
         with error_boundary() as outcome:
             config = Config(path, content=content, defaults=defaults)
             Watch(stopping, lifeline[0], longest_silence(config.job.options.timeout_client)).start()
-            found = compared(config, until, stopping)
+            found = drilled(config, stopping) if kind == "drill" else compared(config, until, stopping)
         if outcome.problem:
-            found = Verified(path.stem, time.time_ns(), "could not check", outcome.problem)
+            found = (untold(path.stem, kind, outcome.problem),)
         if not stopping.is_set():
             with suppress(BrokenPipeError):  # the parent was killed: there is nobody to tell
                 answer.send(found)
@@ -107,18 +115,69 @@ def comparing_process(
         logging.shutdown()
 
 
-def compared(config: Config, until: int, stopping: StopRequest) -> Verified:
-    """What a comparison finds, which is logged: to the console and Loki, as the file is the worker's."""
+def untold(job: str, kind: Kind, problem: str) -> Verdict:
+    """The verdict of what could not even begin, or did not come to its end."""
+    if kind == "drill":
+        return Drilled(job, time.time_ns(), "not done", problem)
+    return Verified(job, time.time_ns(), "could not check", problem)
+
+
+def compared(config: Config, until: int, stopping: StopRequest) -> tuple[Verdict, ...]:
+    """What a comparison finds, of the server and then of the archive.
+
+    It is logged: to the console and Loki, as the file is the worker's.
+    """
+    _log_to_console(config)
+    destination = config.job.destination
+    found: tuple[Verdict, ...] = (_sides(config, until, stopping),) if destination.url else ()
+    if destination.archive and not stopping.is_set():
+        found = (*found, _archive(config, stopping))
+    return found
+
+
+def _log_to_console(config: Config) -> None:
+    options = config.job.options
+    setup_logging(config.job.name, options.log_level, loki=options.loki, log_format=options.log_format)
+
+
+def _sides(config: Config, until: int, stopping: StopRequest) -> Verified:
     from checking.repair import compare_job  # noqa: PLC0415 -- heavy libraries, which may start threads
     from checking.verdict import as_event, conclusion, table  # noqa: PLC0415
 
-    options = config.job.options
-    setup_logging(config.job.name, options.log_level, loki=options.loki, log_format=options.log_format)
     verdict = compare_job(config, scope(config.job, until), stopping)
     event = as_event(verdict, time.time_ns())
     if not stopping.is_set():
         _log(verdict, conclusion(verdict), table(verdict), event)
     return event
+
+
+def _archive(config: Config, stopping: StopRequest) -> Proved:
+    from checking.archives import as_event, prove_archive  # noqa: PLC0415 -- heavy libraries
+
+    proof = prove_archive(config, config.job.options.verify.sample / 100, stopping)
+    event = as_event(proof, time.time_ns())
+    if not stopping.is_set():
+        level = logging.INFO if event.result == "whole" else logging.WARNING
+        logger.log(level, "archive verify: %s: read %s in %.1f s", event.result, event.read, event.seconds)
+        for line in event.detail.splitlines():
+            logger.warning("archive verify: %s", line)
+    return event
+
+
+def drilled(config: Config, stopping: StopRequest) -> tuple[Verdict, ...]:
+    """What a drill comes to, which is logged; nothing when it was stopped."""
+    from checking.drill import drill_job, planned  # noqa: PLC0415 -- heavy libraries
+
+    _log_to_console(config)
+    try:
+        event = drill_job(config, planned(config.job), stopping, os.environ)
+    except Stopped:
+        return ()
+    level = logging.INFO if event.result == "passed" else logging.WARNING
+    logger.log(level, "drill %s", event.sentence)
+    for line in event.detail.splitlines():
+        logger.log(level, "drill: %s", line)
+    return (event,)
 
 
 def _log(verdict: "JobVerdict", sentence: str, text: str, event: Verified) -> None:

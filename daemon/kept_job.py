@@ -139,6 +139,8 @@ def job_known(file: JobFile, *, once: bool) -> JobKnown:
         job.destination.where,
         contact(job),
         _named_databases(job),
+        job.destination.archive,
+        "" if once or job.options.drill.schedule is None else job.options.drill.schedule.text,
     )
 
 

@@ -141,7 +141,8 @@ class Supervisor:
             self._keep_deadlines()
             self._compare()
             self._beat()
-        self._comparing.kill()
+        self._comparing.stop()
+        self._comparing.end_by(0 if signals.stops > 1 else (self._stop_at or time.monotonic()) + STOP_WITHIN)
         self._unwatch()
         return [state.result for state in self._states.values() if state.result]
 

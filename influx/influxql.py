@@ -266,6 +266,11 @@ def create_database(database: str, policy: Policy | None = None) -> str:
     )
 
 
+def drop_database(database: str) -> str:
+    """Drops the database, with all its points."""
+    return f"DROP DATABASE {quote(database)}"
+
+
 def create_retention_policy(database: str, policy: Policy) -> str:
     """Creates the policy, for an administrator to run."""
     durations = f"DURATION {go_duration(policy.duration)} REPLICATION 1"

@@ -31,6 +31,7 @@ def conflicts(file: File) -> Iterator[Conflict]:
     yield from _archive_conflicts(file)
     yield from _loki_conflicts(file.options.loki)
     yield from _verify_conflicts(file)
+    yield from _drill_conflicts(file)
     yield from _notify_conflicts(file.options.notify)
 
 
@@ -55,6 +56,21 @@ def _verify_conflicts(file: File) -> Iterator[Conflict]:
     if file.source.group_by:
         message = "means cannot be compared with the points they stand for; remove it, or source.group_by"
         yield Conflict("options.verify.schedule", message, depends)
+
+
+def _drill_conflicts(file: File) -> Iterator[Conflict]:
+    if file.options.drill.schedule is None:
+        return
+    depends = ("options.drill", "options.incremental", "destination.url", "destination.archive")
+    if file.options.incremental.schedule is None:
+        message = "needs options.incremental.schedule: of a job that runs once main.py drill rehearses the restore"
+        yield Conflict("options.drill.schedule", message, depends)
+    if not file.destination.url and not file.options.drill.to:
+        message = (
+            "missing; the only destination is an archive, so say which server a drill may write scratch databases "
+            "to, for example http://influxdb-spare:8086"
+        )
+        yield Conflict("options.drill.to", message, depends)
 
 
 def _tls_conflicts(name: str, server: Server) -> Iterator[Conflict]:
@@ -96,9 +112,9 @@ def _archive_conflicts(file: File) -> Iterator[Conflict]:
     if file.destination.url:
         return
     times = file.options.incremental
-    if file.options.verify.schedule is not None:
-        message = "compares two servers, and there is only an archive; remove it"
-        yield Conflict("options.verify.schedule", message, ("options.verify", *where))
+    if file.options.verify.schedule is not None and file.options.verify.full:
+        message = "there is only an archive, whose files are always read whole; remove it"
+        yield Conflict("options.verify.full", message, ("options.verify", *where))
     useless = {
         "options.incremental.fallback_days": times.fallback_days,
         "options.incremental.obsolete_threshold": times.obsolete_threshold,

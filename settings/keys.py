@@ -319,6 +319,22 @@ class VerifyOptions(Section):
     )
 
 
+class DrillOptions(Section):
+    """When the daemon rehearses a restore by itself, and where."""
+
+    schedule: Annotated[CronExpression | None, CRON] = Field(
+        None, description="When: cron with 5 fields, in the time zone of the runs; empty: only main.py drill does"
+    )
+    sample: Annotated[float, PERCENT] = Field(
+        100.0, description="Which share of the time, a stretch chosen at random each time, such as 5%"
+    )
+    to: Annotated[str, URL] = Field(
+        "",
+        description="Server that gets the scratch databases, best a spare one; empty: the destination's",
+        examples=["http://influxdb-spare:8086"],
+    )
+
+
 class Options(Section):
     """How to copy."""
 
@@ -385,6 +401,7 @@ class Options(Section):
     )
     loki: Loki = Field(description="Log lines to Grafana Loki")
     verify: VerifyOptions = Field(description="When the daemon compares both sides by itself")
+    drill: DrillOptions = Field(description="When the daemon rehearses a restore by itself, and where")
     notify: Notify = Field(description="Messages when the job begins to fail, and when it is fine again")
     hooks: Hooks = Field(description="Commands to run before and after each run")
     ping_url: Annotated[SecretStr, PING_URL] = Field(

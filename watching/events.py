@@ -4,15 +4,21 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
+from basics.humanize import counted
 from basics.times import END_OF_TIME, MIN_TIME
 from copying.listener import Phase
-from copying.results import SourceAge
+from copying.results import SnapshotTaken, SourceAge
 
 """What a run does now."""
 
 MeasurementPhase = Literal["planned", "copying", "done", "failed", "stopped"]
 
 VerifyResult = Literal["equal", "differs", "could not check"]
+
+ProofResult = Literal["whole", "damaged", "could not check"]
+
+DrillResult = Literal["passed", "failed", "not done"]
+"""A restore was rehearsed: all is equal; something could not be restored, or differs; it could not be tried."""
 
 
 # ---------------------------------------------------------------- what events are made of
@@ -113,6 +119,8 @@ class RunRecord:
     """How old databases are at the source, at most AGES_SHOWN, those that are too old first."""
     in_quarantine: int = 0
     """How many lines wait in quarantine files."""
+    snapshot: SnapshotTaken | None = None
+    """What it has published in an archive."""
 
     @property
     def ended(self) -> int:
@@ -263,6 +271,10 @@ class JobKnown(Event):
     contact: Contact = field(default_factory=Contact)
     databases: tuple[str, ...] = ()
     """Those of the source that its file names; empty: all of them, or too many to tell."""
+    archive: str = ""
+    """Where it keeps snapshots; empty: nowhere."""
+    drill: str = ""
+    """When a restore is rehearsed, cron text; empty: never by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,6 +461,78 @@ class Verified(Event):
         """Whether that difference is known to be gone."""
         is_wide = self.start <= difference.start and self.end >= difference.end
         return self.result == "equal" and self.is_complete and is_wide
+
+
+# From `main.py archive verify`, `main.py drill`, and from the daemon's own:
+
+
+@dataclass(frozen=True, slots=True)
+class Proved(Event):
+    """The files of the job's archive were read."""
+
+    result: ProofResult = "whole"
+    detail: str = ""
+    """What is damaged, or why it could not be looked at."""
+    snapshots: int = 0
+    files: int = 0
+    of: int = 0
+    """How many there are; of a share only some were read."""
+    bytes: int = 0
+    points: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every file was read."""
+        return self.files == self.of
+
+    def clears(self, damage: "Proved") -> bool:
+        """Whether that damage is known to be gone."""
+        return self.result == "whole" and self.is_complete and self.at > damage.at
+
+    @property
+    def read(self) -> str:
+        """How much was read, in words."""
+        return f"{self.files:,} of {counted(self.of, 'file')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled(Event):
+    """A restore was rehearsed."""
+
+    result: DrillResult = "passed"
+    detail: str = ""
+    """What could not be restored, what differs, or why it was not tried."""
+    origin: str = ""
+    """What was restored: a snapshot of an archive, or a server;"""
+    target: str = ""
+    """and to which server."""
+    points: int = 0
+    values: int = 0
+    """How many were written, and how many were found equal."""
+    seconds: float = 0.0
+    sample: float = 100.0
+    """Which share of the time was drilled, per cent."""
+
+    @property
+    def sentence(self) -> str:
+        """All of it but the detail."""
+        share = f" ({self.sample:g} % of the time)" if self.sample < 100 else ""
+        what = f"{counted(self.points, 'point')} of {self.origin or 'the backup'}{share}"
+        done = f"restored {what} to {self.target} in {self.seconds:.1f} s" if self.points else ""
+        if self.result == "passed":
+            return f"passed: {done}, {counted(self.values, 'value')} equal"
+        return f"{'FAILED' if self.result == 'failed' else 'not done'}{f': {done}' if done else ''}"
+
+    @property
+    def problem(self) -> str:
+        """What a job is warned of; empty when it passed."""
+        first = self.detail.partition("\n")[0]
+        return "" if self.result == "passed" else f"drill: {self.sentence}{f': {first}' if first else ''}"
+
+
+Verdict = Verified | Proved | Drilled
+"""What somebody found out about a backup."""
 
 
 # For the monitor itself, about no job:

@@ -13,11 +13,11 @@ from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from copying.results import SourceAge
+from copying.results import SnapshotTaken, SourceAge
 from watching.days import KEPT, Day, day_of
-from watching.events import HISTORY, Event, RunFinished, RunRecord, Totals, Verified
+from watching.events import HISTORY, Drilled, Event, Proved, RunFinished, RunRecord, Totals, Verdict, Verified
 from watching.state import JobState, State, remembering
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,23 @@ CREATE TABLE run (job TEXT, started INTEGER, record TEXT, PRIMARY KEY (job, star
 CREATE TABLE day (job TEXT, day TEXT, counts TEXT, PRIMARY KEY (job, day)) WITHOUT ROWID;
 CREATE TABLE verdict (job TEXT, at INTEGER, found TEXT, PRIMARY KEY (job, at)) WITHOUT ROWID;
 """
+
+MORE: Final = """
+CREATE TABLE IF NOT EXISTS proof (job TEXT, at INTEGER, found TEXT, PRIMARY KEY (job, at)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS drill (job TEXT, at INTEGER, found TEXT, PRIMARY KEY (job, at)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lasting (job TEXT, kind TEXT, found TEXT, PRIMARY KEY (job, kind)) WITHOUT ROWID;
+"""
+"""What a file of an earlier version of this tool gets, too; that version passes it over."""
+
+FOUND: Final[Mapping[str, type[Verdict]]] = {"verdict": Verified, "proof": Proved, "drill": Drilled}
+"""The tables of what somebody found out, and what is in them."""
+
+LASTING: Final[Mapping[str, type[Proved | Drilled | SnapshotTaken]]] = {
+    "damage": Proved,
+    "rehearsed": Drilled,
+    "snapshot": SnapshotTaken,
+}
+"""What of a job stays, however long ago it was."""
 
 PATIENCE: Final = 0.2
 """Seconds that another program may hold the file; the monitor has more to do."""
@@ -47,7 +64,7 @@ class History:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._runs: dict[tuple[str, int], RunRecord] = {}
-        self._verdicts: dict[tuple[str, int], Verified] = {}
+        self._verdicts: dict[tuple[str, int, str], Verdict] = {}
         self._state = State()
         self._is_broken = False
 
@@ -73,8 +90,8 @@ class History:
         self._state = after
         if isinstance(event, RunFinished) and before.jobs.get(name) != after.jobs[name]:
             self._runs[name, event.record.started] = event.record
-        if isinstance(event, Verified) and after.jobs[name].verification == event:
-            self._verdicts[name, event.at] = event
+        if isinstance(event, Verdict) and before.jobs.get(name) != after.jobs[name]:
+            self._verdicts[name, event.at, _table_of(event)] = event
 
     def look(self, state: State) -> None:  # noqa: ARG002 -- it holds what see() saw
         """Write what is new, all of it or nothing."""
@@ -85,9 +102,9 @@ class History:
                 self._write(database)
         except (OSError, sqlite3.Error) as error:
             self._warn(error)
-            for pending in (self._runs, self._verdicts):
-                for key in list(pending)[:-1000]:  # a disk that stays full costs no memory
-                    del pending[key]
+            # a disk that stays full costs no memory
+            self._runs = dict([*self._runs.items()][-1000:])
+            self._verdicts = dict([*self._verdicts.items()][-1000:])
         else:
             self._runs.clear()
             self._verdicts.clear()
@@ -110,6 +127,7 @@ class History:
                 database.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
             elif version != VERSION:
                 raise sqlite3.OperationalError(f"it is of another version ({version})")
+            database.executescript(MORE)
         except sqlite3.Error:
             database.close()
             raise
@@ -131,13 +149,14 @@ class History:
     def _write(self, database: sqlite3.Connection) -> None:
         runs = [(job, started, json.dumps(asdict(record))) for (job, started), record in self._runs.items()]
         database.executemany("INSERT OR REPLACE INTO run VALUES (?, ?, ?)", runs)
-        verdicts = [(job, at, json.dumps(asdict(found))) for (job, at), found in self._verdicts.items()]
-        database.executemany("INSERT OR REPLACE INTO verdict VALUES (?, ?, ?)", verdicts)
-        for name in {job for job, *_ in (*self._runs, *self._verdicts)}:
-            if job := self._state.jobs.get(name):
-                _write_job(database, job)
+        for (job, at, table), found in self._verdicts.items():
+            row = job, at, json.dumps(asdict(found))
+            database.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", row)  # noqa: S608 -- names of our own
+        for name in {*(name for name, _ in self._runs), *(name for name, *_ in self._verdicts)}:
+            if state := self._state.jobs.get(name):
+                _write_job(database, state)
         oldest = time.time_ns() - KEPT * 86_400 * 10**9
-        for table in ("run", "verdict", "day"):
+        for table in ("run", "day", "lasting", *FOUND):
             database.execute(f"DELETE FROM {table} WHERE job IN (SELECT name FROM job WHERE seen < ?)", (oldest,))  # noqa: S608 -- names of our own
         database.execute("DELETE FROM job WHERE seen < ?", (oldest,))
 
@@ -153,7 +172,10 @@ def _write_job(database: sqlite3.Connection, job: JobState) -> None:
     database.executemany("INSERT OR REPLACE INTO day VALUES (?, ?, ?)", days)
     oldest = day_of(now, job.timezone) - timedelta(days=KEPT)
     database.execute("DELETE FROM day WHERE job = ? AND day < ?", (job.name, oldest.isoformat()))
-    for table, time_of in (("run", "started"), ("verdict", "at")):
+    lasting = [(job.name, kind, json.dumps(asdict(found))) for kind in LASTING if (found := getattr(job, kind))]
+    database.execute("DELETE FROM lasting WHERE job = ?", (job.name,))
+    database.executemany("INSERT INTO lasting VALUES (?, ?, ?)", lasting)
+    for table, time_of in (("run", "started"), *((table, "at") for table in FOUND)):
         kept = f"SELECT {time_of} FROM {table} WHERE job = ? ORDER BY {time_of} DESC LIMIT {HISTORY}"  # noqa: S608
         database.execute(f"DELETE FROM {table} WHERE job = ? AND {time_of} NOT IN ({kept})", (job.name, job.name))  # noqa: S608
 
@@ -167,18 +189,42 @@ def _jobs(database: sqlite3.Connection) -> Iterator[JobState]:
         with suppress(ValueError, TypeError, KeyError):  # of another version, or changed by hand
             runs = database.execute("SELECT record FROM run WHERE job = ? ORDER BY started", (name,))
             days = database.execute("SELECT day, counts FROM day WHERE job = ? ORDER BY day", (name,))
-            verdicts = database.execute("SELECT found FROM verdict WHERE job = ? ORDER BY at", (name,))
-            found = [Verified(**json.loads(text)) for (text,) in verdicts]
+            found = {table: _newest(database, table, name) for table in FOUND}
             job = JobState(
                 name,
                 last_success=last_success,
                 complete_at=complete_at,
                 history=tuple(_record(json.loads(text)) for (text,) in runs),
                 days={date.fromisoformat(day): Day(**json.loads(counts)) for day, counts in days},
-                verification=found[-1] if found else None,
-                difference=Verified(**json.loads(difference)) if difference else None,
+                verification=_as(Verified, found["verdict"]),
+                difference=_as(Verified, difference),
+                proof=_as(Proved, found["proof"]),
+                drill=_as(Drilled, found["drill"]),
+                **_lasting(database, name),
             )
             yield remembering(job)
+
+
+T = TypeVar("T", Verified, Proved, Drilled, SnapshotTaken)
+
+
+def _as(kind: type[T], text: str | None) -> T | None:
+    return kind(**json.loads(text)) if text else None
+
+
+def _newest(database: sqlite3.Connection, table: str, name: str) -> str | None:
+    query = f"SELECT found FROM {table} WHERE job = ? ORDER BY at DESC LIMIT 1"  # noqa: S608 -- names of our own
+    row = database.execute(query, (name,)).fetchone()
+    return str(row[0]) if row else None
+
+
+def _lasting(database: sqlite3.Connection, name: str) -> dict[str, Any]:
+    rows = database.execute("SELECT kind, found FROM lasting WHERE job = ?", (name,)).fetchall()
+    return {kind: LASTING[kind](**json.loads(text)) for kind, text in rows if kind in LASTING}
+
+
+def _table_of(verdict: Verdict) -> str:
+    return next(table for table, kind in FOUND.items() if isinstance(verdict, kind))
 
 
 def _record(content: Mapping[str, Any]) -> RunRecord:
@@ -189,4 +235,5 @@ def _record(content: Mapping[str, Any]) -> RunRecord:
         failures=tuple(record.failures),
         warnings=tuple(record.warnings),
         ages=tuple(SourceAge(**age) for age in content["ages"]),
+        snapshot=SnapshotTaken(**content["snapshot"]) if content.get("snapshot") else None,
     )

@@ -15,7 +15,7 @@ from basics.times import SECOND
 from settings.cron import parse_cron
 from settings.keys import Job, Occasion
 from settings.next_run import next_run
-from watching.events import RunRecord
+from watching.events import Drilled, RunRecord
 from watching.repeats import once
 from watching.state import Cause, JobState, job_key
 
@@ -63,6 +63,10 @@ ADVICE: Final[Mapping[Cause, str]] = {
 """The runbook in a line, by what is wrong."""
 
 DIFFERENCE_ADVICE: Final = "main.py verify --full --config {job}.yaml names what differs; main.py repair copies."
+DAMAGE_ADVICE: Final = (
+    "main.py archive verify --config {job}.yaml names the files; the next run writes them again if it can."
+)
+DRILL_ADVICE: Final = "docs/archive.md, Rehearse a restore; to drill now: main.py drill --config {job}.yaml"
 WARNING_ADVICE: Final = "docs/operating.md, Warnings, says what each means."
 
 
@@ -101,7 +105,7 @@ def message(
         return now_told, _recovery(told, after, now, place, succeeded=succeeded)
     if told.warned and not now_told.warned and "recovery" in on:
         return now_told, _all_clear(after, place)
-    return now_told, _success(after, place) if succeeded and "success" in on else None
+    return now_told, _good(before, after, place, succeeded=succeeded) if "success" in on else None
 
 
 def kind(warning: str) -> str:
@@ -141,9 +145,17 @@ def _failure(job: JobState, since: int, now: int, place: Place) -> Message:
 def _warning(job: JobState, now: int, place: Place) -> Message:
     lines = [f"Job {job.name} does not fail, but look at this:", "", *_first_lines("\n".join(job.warnings))]
     lines += ["", *(f"Last run: {_summary(record).splitlines()[0]}" for record in job.history[-1:])]
-    lines += _about(job, place, DIFFERENCE_ADVICE if job.difference else WARNING_ADVICE)
-    since = job.difference.at if job.difference else job.judged.ended if job.judged else now
+    found = _findings(job)
+    lines += _about(job, place, *([advice for _, advice in found] or [WARNING_ADVICE]))
+    since = found[0][0] if found else job.judged.ended if job.judged else now
     return _message("warning", since, f"{job.name}: backup has warnings", lines)
+
+
+def _findings(job: JobState) -> list[tuple[int, str]]:
+    """What verify and drills found that is not good: when, and what to do; the latest first."""
+    drill = job.drill if job.drill and job.drill.result != "passed" else None
+    found = ((job.difference, DIFFERENCE_ADVICE), (job.damage, DAMAGE_ADVICE), (drill, DRILL_ADVICE))
+    return sorted(((verdict.at, advice) for verdict, advice in found if verdict), reverse=True)
 
 
 def _all_clear(job: JobState, place: Place) -> Message:
@@ -187,6 +199,18 @@ def _success(job: JobState, place: Place) -> Message:
     return _message("success", job.last_success or 0, f"{job.name}: backup succeeded", lines)
 
 
+def _good(before: JobState, after: JobState, place: Place, *, succeeded: bool) -> Message | None:
+    """What is told of a run that succeeded, or of a drill that passed."""
+    if after.rehearsed is not None and after.rehearsed != before.rehearsed:
+        return _rehearsed(after, after.rehearsed, place)
+    return _success(after, place) if succeeded else None
+
+
+def _rehearsed(job: JobState, drill: Drilled, place: Place) -> Message:
+    lines = [f"Job {job.name}: restore drill {printable(drill.sentence)}", *_about(job, place)]
+    return _message("success", drill.at, f"{job.name}: restore drill passed", lines)
+
+
 def _about(job: JobState, place: Place, *advice: str) -> list[str]:
     """Which copy it is, where the daemon is, where to look, and what to do."""
     lines = {
@@ -216,7 +240,8 @@ def _summary(record: RunRecord) -> str:
     numbers = f"{points}, {values}{late}, {format_bytes(done.bytes)}{lost}"
     is_new = done.values or done.quarantined or record.outcome != "ok"
     first = f"{record.outcome}: {numbers if is_new else 'nothing new'} in {record.seconds:.1f} s"
-    return "\n".join([first, *map(printable, (*record.failures, *record.warnings))])
+    taken = [f"snapshot {record.snapshot.sentence}"] if record.snapshot else []
+    return "\n".join([first, *map(printable, (*taken, *record.failures, *record.warnings))])
 
 
 def _next_try(job: JobState, now: int) -> int | None:

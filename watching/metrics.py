@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,7 +16,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from copying.results import SourceAge
-from watching.events import Totals, Verified, VerifyResult
+from watching.events import DrillResult, ProofResult, Totals, Verified, VerifyResult
+from watching.standing import snapshot_time
 from watching.state import BUCKETS, JobState, State
 
 PREFIX: Final = "influxdb_backup_"
@@ -52,8 +53,8 @@ COUNTERS: Final[Mapping[str, tuple[str, Callable[[Totals], int]]]] = {
 
 GAUGES: Final[Mapping[str, tuple[str, Callable[[JobState], float | None]]]] = {
     "warnings": (
-        "Warnings of the last run, and a difference that verify found: a job that has any is not fine.",
-        lambda job: job.warned if job.judged or job.difference else None,
+        "Warnings of the last run, and of what verify and drills found: a job that has any is not fine.",
+        lambda job: job.warned if job.judged or job.warned else None,
     ),
     "running": ("Whether a run goes on: 1 or 0.", lambda job: job.run is not None),
     "run_progress_ratio": (
@@ -76,6 +77,38 @@ GAUGES: Final[Mapping[str, tuple[str, Callable[[JobState], float | None]]]] = {
     "last_verify_timestamp_seconds": (
         "When both sides of the job were last compared.",
         lambda job: _seconds(job.verification.at) if job.verification else None,
+    ),
+    "archive_snapshots": (
+        "Snapshots of the job in its archive, when the last one was taken.",
+        lambda job: job.snapshot.snapshots if job.snapshot else None,
+    ),
+    "archive_bytes": (
+        "Size of all files of the archive then, those of other jobs too.",
+        lambda job: job.snapshot.archive_bytes if job.snapshot else None,
+    ),
+    "archive_newest_snapshot_timestamp_seconds": (
+        "When the newest snapshot was taken.",
+        lambda job: _seconds(snapshot_time(job.snapshot)) if job.snapshot else None,
+    ),
+    "archive_last_verify_timestamp_seconds": (
+        "When files of the archive were last read and proved.",
+        lambda job: _seconds(job.proof.at) if job.proof else None,
+    ),
+    "drill_last_attempt_timestamp_seconds": (
+        "When the last restore drill ended.",
+        lambda job: _seconds(job.drill.at) if job.drill else None,
+    ),
+    "drill_last_success_timestamp_seconds": (
+        "When the last restore drill ended that passed.",
+        lambda job: _seconds(job.rehearsed.at) if job.rehearsed else None,
+    ),
+    "drill_duration_seconds": (
+        "How long the last restore drill took.",
+        lambda job: job.drill.seconds if job.drill else None,
+    ),
+    "drill_restored_points": (
+        "Points that the last restore drill wrote.",
+        lambda job: job.drill.points if job.drill else None,
     ),
 }
 """Of each job: help and value; None where there is none, and then no sample."""
@@ -120,6 +153,9 @@ class _Snapshot(Collector):
         yield _durations(jobs)
         yield _verify_result(jobs)
         yield _verify_values(jobs)
+        yield _archive_files(jobs)
+        yield _archive_result(jobs)
+        yield _drill_result(jobs)
 
 
 _Jobs = tuple[JobState, ...]
@@ -128,8 +164,12 @@ _Jobs = tuple[JobState, ...]
 def _info(jobs: _Jobs) -> Metric:
     family = InfoMetricFamily(f"{PREFIX}job", "How the job is set up.", labels=[JOB])
     for job in (job for job in jobs if job.source):  # nothing is known of one whose file was never valid
-        family.add_metric([job.name], {"mode": job.mode, "schedule": job.schedule, "timezone": job.timezone})
+        family.add_metric([job.name], _about(job))
     return family
+
+
+def _about(job: JobState) -> dict[str, str]:
+    return {"mode": job.mode, "schedule": job.schedule, "timezone": job.timezone, "drill": job.drill_schedule}
 
 
 def _gauges(jobs: _Jobs) -> Iterator[Metric]:
@@ -225,6 +265,35 @@ def _verify_values(jobs: _Jobs) -> Metric:
 
 def _verifications(jobs: _Jobs) -> Iterator[tuple[str, Verified]]:
     return ((job.name, job.compared) for job in jobs if job.compared)
+
+
+def _archive_files(jobs: _Jobs) -> Metric:
+    text = "Files of the newest snapshot: new ones, and those of snapshots before."
+    family = GaugeMetricFamily(f"{PREFIX}archive_snapshot_files", text, labels=[JOB, "kind"])
+    for name, taken in ((job.name, job.snapshot) for job in jobs if job.snapshot):
+        family.add_metric([name, "new"], taken.new_files)
+        family.add_metric([name, "reused"], taken.files - taken.new_files)
+    return family
+
+
+def _archive_result(jobs: _Jobs) -> Metric:
+    text = "What the last look at the archive's files found: 1 for that result, 0 for the others."
+    found = ((job.name, proof.result) for job in jobs if (proof := job.damage or job.proof))
+    return _results("archive_verify_result", text, found, get_args(ProofResult))
+
+
+def _drill_result(jobs: _Jobs) -> Metric:
+    text = "What the last restore drill came to: 1 for that result, 0 for the others."
+    found = ((job.name, job.drill.result) for job in jobs if job.drill)
+    return _results("drill_result", text, found, get_args(DrillResult))
+
+
+def _results(name: str, text: str, found: Iterable[tuple[str, str]], words: Iterable[str]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, text, labels=[JOB, "result"])
+    for job, result in found:
+        for word in words:
+            family.add_metric([job, word], result == word)
+    return family
 
 
 def _seconds(time_ns: int | None) -> float | None:

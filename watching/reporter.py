@@ -212,6 +212,7 @@ class Reporter:
             len(result.cautions),
             bounded_ages(result.ages),
             result.in_quarantine,
+            result.snapshot,
         )
         self._tell_measurements()
         self._sender.tell(RunFinished(self._job, time.time_ns(), record, self._worker, totals))

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from basics.humanize import ago, counted, lasting
 from basics.text import printable
+from basics.times import parse_time
+from copying.results import SnapshotTaken
+from watching.events import Drilled
 from watching.state import JobState, State
 
 TONES: Mapping[str, str] = {
@@ -114,6 +117,14 @@ class Protection:
     """of so many."""
     compared_at: int | None
     """When the one was compared that was not for longest; nanoseconds."""
+    drills: int = 0
+    """Jobs of which a restore is to be rehearsed, or was,"""
+    drilled: int = 0
+    """those whose last drill passed,"""
+    undone: int = 0
+    """those whose last drill did not,"""
+    drilled_at: int | None = None
+    """and when the one passed that did not for longest; nanoseconds."""
 
 
 def databases(job: JobState) -> set[str]:
@@ -131,7 +142,9 @@ def protection(state: State, now: int) -> Protection:
     jobs = tuple(state.jobs.values())
     repeated = [job for job in jobs if job.mode != "range" and job.source]
     ages = [(now - job.complete_at) / 1e9 for job in repeated if job.complete_at is not None]
-    equal = [job.verification.at for job in jobs if _is_proven(job) and job.verification]
+    equal = [at for at in map(_proven_at, jobs) if at is not None]
+    drills = [job for job in jobs if job.drill or job.drill_schedule]
+    passed = [drill.at for job in drills if (drill := _passed(job))]
     return Protection(
         protected=sum(len(databases(job)) for job in jobs if is_protected(job)),
         databases=sum(len(databases(job)) for job in jobs),
@@ -142,16 +155,36 @@ def protection(state: State, now: int) -> Protection:
         differing=sum(job.difference is not None for job in jobs),
         jobs=len(jobs),
         compared_at=min(equal, default=None),
+        drills=len(drills),
+        drilled=len(passed),
+        undone=sum(job.drill is not None and job.drill.result != "passed" for job in drills),
+        drilled_at=min(passed, default=None),
     )
 
 
-def _is_proven(job: JobState) -> bool:
-    return job.verification is not None and job.verification.result == "equal" and job.difference is None
+def _proven_at(job: JobState) -> int | None:
+    """When both sides were found equal, if that is what was found last; of an archive alone, that it is whole."""
+    if job.archive and job.destination == job.archive:
+        return job.proof.at if job.proof and job.proof.result == "whole" and not job.damage else None
+    found = job.verification
+    return found.at if found and found.result == "equal" and not job.difference else None
+
+
+def _passed(job: JobState) -> Drilled | None:
+    """The last drill, if it passed."""
+    return job.drill if job.drill and job.drill.result == "passed" else None
+
+
+def snapshot_time(taken: SnapshotTaken) -> int:
+    """When a snapshot was taken, nanoseconds since 1970: its name says so."""
+    return parse_time(
+        f"{taken.name[:4]}-{taken.name[4:6]}-{taken.name[6:11]}:{taken.name[11:13]}:{taken.name[13:]}"
+    )
 
 
 def protection_line(found: Protection, now: int) -> str:
-    """That in one line: `8 of 10 databases protected; oldest copy 5 days; verified 2 h ago`."""
-    return "; ".join((_protected(found), _oldest(found), _verified(found, now)))
+    """That in one line: `8 of 10 databases protected; oldest copy 5 days; verified 2 h ago`, and the drills."""
+    return "; ".join((_protected(found), _oldest(found), _verified(found, now), *_drilled(found, now)))
 
 
 def _protected(found: Protection) -> str:
@@ -176,3 +209,16 @@ def _verified(found: Protection, now: int) -> str:
     if found.compared == found.jobs:
         return f"verified {when}"
     return f"{found.compared} of {counted(found.jobs, 'job')} verified, the oldest {when}{differing}"
+
+
+def _drilled(found: Protection, now: int) -> list[str]:
+    """Nothing where no job is drilled."""
+    if not found.drills:
+        return []
+    undone = f", {found.undone} did not pass" if found.undone else ""
+    if found.drilled_at is None:
+        return [f"no restore drill has passed{undone}" if undone else "no restore drill yet"]
+    when = ago(found.drilled_at, now)
+    if found.drilled == found.drills:
+        return [f"last restore drill {when}"]
+    return [f"restore drills of {found.drilled} of {counted(found.drills, 'job')}, the oldest {when}{undone}"]

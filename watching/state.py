@@ -12,9 +12,11 @@ from itertools import accumulate, islice, takewhile
 from typing import Literal
 from urllib.parse import quote
 
+from copying.results import SnapshotTaken
 from watching.days import Days, with_difference, with_run
 from watching.events import (
     HISTORY,
+    Drilled,
     Event,
     FileChecked,
     JobEnded,
@@ -23,12 +25,14 @@ from watching.events import (
     MeasurementsChanged,
     MeasurementState,
     NextRun,
+    Proved,
     RunFinished,
     RunProgress,
     RunRecord,
     RunStarted,
     RunState,
     Totals,
+    Verdict,
     Verified,
     WaitingForServer,
     WaitingForTurn,
@@ -151,6 +155,20 @@ class JobState:
     """What a comparison of both sides found last;"""
     difference: Verified | None = None
     """and the last one that found them not equal, until one shows that they are again."""
+    archive: str = ""
+    """Where it keeps snapshots; empty: nowhere."""
+    snapshot: SnapshotTaken | None = None
+    """The last that a run has published there."""
+    proof: Proved | None = None
+    """What came of it when files of the archive were read last;"""
+    damage: Proved | None = None
+    """and the last time that some were damaged, until all are known to be whole again."""
+    drill_schedule: str = ""
+    """When a restore is rehearsed, cron text; empty: never by itself."""
+    drill: Drilled | None = None
+    """The last drill;"""
+    rehearsed: Drilled | None = None
+    """and the last one that passed."""
     days: Days = field(default_factory=dict)
     """How its last days went."""
     named: tuple[str, ...] = ()
@@ -184,10 +202,17 @@ class JobState:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What verify found, and what the last run warned of. A job that has any protects less than it should."""
+        """What verify and drills found, and what the last run warned of. A job that has any protects less."""
         found = self.difference
         differs = (f"verify: {found.detail.partition(chr(10))[0] or found.result}",) if found else ()
-        return (*differs, *(self.judged.warnings if self.judged else ()))
+        return (*differs, *self._unproved, *(self.judged.warnings if self.judged else ()))
+
+    @property
+    def _unproved(self) -> tuple[str, ...]:
+        """What the last look at the archive, and the last drill, warn of."""
+        damage = self.damage
+        damaged = (f"archive verify: {damage.detail.partition(chr(10))[0] or damage.result}",) if damage else ()
+        return (*damaged, *((self.drill.problem,) if self.drill and self.drill.problem else ()))
 
     @property
     def compared(self) -> Verified | None:
@@ -197,7 +222,8 @@ class JobState:
     @property
     def warned(self) -> int:
         """How many warnings there are; `warnings` holds the first of them."""
-        return (self.difference is not None) + (self.judged.warned if self.judged else 0)
+        found = (self.difference is not None) + len(self._unproved)
+        return found + (self.judged.warned if self.judged else 0)
 
     @property
     def judged(self) -> RunRecord | None:
@@ -263,7 +289,7 @@ def applied(state: State, event: Event) -> State:
         gone = state.jobs.get(event.job)
         kept = {**state.remembered, event.job: _kept(gone)} if gone else state.remembered
         return replace(state, jobs=jobs, remembered=kept)
-    if event.job not in state.jobs and isinstance(event, Verified):
+    if event.job not in state.jobs and isinstance(event, Verdict):
         return state  # of a job that this daemon does not run
     known = state.remembered.get(event.job, JobState(event.job))
     before = state.jobs.get(event.job) or replace(known, since=event.at)
@@ -291,6 +317,8 @@ def _(event: JobKnown, job: JobState) -> JobState:
         mode=event.mode,
         source=event.source,
         destination=event.destination,
+        archive=event.archive,
+        drill_schedule=event.drill,
     )
 
 
@@ -395,6 +423,7 @@ def _(event: RunFinished, job: JobState) -> JobState:
         measurements=measurements,
         databases=_databases({}, measurements.values()),
         days=with_run(job.days, record, job.timezone),
+        snapshot=record.snapshot or job.snapshot,
     )
     if record.outcome == "ok":
         return _untroubled(replace(job, last_success=event.at, complete_at=record.started), "run")
@@ -407,6 +436,22 @@ def _(event: Verified, job: JobState) -> JobState:
     if event.result == "differs" and event != job.difference:
         job = replace(job, days=with_difference(job.days, event.at, job.timezone))
     return replace(job, verification=event, difference=None if known and event.clears(known) else known)
+
+
+@_after.register
+def _(event: Proved, job: JobState) -> JobState:
+    known = event if event.result == "damaged" else job.damage
+    return replace(job, proof=event, damage=None if known and event.clears(known) else known)
+
+
+@_after.register
+def _(event: Drilled, job: JobState) -> JobState:
+    if job.drill and job.drill.at > event.at:  # one from before, told again
+        event, rehearsed = job.drill, event
+    else:
+        rehearsed = event
+    known = [drill for drill in (job.rehearsed, rehearsed) if drill and drill.result == "passed"]
+    return replace(job, drill=event, rehearsed=max(known, key=lambda drill: drill.at, default=None))
 
 
 # ---------------------------------------------------------------- parts of them
@@ -422,6 +467,11 @@ def _kept(job: JobState) -> JobState:
         days=job.days,
         verification=job.verification,
         difference=job.difference,
+        snapshot=job.snapshot,
+        proof=job.proof,
+        damage=job.damage,
+        drill=job.drill,
+        rehearsed=job.rehearsed,
     )
 
 
@@ -440,6 +490,8 @@ def remembering(job: JobState) -> JobState:
 def _still_named(job: JobState, event: JobKnown) -> JobState:
     """Without what it knew of databases that its file no longer names, or of another server."""
     moved = job.destination not in ("", event.destination) or job.source not in ("", event.source)
+    if job.archive not in ("", event.archive):
+        job = replace(job, snapshot=None, proof=None, damage=None, drill=None, rehearsed=None)
     kept = {name for name in job.databases if not moved and (not event.databases or name in event.databases)}
     return replace(
         job,

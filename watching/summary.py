@@ -4,25 +4,29 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from basics.humanize import counted, format_bytes, lasting
+from basics.humanize import ago, counted, format_bytes, lasting
 from basics.tables import aligned, ruled
 from basics.text import printable
 from basics.times import format_time
 from copying.metadata.snapshot import amount
 from copying.results import JobResult, Saved, SnapshotTaken
 from influx.written import Written
+from watching.events import Drilled, Proved
 
 LAGS_SHOWN = 5
 """How many databases of a job the summary names, those that are furthest behind."""
 
 
-def summary(results: Sequence[JobResult], *, is_logged: bool = False) -> str:
+def summary(
+    results: Sequence[JobResult], *, is_logged: bool = False, proofs: Sequence[Proved | Drilled] = (), now: int = 0
+) -> str:
     """The table of all jobs with their sum; then a line for how far databases are behind, what was saved beside
     points, each failure and each warning.
 
     Points, values and bytes (line protocol before compression) are what is new: what the destination had already
     is not counted. What came late, was quarantined or had expired has columns only where there is any. Where the
-    reader has the log before them (`is_logged`) failures are counted only: it has each of them.
+    reader has the log before them (`is_logged`) failures are counted only: it has each of them. `proofs` are what
+    is known of archives and restore drills, told at the time `now` (nanoseconds).
     """
     late, lost = any(r.late for r in results), any(r.written.quarantined or r.written.expired for r in results)
     more = ("late",) * late + ("quarantined", "expired") * lost
@@ -34,9 +38,17 @@ def summary(results: Sequence[JobResult], *, is_logged: bool = False) -> str:
     lines += [printable(f"LAG {r.job}: {_lags(r.lags)}") for r in results if r.lags]
     lines += [printable(f"SAVED {r.job}: {saved_metadata(r)}") for r in results if r.saved]
     lines += [printable(f"SNAPSHOT {r.job}: {r.snapshot.sentence}") for r in results if r.snapshot]
+    lines += [printable(proved(found, now)) for found in proofs]
     lines += [line for r in results for line in _failures(r, is_logged=is_logged)]
     lines += [printable(f"WARNING {r.job}: {caution}") for r in results for caution in r.cautions]
     return "\n".join(lines)
+
+
+def proved(found: Proved | Drilled, now: int) -> str:
+    """When an archive was verified last, or a restore rehearsed, and what came of it; in a line."""
+    if isinstance(found, Drilled):
+        return f"DRILL {found.job}: {ago(found.at, now)}, {found.sentence}"
+    return f"VERIFIED {found.job}: the archive, {ago(found.at, now)}: {found.result}, read {found.read}"
 
 
 def _lags(lags: Mapping[str, float]) -> str:

@@ -34,6 +34,8 @@ class Archive:
         self._there: dict[str, Stored] = {}
         self._named: Mapping[str, DataFile] = {}
         self.warnings: list[str] = []
+        self.earlier = 0
+        """How many snapshots the job had when its run began."""
 
     # ------------------------------------------------------------ what there is
 
@@ -99,6 +101,11 @@ class Archive:
         """Remove an object."""
         self._store.delete(key)
 
+    @property
+    def size(self) -> int:
+        """How much all files take that were there when a run began, and those that it wrote."""
+        return sum(stored.size for stored in self._there.values())
+
     # ------------------------------------------------------------ writing
 
     def begin(self, job: str, now: int) -> Snapshot | None:
@@ -122,7 +129,9 @@ class Archive:
         return before
 
     def _newest(self, job: str, now: int) -> Snapshot | None:
-        for listed in reversed(self.snapshots(job)):
+        known = self.snapshots(job)
+        self.earlier = len(known)
+        for listed in reversed(known):
             if listed.name >= layout.snapshot_name(now):
                 raise ArchiveError(
                     f"archive {self.url}: {listed.stored.key} was taken at a later time than this machine shows "

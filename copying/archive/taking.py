@@ -139,7 +139,16 @@ class SnapshotRun:
         files = snapshot.files
         new = [file.bytes for key, file in files.items() if key not in self._known_files]
         taken = SnapshotTaken(
-            self._archive.url, snapshot.name, len(files), snapshot.bytes, len(new), sum(new), snapshot.rows, size
+            self._archive.url,
+            snapshot.name,
+            len(files),
+            snapshot.bytes,
+            len(new),
+            sum(new),
+            snapshot.rows,
+            size,
+            self._archive.earlier + 1,
+            self._archive.size,
         )
         logger.info("snapshot %s", taken.sentence)
         return taken

@@ -49,5 +49,13 @@ def turned_round(
     )
 
 
+def from_archive(job: Job, url: str) -> Job:
+    """The job as it fits to a snapshot of its archive at a URL, which has the names of the source."""
+    named = [mapping.model_copy(update={"destination": mapping.name}) for mapping in job.source.databases]
+    source = job.source.model_copy(update={"databases": tuple(named), "prefix": "", "suffix": ""})
+    destination = job.destination.model_copy(update={"url": url})
+    return job.model_copy(update={"source": source, "destination": destination})
+
+
 def _server(server: Server) -> dict[str, Any]:
     return {name: getattr(server, name) for name in Server.model_fields}

@@ -10,8 +10,17 @@ from typing import Any
 
 from basics.text import printable
 from basics.times import format_time
-from watching.events import MeasurementState, RunRecord, RunState, Verified
-from watching.standing import headline, is_protected, problems, protection, protection_line, tone, word
+from watching.events import Drilled, MeasurementState, Proved, RunRecord, RunState, Verified
+from watching.standing import (
+    headline,
+    is_protected,
+    problems,
+    protection,
+    protection_line,
+    snapshot_time,
+    tone,
+    word,
+)
 from watching.state import JobState, State
 
 FINE, WARNING, FAILING = "fine", "warning", "failing"
@@ -27,6 +36,7 @@ def status_document(state: State, now: int) -> dict[str, Any]:
         "protection": {
             **asdict(found),
             "compared_at": _time(found.compared_at),
+            "drilled_at": _time(found.drilled_at),
             "line": protection_line(found, now),
         },
         "now": format_time(now),
@@ -97,6 +107,10 @@ def _job(job: JobState, now: int) -> dict[str, Any]:
         ],
         "verification": _verification(job.verification) if job.verification else None,
         "difference": _verification(job.difference) if job.difference else None,
+        "archive": _archive(job) if job.archive else None,
+        "drill_schedule": job.drill_schedule or None,
+        "drill": _found(job.drill),
+        "last_passed_drill": _found(job.rehearsed),
         "totals": asdict(job.totals),
     }
 
@@ -104,6 +118,22 @@ def _job(job: JobState, now: int) -> dict[str, Any]:
 def _verification(found: Verified) -> dict[str, Any]:
     times = {name: _time(getattr(found, name)) for name in ("at", "start", "end")}
     return {key: value for key, value in asdict(found).items() if key != "job"} | times
+
+
+def _archive(job: JobState) -> dict[str, Any]:
+    """What is known of the archive of a job."""
+    return {
+        "place": job.archive,
+        "snapshot": asdict(job.snapshot) | {"taken": _time(snapshot_time(job.snapshot))} if job.snapshot else None,
+        "proof": _found(job.proof),
+        "damage": _found(job.damage),
+    }
+
+
+def _found(found: Proved | Drilled | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {key: value for key, value in asdict(found).items() if key != "job"} | {"at": _time(found.at)}
 
 
 def _run(run: RunState, now: int) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """`main.py status`: asks the running daemon, and shows what it says as a table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import requests
 
-from basics.humanize import ago, counted, lasting
+from basics.humanize import ago, counted, format_bytes, lasting
 from basics.sessions import PlainSession, innermost
 from basics.tables import ruled
 from basics.text import printable
@@ -49,8 +50,10 @@ def _reason(error: requests.RequestException) -> str:
 def status_table(document: Mapping[str, Any]) -> str:
     """The jobs as a table, then what is wrong with those that are failing and what others warn of, in full."""
     now = parse_time(document["now"])
-    headings = ("job", "state", "last success", "lag", "verified", "next run", "now")
-    rows = [headings, *(_row(job, now) for job in document["jobs"])]
+    jobs = document["jobs"]
+    more = [column for column in MORE if any(column.is_wanted(job) for job in jobs)]
+    headings = ("job", "state", "last success", "lag", "verified", *(c.heading for c in more), "next run", "now")
+    rows = [headings, *(_row(job, now, more) for job in jobs)]
     lines = [printable(document["headline"]), printable(document["protection"]["line"])]
     if shard := document.get("shard"):
         lines.insert(0, f"Shard {printable(shard)}")
@@ -70,7 +73,39 @@ def _left(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     return ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def _row(job: Mapping[str, Any], now: int) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class More:
+    """A column that stands there only where a job has something to say in it."""
+
+    heading: str
+    is_wanted: Callable[[Mapping[str, Any]], bool]
+    cell: Callable[[Mapping[str, Any], int], str]
+
+
+def _archive(job: Mapping[str, Any], _now: int) -> str:
+    """How many snapshots there are, and how large the archive is."""
+    if not (archive := job.get("archive")):
+        return "-"
+    if not (taken := archive["snapshot"]):
+        return "none yet"
+    return f"{counted(taken['snapshots'], 'snapshot')}, {format_bytes(taken['archive_bytes'])}"
+
+
+def _drill(job: Mapping[str, Any], now: int) -> str:
+    """When a restore was rehearsed last, and what came of it if it did not pass."""
+    if not (drill := job.get("drill")):
+        return "none yet" if job.get("drill_schedule") else "-"
+    when = ago(parse_time(drill["at"]), now)
+    return when if drill["result"] == "passed" else f"{drill['result']}, {when}"
+
+
+MORE = (
+    More("archive", lambda job: bool(job.get("archive")), _archive),
+    More("drill", lambda job: bool(job.get("drill") or job.get("drill_schedule")), _drill),
+)
+
+
+def _row(job: Mapping[str, Any], now: int, more: Sequence[More]) -> tuple[str, ...]:
     success, due = job["last_success"], job["next_run"]
     lags = [d["lag_seconds"] for d in job["databases"] if d["lag_seconds"] is not None]
     wait = max(0, parse_time(due) - now) / 1e9 if due else 0.0
@@ -80,6 +115,7 @@ def _row(job: Mapping[str, Any], now: int) -> tuple[str, ...]:
         ago(parse_time(success), now) if success else "none yet",
         lasting(max(lags)) if lags and job["mode"] != "range" else "-",
         _verified(job, now),
+        *(column.cell(job, now) for column in more),
         (f"in {lasting(wait)}" if wait >= 1 else "now") if due else "-",
         _now(job["run"]) if job["run"] else job.get("waits_for_turn") or "",
     )
@@ -89,10 +125,13 @@ def _row(job: Mapping[str, Any], now: int) -> tuple[str, ...]:
 def _verified(job: Mapping[str, Any], now: int) -> str:
     """What a comparison of both sides found, and when."""
     found = job["difference"] or job["verification"]
+    archive = job.get("archive")
+    if archive and archive["place"] == job["destination"]:  # there is no other side
+        found = archive["damage"] or archive["proof"]
     if found is None:
         return "-"
     when = ago(parse_time(found["at"]), now)
-    return when if found["result"] == "equal" else f"{found['result']}, {when}"
+    return when if found["result"] in ("equal", "whole") else f"{found['result']}, {when}"
 
 
 def _now(run: Mapping[str, Any]) -> str:

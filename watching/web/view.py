@@ -10,7 +10,9 @@ from watching.events import RunRecord, RunState
 from watching.repeats import once
 from watching.standing import tone, word
 from watching.state import JobState, Trouble, job_key
+from watching.web import archives
 from watching.web.chart import Chart, Strip, chart, heartbeat
+from watching.web.facts import Fact
 from watching.web.tables import NONE
 
 ERRORS_ON_CARD = 3
@@ -32,15 +34,6 @@ GROUPS: Mapping[str, str] = {
 }
 
 # ---------------------------------------------------------------- what is shown
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """What, and its values, each with a note that is less important."""
-
-    label: str
-    lines: tuple[tuple[str, str], ...]
-    tone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,7 @@ def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD, is_folded: bo
         doing=printable(doing),
         bar=_bar(job),
         more=tuple(map(printable, more)),
-        facts=tuple(facts(job, now)),
+        facts=tuple(_line(job, now) if is_folded else facts(job, now)),
         chart=chart(job.history),
         days=heartbeat(job.days, day_of(now, job.timezone)),
         problems=_problems(job, now, errors),
@@ -239,11 +232,23 @@ def facts(job: JobState, now: int, databases: int = DATABASES_ON_CARD) -> Iterab
     # a range has an end: how far that is from now says nothing
     yield Fact("Lag", ((NONE, "of a range"),) if job.mode == "range" else tuple(_lags(job, now, databases)))
     yield _verified(job, now)
+    yield from archives.glance(job, now)
     yield _next_run(job, now)
 
 
+def _line(job: JobState, now: int) -> Iterable[Fact]:
+    """What there is room for in one line."""
+    more = {fact.label for fact in archives.glance(job, now)}
+    return (fact for fact in facts(job, now) if fact.label not in more)
+
+
 def _verified(job: JobState, now: int) -> Fact:
-    """What a comparison of both sides found, and when."""
+    """What a comparison of both sides found, and when; of an archive alone, what reading its files found."""
+    if job.destination == job.archive and (proof := job.damage or job.proof):
+        when = ago(proof.at, now)
+        if proof.result == "whole":
+            return Fact("Verified", ((when, to_the_minute(proof.at)),))
+        return Fact("Verified", ((proof.result, when),), "wait")
     if (found := job.compared) is None:
         return Fact("Verified", (("never", ""),))
     if found.result == "equal":
@@ -297,7 +302,9 @@ def _warnings(job: JobState, now: int, most: int) -> Problems | None:
     """What the last run warned of, and what verify found."""
     if not job.warnings:
         return None
-    last = f" of the last run, {ago(job.judged.ended, now)}" if job.judged and not job.difference else ""
+    last = (
+        f" of the last run, {ago(job.judged.ended, now)}" if job.judged and job.judged.warned == job.warned else ""
+    )
     found = _bounded(f"{counted(job.warned, 'warning')}{last}", job.warnings, most, "wait")
     return replace(found, more=found.more + job.warned - len(job.warnings))
 
@@ -331,10 +338,13 @@ def verified(job: JobState, now: int) -> Iterable[Fact]:
     if found := job.compared:
         when = f"{ago(found.at, now)}, by {found.how}" + (f": {found.detail}" if found.detail else "")
         yield Fact("Comparison", ((found.result, printable(when)),), "" if found.result == "equal" else "wait")
+    yield from archives.in_full(job, now)
 
 
 def settings(job: JobState) -> list[Fact]:
     """What its file says."""
     when = f"{job.schedule} ({job.timezone})" if job.schedule else "once"
     rows = {"From": job.source, "To": job.destination, "Mode": job.mode, "Schedule": when}
+    rows["Archive"] = job.archive if job.archive != job.destination else ""
+    rows["Drill"] = f"{job.drill_schedule} ({job.timezone})" if job.drill_schedule else ""
     return [Fact(label, ((printable(text), ""),)) for label, text in rows.items() if text]
