@@ -17,6 +17,7 @@ from types import FrameType
 from basics.processes import Delays, death, start
 from basics.shortages import shortage
 from basics.times import SECOND
+from copying.restore import marker
 from copying.results import JobResult
 from daemon.comparing import Comparing
 from daemon.job_file import JobFile
@@ -188,6 +189,7 @@ def job_known(file: JobFile, *, once: bool) -> JobKnown:
         job.destination.where,
         contact(job),
         _named_databases(job),
+        str(marker.folder(job, os.environ).absolute()),
     )
 
 
@@ -201,7 +203,8 @@ def contact(job: Job) -> Contact:
     """Whom to tell about a job."""
     notify = job.options.notify
     urls = tuple(url.get_secret_value() for url in notify.urls)
-    return Contact(urls, notify.occasions, job.options.ping_url.get_secret_value())
+    daily = f"{notify.daily:%H:%M}" if notify.daily else ""
+    return Contact(urls, notify.occasions, job.options.ping_url.get_secret_value(), daily)
 
 
 class Signals:

@@ -23,6 +23,8 @@ from watching.events import (
     MeasurementsChanged,
     MeasurementState,
     NextRun,
+    RestoreState,
+    Restoring,
     RunFinished,
     RunProgress,
     RunRecord,
@@ -150,6 +152,10 @@ class JobState:
     """How its last days went."""
     named: tuple[str, ...] = ()
     """The databases that its file names; empty: all."""
+    markers: str = ""
+    """The folder in which restores of it leave their markers."""
+    restores: tuple[RestoreState, ...] = ()
+    """Those that are not complete."""
     earlier: Totals = field(default_factory=Totals)
     """What workers that are gone had done;"""
     present: Totals = field(default_factory=Totals)
@@ -179,10 +185,22 @@ class JobState:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What verify found, and what the last run warned of. A job that has any protects less than it should."""
+        """What verify found, which restores were given up, and what the last run warned of."""
+        return (*self._own_warnings, *(self.judged.warnings if self.judged else ()))
+
+    @property
+    def _own_warnings(self) -> tuple[str, ...]:
+        """Those that are not of its last run."""
         found = self.difference
         differs = (f"verify: {found.detail.partition(chr(10))[0] or found.result}",) if found else ()
-        return (*differs, *(self.judged.warnings if self.judged else ()))
+        given_up = (restore.name for restore in self.restores if not restore.is_running)
+        remedy = "was stopped, and the target is not complete: run the same command again"
+        return (*differs, *(f"the restore of {name} {remedy}" for name in given_up))
+
+    @property
+    def restoring(self) -> RestoreState | None:
+        """The restore that goes on."""
+        return next((restore for restore in self.restores if restore.is_running), None)
 
     @property
     def compared(self) -> Verified | None:
@@ -192,7 +210,7 @@ class JobState:
     @property
     def warned(self) -> int:
         """How many warnings there are; `warnings` holds the first of them."""
-        return (self.difference is not None) + (self.judged.warned if self.judged else 0)
+        return len(self._own_warnings) + (self.judged.warned if self.judged else 0)
 
     @property
     def judged(self) -> RunRecord | None:
@@ -278,6 +296,7 @@ def _(event: JobKnown, job: JobState) -> JobState:
     return replace(
         _still_named(job, event),
         named=event.databases,
+        markers=event.markers,
         schedule=event.schedule,
         timezone=event.timezone,
         mode=event.mode,
@@ -385,6 +404,11 @@ def _(event: Verified, job: JobState) -> JobState:
     if event.result == "differs" and event != job.difference:
         job = replace(job, days=with_difference(job.days, event.at, job.timezone))
     return replace(job, verification=event, difference=None if known and event.clears(known) else known)
+
+
+@_after.register
+def _(event: Restoring, job: JobState) -> JobState:
+    return replace(job, restores=event.restores)
 
 
 # ---------------------------------------------------------------- parts of them

@@ -10,6 +10,7 @@ from basics.sessions import PlainSession, innermost
 from basics.tables import ruled
 from basics.text import printable
 from basics.times import parse_time
+from watching.repeats import once, same_kind
 from watching.web.server import Address
 
 PATIENCE = 5.0
@@ -53,14 +54,31 @@ def status_table(document: Mapping[str, Any]) -> str:
     rows = [headings, *(_row(job, now) for job in document["jobs"])]
     lines = [printable(document["headline"]), printable(document["protection"]["line"])]
     lines += ["", *_left(ruled(rows))]
+    for alike in _alike(document["jobs"]):
+        times = [time for job in alike if (time := job["failing_since"])]
+        since = f" since {ago(min(map(parse_time, times)), now)}" if times else ""
+        names = ", ".join(printable(job["name"]) for job in alike)
+        lines += [f"FAILING {names}{since.replace(' ago', '')}:"]
+        lines += [f"  {printable(line)}" for text in once(_errors(alike[0])) for line in text.splitlines()]
     for job in document["jobs"]:
-        if job["failing"]:
-            since = f" since {ago(parse_time(job['failing_since']), now)}" if job["failing_since"] else ""
-            lines += [f"FAILING {printable(job['name'])}{since.replace(' ago', '')}:"]
-            lines += [f"  {printable(text)}" for text in job["problem"].splitlines()]
-        elif job.get("warnings"):
+        if not job["failing"] and job.get("warnings"):
             lines += [f"WARNING {printable(job['name'])}:", *(f"  {printable(text)}" for text in job["warnings"])]
     return "\n".join(lines)
+
+
+def _alike(jobs: Sequence[Mapping[str, Any]]) -> Sequence[Sequence[Mapping[str, Any]]]:
+    """Those that are failing, together where they say the same."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for job in jobs:
+        if job["failing"]:
+            groups.setdefault(same_kind(_errors(job)), []).append(job)
+    return list(groups.values())
+
+
+def _errors(job: Mapping[str, Any]) -> list[str]:
+    """Each failure; what is wrong with a file is one text, whose lines belong together."""
+    lines = [line for line in job["problem"].splitlines() if line.strip()]
+    return ["\n".join(lines)] if any(line[0].isspace() for line in lines) else lines
 
 
 def _left(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -79,7 +97,7 @@ def _row(job: Mapping[str, Any], now: int) -> tuple[str, ...]:
         lasting(max(lags)) if lags and job["mode"] != "range" else "-",
         _verified(job, now),
         (f"in {lasting(wait)}" if wait >= 1 else "now") if due else "-",
-        _now(job["run"]) if job["run"] else "",
+        "; ".join([*([_now(job["run"])] if job["run"] else []), *_restores(job)]),
     )
     return tuple(map(printable, cells))
 
@@ -91,6 +109,14 @@ def _verified(job: Mapping[str, Any], now: int) -> str:
         return "-"
     when = ago(parse_time(found["at"]), now)
     return when if found["result"] == "equal" else f"{found['result']}, {when}"
+
+
+def _restores(job: Mapping[str, Any]) -> Iterator[str]:
+    """The restores that go on, in a line each; one that was given up is among the warnings."""
+    for restore in job.get("restores", ()):
+        if restore["is_running"]:
+            names, share = ", ".join(restore["databases"]), int(restore["share"] * 100)
+            yield f"restoring {names} to {restore['target']}, {counted(restore['written'], 'value')}, {share} %"
 
 
 def _now(run: Mapping[str, Any]) -> str:
