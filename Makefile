@@ -121,6 +121,8 @@ format: .venv/tests
 schema: .venv/tests
 	$(BIN)/python config.py > config/schema.new
 	mv config/schema.new config/schema.json
+	$(BIN)/python config.py --shared > config/schema.new
+	mv config/schema.new config/shared.schema.json
 
 prepare-%:
 	@sh demo/prepare.sh $(PYTHON) $*

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +18,7 @@ from typing import TypeVar
 from basics.humanize import counted
 from basics.later import load_soon
 from basics.spans import Span, describe
-from basics.stopping import Stopped, StopRequest
+from basics.stopping import Grace, Stopped, StopRequest
 from basics.times import format_time
 from config import Config
 from copying import inventory, late, memory, order, quarantine
@@ -48,12 +49,14 @@ from influx.errors import InfluxError
 from influx.frames import Frame
 from influx.influxql import Location
 from influx.written import Written
-from influx_client import InfluxClient
+from influx_client import InfluxClient, connect
 
 logger = logging.getLogger(__name__)
 
 BACKFILLS = 3
 """How often windows are copied again in a run, while the destination still differs there."""
+GRACE = 2.0
+"""Seconds that a run which is stopped takes to ask what has arrived; no answer may let it wait longer."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -254,13 +257,37 @@ class BackupManager:
 
     def _settled(self, copies: Sequence[Copy], results: Sequence[MeasurementResult]) -> list[MeasurementResult]:
         """The results of these copies, with all that is new."""
-        more = {} if self._stopping.is_set() else self._news.settle(copies)
+        if self._stopping.is_set():
+            sound = [copy for copy, result in zip(copies, results, strict=True) if not result.problems]
+            more = self._there(sound)
+        else:
+            more = self._news.settle(copies)
         settled = []
         for copy, result in zip(copies, results, strict=True):
             else_new = more.get(copy.source, Written())
             self._listener.wrote(copy.source, else_new)
             settled.append(replace(result, written=result.written + else_new))
         return settled
+
+    def _there(self, copies: Sequence[Copy]) -> dict[Location, Written]:
+        """What else is new of these when the run is stopped: the destination is asked once, for a moment."""
+        grace = Grace(GRACE)
+        options = self._options.model_copy(update={"timeout_client": min(GRACE, self._options.timeout_client)})
+        try:
+            with closing(connect(options, self._job.destination, "destination", grace, retries=0)) as destination:
+                return self._news.there(copies, destination, grace)
+        except InfluxError as error:
+            logger.info("more points may be there than are told: %s", error)
+            return {}
+
+    def _unless_stopped(self, ask: Callable[[], T]) -> T | None:
+        """What is asked; None where a stop has interrupted that."""
+        try:
+            return ask()
+        except InfluxError:
+            if not self._stopping.is_set():
+                raise
+            return None
 
     def _age(self, database: str) -> SourceAge | None:
         """How old it is at the source; None where that cannot be asked now, which is no failure of the copy."""
@@ -331,6 +358,7 @@ class BackupManager:
         if result.is_whole:
             result += self._process_measurement(copy, done.get(copy.source))
         result = self.with_losses(copy, result)
+        self._warned(*result.cautions)
         self._listener.finished(copy.source, result, stopped=self._stopping.is_set())
         return result
 
@@ -413,7 +441,9 @@ class BackupManager:
             result += self._copy_windows(windows)
             if self._stopping.is_set() or result.problems:
                 return result
-            left = self._look_back.settle(windows)
+            left = self._unless_stopped(functools.partial(self._look_back.settle, windows))
+            if left is None:
+                return replace(result, is_whole=False)
             windows, extra = left.windows, extra + left.extra
             late_values += max(0, before - _differing(windows))
             # What was written off would be missed each time.
@@ -441,7 +471,7 @@ class BackupManager:
             )
         self._news.expect_late(copy, windows)
         result = self.copy_segments(copy, late.segments(windows), independent=True)
-        self._news.expect([copy])
+        self._unless_stopped(lambda: self._news.expect([copy]))
         return result
 
     def _quarantine(self, location: Location) -> Quarantine:

@@ -407,4 +407,5 @@ def _children(value: object) -> Iterable[tuple[str, object]]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
+    shared = sys.argv[1:] == ["--shared"]
+    sys.stdout.write(json.dumps(schema(shared=shared), indent=2, ensure_ascii=False) + "\n")

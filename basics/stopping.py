@@ -33,3 +33,16 @@ class StopRequest:
         """Raise Stopped when a stop is requested."""
         if self.is_set():
             raise Stopped
+
+
+class Grace(StopRequest):
+    """A stop that comes by itself after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._until = time.monotonic() + seconds
+
+    def is_set(self) -> bool:
+        """Whether they are over."""
+        self.requested = self.requested or time.monotonic() >= self._until
+        return super().is_set()

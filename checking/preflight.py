@@ -213,7 +213,11 @@ def _shards(source: InfluxClient) -> str:
 
 
 def _state(target: Target) -> str:
-    return "will be created" if target.is_new else f"keeps points for {kept(target.destination)}"
+    """What becomes of a policy; one that keeps longer than the source's is what some backups are for."""
+    if target.is_new:
+        return "will be created"
+    there, here = kept(target.destination), kept(target.source)
+    return f"keeps points for {there}" + (f", the source for {here}" if there != here else "")
 
 
 def check_job(config: Config) -> Findings:

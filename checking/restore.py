@@ -1,7 +1,6 @@
 """`main.py restore`: plans it, asks, copies back what the backup holds, compares, and says what came of it."""
 
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -255,9 +254,9 @@ class _Restore:
         if keeper.marker.existing != self.asked.existing:  # what was passed over is not overwritten
             keeper.marker.positions.clear()
         keeper.marker.existing = self.asked.existing
-        keeper.marker.pid, keeper.marker.values, keeper.marker.written = os.getpid(), found.values, 0
+        keeper.marker.values, keeper.marker.written = found.values, 0
         try:
-            marker.save(file, keeper.marker)
+            keeper.begin()
         except OSError as error:
             raise CannotBegin(
                 f"{file} cannot be written, and nobody would know of this: {error.strerror}"

@@ -5,7 +5,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from watching.health import health_file
 from watching.history import history_file
 from watching.monitor import Duties, Holder, Observer
 from watching.progress import can_draw
-from watching.summary import as_json, summary
+from watching.summary import NOTHING, as_json, summary
 from watching.verdict_files import proofs, verdict_folder
 
 logger = logging.getLogger(__name__)
@@ -68,10 +68,10 @@ def _supervise(arguments: argparse.Namespace, environ: Mapping[str, str], jobs: 
     if arguments.json:
         print_json(as_json(results, supervisor.invalid))
     elif results and not is_quiet:
-        is_logged = is_one_place() and not any(_hides_errors(job) for job in jobs.own)
         folder = verdict_folder(environ)
         known = [found for result in results for found in proofs(folder, result.job)] if folder else []
-        say(summary(results, is_logged=is_logged, proofs=known, now=time.time_ns()) + "\n")
+        logged = _logged(jobs.own) if is_one_place() else NOTHING
+        say(summary(results, logged=logged, proofs=known, now=time.time_ns()) + "\n")
     return FAILURE if supervisor.invalid or supervisor.has_failed() else SUCCESS
 
 
@@ -98,8 +98,10 @@ def _limits(environ: Mapping[str, str]) -> Limits:
         raise UsageError(str(error)) from None
 
 
-def _hides_errors(file: JobFile) -> bool:
-    return file.config.job.options.log_level == "CRITICAL"
+def _logged(jobs: Iterable[JobFile]) -> int:
+    """The least severe level that all of them log."""
+    levels = logging.getLevelNamesMapping()
+    return max((levels[job.config.job.options.log_level] for job in jobs), default=logging.NOTSET)
 
 
 def _listener(arguments: argparse.Namespace, environ: Mapping[str, str]) -> socket.socket | None:
@@ -138,7 +140,8 @@ def _notifier(environ: Mapping[str, str]) -> Callable[[Holder], Observer]:
         from watching.notifications import Notifier  # noqa: PLC0415
 
         place = Place(socket.gethostname(), environ.get("BACKUP_PUBLIC_URL", ""))
-        return Notifier(time.time_ns(), holder, place)
+        history = history_file(environ)
+        return Notifier(time.time_ns(), holder, place, calendar=history and history.with_name("digests.json"))
 
     return made
 

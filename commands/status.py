@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from basics.streams import say
@@ -18,29 +18,34 @@ def _status(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from watching.web.server import DEFAULT_ADDRESS, AddressError, parse_address  # noqa: PLC0415
 
     restores = list(_restores(arguments, environ))
-    if not arguments.json:
-        say("".join(f"RESTORE {text}\n" for text in restores))
     try:
         document = ask(parse_address(arguments.http or environ.get("BACKUP_HTTP") or DEFAULT_ADDRESS))
     except (AddressError, NoDaemon) as error:
+        _say_restores(text for _, text in restores if not arguments.json)
         raise UsageError(str(error)) from None
     if arguments.json:
-        print_json({**document, "restores": restores})
+        print_json({**document, "restores": [text for _, text in restores]})
     else:
+        told = {job["name"] for job in document["jobs"] if job.get("restores")}
+        _say_restores(text for job, text in restores if job not in told)
         say(status_table(document) + "\n")
     return FAILURE if document["status"] == "failing" else SUCCESS
 
 
-def _restores(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[str]:
-    """The restores of these jobs that are not complete; they need no daemon."""
+def _say_restores(texts: Iterable[str]) -> None:
+    say("".join(f"RESTORE {text}\n" for text in texts))
+
+
+def _restores(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The restores of these jobs that are not complete, each with its job; they need no daemon."""
     from copying.restore.marker import described, unfinished  # noqa: PLC0415 -- only this command needs it
 
     with suppress(UsageError):  # no job is here
         for file in find_jobs(arguments.config or default_paths(environ)):
             with suppress(ConfigError):
                 job = Config(file, environ).job
-                now = time.time_ns()
-                yield from (f"{job.name}: {described(found, now)}" for found in unfinished(job, environ))
+                for found in unfinished(job, environ):
+                    yield job.name, f"{job.name}: {described(found, time.time_ns())}"
 
 
 STATUS = Command(

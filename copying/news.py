@@ -2,10 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from basics.spans import Span
+from basics.stopping import StopRequest
 from copying.compare import Window
 from copying.planner import Planner
 from copying.segments import plan_segments
@@ -18,6 +19,9 @@ from influx_client import InfluxClient
 
 logger = logging.getLogger(__name__)
 
+TOGETHER = 100
+"""Of how many measurements is asked at once after a stop, when there is little time."""
+
 
 @dataclass(slots=True, eq=False)
 class Tally:
@@ -26,6 +30,10 @@ class Tally:
     had: Mapping[str, int]
     fields: int
     """How many fields a point can have."""
+    places: Sequence[Count] = ()
+    """Where all of it is written, as what can be asked there;"""
+    held: Mapping[str, int] = field(default_factory=dict)
+    """and how many values of each field were there before, equal or not."""
     points: int = 0
     values: int = 0
     new_points: int = 0
@@ -62,6 +70,16 @@ class Tally:
         fewest = max(self.new_points, -(-values // max(1, self.fields)))
         points = min(self.points, values, max(fewest, *gained.values(), 0))
         more = Written(points - self.new_points, values - self.new_values, repeated=self.new_points - points)
+        self.new_points, self.new_values = points, values
+        return more
+
+    def there(self, has: Mapping[str, int]) -> Written:
+        """What else is new, by the values at its places now: also what was acknowledged and nobody heard of."""
+        gained = [max(0, count - self.held.get(name, 0)) for name, count in has.items()]
+        values = max(self.new_values, sum(gained))
+        points = max(self.new_points, min(values, max((-(-values // max(1, self.fields)), *gained))))
+        repeated = min(self.points, points) - self.new_points
+        more = Written(points - self.new_points, values - self.new_values, repeated=-repeated)
         self.new_points, self.new_values = points, values
         return more
 
@@ -102,7 +120,9 @@ class News:
 
     def _expect(self, copies: Sequence[Copy]) -> None:
         counted = self._count(copies)
-        self._tallies.update({copy.source: Tally(counted[copy.source], len(copy.types)) for copy in copies})
+        for copy in copies:
+            had, places = counted[copy.source], tuple(self._places(copy))
+            self._tallies[copy.source] = Tally(had, len(copy.types), places, had)
 
     def _count(self, copies: Sequence[Copy]) -> dict[Location, Counter[str]]:
         """How many values of each field the destination has, from where it is read on."""
@@ -113,27 +133,37 @@ class News:
             found[copy.source].update(values)
         return found
 
-    def _questions(self, copy: Copy) -> list[Count]:
+    def _questions(self, copy: Copy) -> Iterator[Count]:
+        """How many values each field that is there already has from where it is read on."""
+        for place in self._places(copy):
+            types = {name: copy.written_types[name] for name in place.types if name in copy.written_types}
+            if types:
+                yield replace(place, types=types)
+
+    def _places(self, copy: Copy) -> list[Count]:
         """How many values each field has from where it is read on."""
         begins: dict[str, Span] = {}
         for segment in plan_segments(self._planner.starts(copy), self._planner.end()):
             for name in segment.fields:
                 begins.setdefault(name, Span(segment.span.start, self._planner.end()))
-        spans = {begins[name] for name in begins.keys() & copy.written_types.keys()}
+        types = {**copy.types, **copy.written_types}
         return [
-            Count(copy.destination, {n: copy.written_types[n] for n in copy.types if begins.get(n) == span
-                                     and n in copy.written_types}, span)
-            for span in sorted(spans)
-        ]  # fmt: skip
+            Count(copy.destination, {n: types[n] for n in copy.types if begins.get(n) == span}, span)
+            for span in sorted(set(begins.values()))
+        ]
 
     def expect_late(self, copy: Copy, windows: Iterable[Window]) -> None:
         """The same of windows that are copied again because the destination lacks values there, or has others."""
-        had: Counter[str] = Counter()
+        had, held, places = Counter[str](), Counter[str](), list[Count]()
+        types = {**copy.types, **copy.written_types}
         for window in windows:
-            for name in window.fields or window.lacking:
+            names = window.fields or window.lacking
+            for name in names:
                 gained = window.lacks.get(name, 0) + window.changed.get(name, 0)
                 had[name] += window.source.get(name, 0) - gained
-        self._tallies[copy.source] = Tally(had, len(copy.types))
+                held[name] += window.destination.get(name, 0)
+            places.append(Count(copy.destination, {name: types[name] for name in names}, window.span))
+        self._tallies[copy.source] = Tally(had, len(copy.types), places, held)
 
     # ------------------------------------------------------------ what comes
 
@@ -154,6 +184,27 @@ class News:
             logger.info("what is new may be more than what is told: %s", error)
             return {}
         return {source: tally.settle(has[source]) for source, tally in tallies.items() if tally and source in has}
+
+    def there(
+        self, copies: Sequence[Copy], destination: InfluxClient, stopping: StopRequest
+    ) -> dict[Location, Written]:
+        """What else is new of these, whose copying was stopped: seen by what the destination has now.
+
+        As far as `destination` tells before `stopping`, those first of which something was seen.
+        """
+        tallies = [(copy.source, t) for copy in copies if (t := self._tallies.get(copy.source)) and t.places]
+        tallies.sort(key=lambda pair: not pair[1].values)
+        found: dict[Location, Written] = {}
+        for first in range(0, len(tallies), TOGETHER):
+            if stopping.is_set():
+                break
+            part = tallies[first : first + TOGETHER]
+            asked = [(source, place) for source, tally in part for place in tally.places]
+            has: dict[Location, Counter[str]] = {source: Counter() for source, _ in part}
+            for (source, _), values in zip(asked, destination.count_many([p for _, p in asked]), strict=True):
+                has[source].update(values)
+            found |= {source: tally.there(has[source]) for source, tally in part}
+        return found
 
     def read(self, source: Location, newest: int | None) -> None:
         """A point was read, the newest so far of those not after now."""

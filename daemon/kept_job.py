@@ -9,6 +9,7 @@ from basics.locks import FileLock
 from basics.processes import Delays
 from basics.times import SECOND
 from copying import quarantine
+from copying.restore import marker
 from copying.results import JobResult
 from daemon.job_file import JobFile
 from daemon.process import Worker
@@ -141,6 +142,7 @@ def job_known(file: JobFile, *, once: bool) -> JobKnown:
         _named_databases(job),
         job.destination.archive,
         "" if once or job.options.drill.schedule is None else job.options.drill.schedule.text,
+        str(marker.folder(job, os.environ).absolute()),
     )
 
 
@@ -154,4 +156,5 @@ def contact(job: Job) -> Contact:
     """Whom to tell about a job."""
     notify = job.options.notify
     urls = tuple(url.get_secret_value() for url in notify.urls)
-    return Contact(urls, notify.occasions, job.options.ping_url.get_secret_value())
+    daily = f"{notify.daily:%H:%M}" if notify.daily else ""
+    return Contact(urls, notify.occasions, job.options.ping_url.get_secret_value(), daily)

@@ -117,7 +117,7 @@ def take(url: str, pictures: Path) -> None:
         for width, scheme in ((1400, "light"), (1400, "dark"), (360, "light"), (360, "dark")):
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
             page.goto(url)
-            page.locator("#job-archive", has_text="points a second").wait_for()
+            page.locator("#job-archive", has_text="points a second").wait_for(timeout=300_000)
             page.screenshot(path=pictures / f"status-{width}-{scheme}.png", full_page=True)
             for name in ("archive", "billing"):
                 page.goto(f"{url}jobs/{name}")

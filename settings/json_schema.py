@@ -52,7 +52,7 @@ def _field_schema(field: FieldInfo, *, optional: bool) -> Schema:
         default = field.get_default(call_default_factory=True)
         kind = kind_of(field.metadata)
         about["default"] = kind.write(default) if kind and default is not None else _plain(default)
-    value = _value_schema(field.annotation, field.metadata)
+    value = _value_schema(field.annotation, field.metadata, optional=optional)
     return about | (value if _is_required(field) and not optional else _optional(value))
 
 
@@ -68,14 +68,14 @@ def _optional(value: Schema) -> Schema:
     return {"anyOf": [*typing.cast("list[Schema]", alternatives), _UNSET]}
 
 
-def _value_schema(annotation: object, metadata: Iterable[object]) -> Schema:
-    """The schema of a scalar, a section, or a list or mapping of them."""
+def _value_schema(annotation: object, metadata: Iterable[object], *, optional: bool = False) -> Schema:
+    """The schema of a scalar, a section (whose keys may all be `optional`), or a list or mapping of them."""
     kind, section = kind_of(metadata), section_of(annotation)
     if kind is not None:
         anything = kind.schema == {"type": "string"}
         return dict(kind.schema) if anything else {"anyOf": [dict(kind.schema), _REFERENCE]}
     if section is not None:
-        return _section_schema(section, optional=section is not annotation)
+        return _section_schema(section, optional=optional or section is not annotation)
     item = typing.get_args(annotation)[-1 if typing.get_origin(annotation) is Mapping else 0]
     inner = _value_schema(item, getattr(item, "__metadata__", ()))
     if typing.get_origin(annotation) is tuple:
@@ -85,11 +85,14 @@ def _value_schema(annotation: object, metadata: Iterable[object]) -> Schema:
     return {"type": "object", "additionalProperties": _optional(inner) if section_of(item) else inner}
 
 
-def schema() -> Schema:
-    """The JSON Schema (draft 2020-12) of a configuration file; every value may be a reference, too."""
+def schema(*, shared: bool = False) -> Schema:
+    """The JSON Schema (draft 2020-12) of a configuration file; every value may be a reference, too.
+
+    `shared`: of what all jobs of a folder share, and of a job beside that. Neither has to give any key.
+    """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "InfluxDB backup job",
-        **_section_schema(File),
+        "title": "InfluxDB backup job, or what jobs share" if shared else "InfluxDB backup job",
+        **_section_schema(File, optional=shared),
         "$defs": _DEFINITIONS,
     }

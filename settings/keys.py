@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from basics.times import DAY, MINUTE
 from settings.cron import CronExpression
 from settings.kinds import (
     ARCHIVE,
+    CLOCK,
     COMMAND,
     CRON,
     DURATION,
@@ -289,6 +291,11 @@ class Notify(Section):
         "success: each run that succeeds",
     )
     when: Occasions = Field((), description="The same as on, under a name that no program writes as true")
+    daily: Annotated[dt.time | None, CLOCK] = Field(
+        None,
+        description="When these URLs get one digest of all jobs a day, such as 07:00, in the time zone of the "
+        "runs; empty: never",
+    )
 
     @property
     def occasions(self) -> tuple[Occasion, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import ipaddress
 import math
@@ -229,6 +230,23 @@ PERCENT = Kind(
     _parsed(_percent, "a share such as 5%"),
     {"type": "string", "pattern": r"^[0-9.]+%$"},
     lambda share: f"{share:g}%",
+)
+
+
+def _clock(value: object) -> dt.time:
+    """A time of day; YAML takes one without quotes for a number."""
+    text = value.text if isinstance(value, Replaced) else value
+    text = text.written if isinstance(text, WrittenInt) else text
+    found = re.fullmatch(r"\s*([01]?[0-9]|2[0-3]):([0-5][0-9])\s*", text) if isinstance(text, str) else None
+    if not found:
+        raise _expected("a time of day", value, 'write it as "07:00"')
+    return dt.time(int(found[1]), int(found[2]))
+
+
+CLOCK = Kind(
+    _clock,
+    {"type": "string", "pattern": r"^\s*([01]?[0-9]|2[0-3]):[0-5][0-9]\s*$"},
+    lambda time: f"{time:%H:%M}",
 )
 
 # --- Numbers and booleans ----------------------------------------------------------------------------

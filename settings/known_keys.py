@@ -115,14 +115,14 @@ def _near(name: str, path: KeyPath, siblings: Mapping[str, Names]) -> str:
     """The one key that is written nearly so, of the same section or of a near one; empty where there is none."""
     folded = name.lower().replace("-", "_")
     elsewhere = [key for key in KEYS if key[-1] == folded and _may_be_meant(key, names_of(path[:-1]))]
-    # a schedule is the runs'
-    elsewhere = [key for key in elsewhere if key[-2:-1] not in (("verify",), ("drill",))] or elsewhere
     near = difflib.get_close_matches(folded, siblings, 1, _NEAR)
     near = near or [key for key in siblings if key.startswith(f"{folded}_")][:1]
     if not elsewhere and not near:
         reachable = [key for key in KEYS if _may_be_meant(key, names_of(path[:-1]))]
         far = difflib.get_close_matches(folded, sorted({key[-1] for key in reachable}), 1, _VERY_NEAR)
         elsewhere = [key for key in reachable if far and key[-1] == far[0]]
+    # a schedule is the runs'
+    elsewhere = [key for key in elsewhere if key[-2:-1] not in (("verify",), ("drill",))] or elsewhere
     if len(elsewhere) == 1:
         return dotted(elsewhere[0])
     return dotted((*path[:-1], near[0])) if near else ""

@@ -24,6 +24,11 @@ class Day:
     differs: bool = False
 
     @property
+    def runs(self) -> int:
+        """How many there were."""
+        return self.good + self.warned + self.failed
+
+    @property
     def word(self) -> DayWord:
         """All of it in a word."""
         if self.failed:

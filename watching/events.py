@@ -188,6 +188,8 @@ class Contact:
     urls: tuple[str, ...] = field(default=(), repr=False)
     on: tuple[str, ...] = ()
     ping_url: str = field(default="", repr=False)
+    daily: str = ""
+    """When all jobs are told of together, as HH:MM in the time zone of the job; empty: never."""
 
     @property
     def is_wanted(self) -> bool:
@@ -275,6 +277,8 @@ class JobKnown(Event):
     """Where it keeps snapshots; empty: nowhere."""
     drill: str = ""
     """When a restore is rehearsed, cron text; empty: never by itself."""
+    markers: str = ""
+    """The folder in which restores of it leave their markers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +437,39 @@ class RunFinished(Event):
     def key(self) -> Hashable:
         """Each of them is of its own."""
         return self.job, type(self).__name__, self.record.started
+
+
+# From the markers of `main.py restore`:
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreState:
+    """A restore of a job that is not complete: it goes on, or was stopped. Times are nanoseconds since 1970."""
+
+    target: str
+    databases: tuple[str, ...]
+    begun: int
+    written: int = 0
+    values: int = 0
+    """How many values are written, of about how many; 0: not known."""
+    is_running: bool = False
+
+    @property
+    def name(self) -> str:
+        """What comes back, and where."""
+        return f"{', '.join(self.databases)} to {self.target}"
+
+    @property
+    def share(self) -> float:
+        """Which part is written, 0 to 0.99: it is complete when it is gone."""
+        return min(0.99, self.written / self.values) if self.values else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring(Event):
+    """The restores of a job that are not complete, all of them."""
+
+    restores: tuple[RestoreState, ...] = ()
 
 
 # From `main.py verify` and from the daemon's own:

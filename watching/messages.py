@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from watching.state import Cause, JobState, job_key
 Ping = Literal["/start", "", "/fail"]
 
 FAILURES_TOLD: Final = 10
+NAMES_TOLD: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,14 @@ class Message:
     """Of what it tells; nanoseconds since 1970."""
     title: str
     text: str
+    job: str = ""
+    """What it is about; empty: all jobs. What follows is for many jobs of which the same is told at once:"""
+    kind: str = ""
+    """what every title of its kind says after the name of the job,"""
+    errors: tuple[str, ...] = ()
+    """what is wrong,"""
+    about: tuple[str, ...] = ()
+    """and since when, with what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,12 @@ class Place:
 
     host: str = ""
     page: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """It, for a message about all jobs."""
+        found = {"Host": self.host, "Page": f"{self.page.rstrip('/')}/" if self.page else ""}
+        return [f"{label}: {text}" for label, text in found.items() if text]
 
 
 NOWHERE: Final = Place()
@@ -128,27 +143,33 @@ def signals(before: JobState, after: JobState) -> Iterator[Signal]:
 
 
 def _failure(job: JobState, since: int, now: int, place: Place) -> Message:
-    next_try = _next_try(job, now)
+    next_try, began = _next_try(job, now), f"Since: {_at(since, job)}"
+    errors = [line for trouble in job.troubles.values() for line in trouble.text.split("\n")]
+    advice = _advice(job, *(ADVICE[cause] for cause in ADVICE if cause in job.troubles))
     lines = [
         f"Job {job.name} is failing.",
         "",
-        *_first_lines("\n".join(trouble.text for trouble in job.troubles.values())),
+        *first_lines(once(errors)),
         "",
-        f"Since: {_at(since, job)}",
+        began,
         f"Last success: {_at(job.last_success, job) if job.last_success else 'none since the daemon was started'}",
         f"Next try: {_at(next_try, job) if next_try else 'none: it was to run once'}",
-        *_about(job, place, *(ADVICE[cause] for cause in ADVICE if cause in job.troubles)),
+        *_about(job, place),
+        *advice,
     ]
-    return _message("failure", since, f"{job.name}: backup is failing", lines)
+    found = _message("failure", since, job.name, "backup is failing", lines)
+    return replace(found, errors=tuple(errors), about=(began, *advice))
 
 
 def _warning(job: JobState, now: int, place: Place) -> Message:
-    lines = [f"Job {job.name} does not fail, but look at this:", "", *_first_lines("\n".join(job.warnings))]
+    lines = [f"Job {job.name} does not fail, but look at this:", "", *first_lines(once(job.warnings))]
     lines += ["", *(f"Last run: {_summary(record).splitlines()[0]}" for record in job.history[-1:])]
     found = _findings(job)
-    lines += _about(job, place, *([advice for _, advice in found] or [WARNING_ADVICE]))
+    advice = _advice(job, *([text for _, text in found] or [WARNING_ADVICE]))
+    lines += [*_about(job, place), *advice]
     since = found[0][0] if found else job.judged.ended if job.judged else now
-    return _message("warning", since, f"{job.name}: backup has warnings", lines)
+    message = _message("warning", since, job.name, "backup has warnings", lines)
+    return replace(message, errors=job.warnings, about=tuple(advice))
 
 
 def _findings(job: JobState) -> list[tuple[int, str]]:
@@ -162,7 +183,7 @@ def _all_clear(job: JobState, place: Place) -> Message:
     lines = [f"Job {job.name} is fine again: its last run has no warnings.", ""]
     lines += [f"Last run: {_summary(job.history[-1])}"] if job.history else []
     lines += _about(job, place)
-    return _message("recovery", job.last_success or job.since, f"{job.name}: backup is fine again", lines)
+    return _message("recovery", job.last_success or job.since, job.name, "backup is fine again", lines)
 
 
 def _recovery(told: Told, job: JobState, now: int, place: Place, *, succeeded: bool) -> Message:
@@ -171,14 +192,14 @@ def _recovery(told: Told, job: JobState, now: int, place: Place, *, succeeded: b
         f"Job {job.name} is fine again.",
         "",
         f"It was failing since {_at(told.failing_since, job)}:",
-        *_first_lines(job.last_error),
+        *first_lines(once(job.last_error.split("\n"))),
         "",
     ]
     lines += [f"Last run: {_summary(job.history[-1])}"] if succeeded and job.history else []
     lines += [f"Next run: {_at(next_run_at, job)}"] if next_run_at else []
     lines += _about(job, place)
     at = job.last_success if succeeded and job.last_success else job.since
-    return _message("recovery", at, f"{job.name}: backup is fine again", lines)
+    return _message("recovery", at, job.name, "backup is fine again", lines)
 
 
 def trial_message(job: Job, host: str) -> Message:
@@ -190,13 +211,15 @@ def trial_message(job: Job, host: str) -> Message:
         f"To: {job.destination.url}",
         f"It tells of: {', '.join(job.options.notify.occasions)}",
     ]
-    return _message("success", 0, f"{job.name}: test message", lines)
+    if daily := job.options.notify.daily:
+        lines.append(f"Every day at {daily:%H:%M} {job.options.incremental.timezone}: a digest of all jobs")
+    return _message("success", 0, job.name, "test message", lines)
 
 
 def _success(job: JobState, place: Place) -> Message:
     summary = _summary(job.history[-1]) if job.history else "ok"
     lines = [f"Job {job.name}: {summary}", *_about(job, place)]
-    return _message("success", job.last_success or 0, f"{job.name}: backup succeeded", lines)
+    return _message("success", job.last_success or 0, job.name, "backup succeeded", lines)
 
 
 def _good(before: JobState, after: JobState, place: Place, *, succeeded: bool) -> Message | None:
@@ -208,26 +231,44 @@ def _good(before: JobState, after: JobState, place: Place, *, succeeded: bool) -
 
 def _rehearsed(job: JobState, drill: Drilled, place: Place) -> Message:
     lines = [f"Job {job.name}: restore drill {printable(drill.sentence)}", *_about(job, place)]
-    return _message("success", drill.at, f"{job.name}: restore drill passed", lines)
+    return _message("success", drill.at, job.name, "restore drill passed", lines)
 
 
-def _about(job: JobState, place: Place, *advice: str) -> list[str]:
-    """Which copy it is, where the daemon is, where to look, and what to do."""
+def _about(job: JobState, place: Place) -> list[str]:
+    """Which copy it is, where the daemon is, and where to look."""
     lines = {
         "From": printable(f"{job.source} to {job.destination}") if job.source else "",
         "Host": place.host,
         "Page": f"{place.page.rstrip('/')}/jobs/{job_key(job.name)}" if place.page else "",
     }
-    found = [f"{label}: {text}" for label, text in lines.items() if text]
-    return [*found, *(f"What to do: {printable(text.format(job=job.name))}" for text in advice)]
+    return [f"{label}: {text}" for label, text in lines.items() if text]
 
 
-def _message(occasion: Occasion, at: int, title: str, lines: list[str]) -> Message:
-    return Message(occasion, at, printable(title), "\n".join(lines))
+def _advice(job: JobState, *texts: str) -> list[str]:
+    return [f"What to do: {printable(text.format(job=job.name))}" for text in texts]
 
 
-def _first_lines(text: str) -> list[str]:
-    lines = [printable(line) for found in once(text.split("\n")) for line in found.split("\n")]
+def _message(occasion: Occasion, at: int, job: str, kind: str, lines: list[str]) -> Message:
+    return Message(occasion, at, printable(f"{job}: {kind}"), "\n".join(lines), printable(job), kind)
+
+
+def together(messages: Sequence[Message], place: Place = NOWHERE) -> Message:
+    """One message for several of one kind: a server that is down fails all of its jobs, and is one news."""
+    if len(messages) == 1:
+        return messages[0]
+    first = messages[0]
+    names = sorted(message.job for message in messages)
+    more = f" and {len(names) - NAMES_TOLD:,} more" if len(names) > NAMES_TOLD else ""
+    lines = [", ".join(names[:NAMES_TOLD]) + more, ""]
+    if errors := once([error for message in messages for error in message.errors]):
+        lines += [*first_lines(errors), ""]
+    title = f"{counted(len(names), 'job')}: {first.kind}"
+    return Message(first.occasion, first.at, title, "\n".join([*lines, *place.lines, *first.about]))
+
+
+def first_lines(texts: Sequence[str]) -> list[str]:
+    """Texts line by line, and where to find more of them."""
+    lines = [printable(line) for text in texts for line in text.split("\n")]
     return lines if len(lines) <= FAILURES_TOLD else [*lines[:FAILURES_TOLD], "... and more, see the log"]
 
 

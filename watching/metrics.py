@@ -53,7 +53,7 @@ COUNTERS: Final[Mapping[str, tuple[str, Callable[[Totals], int]]]] = {
 
 GAUGES: Final[Mapping[str, tuple[str, Callable[[JobState], float | None]]]] = {
     "warnings": (
-        "Warnings of the last run, and of what verify and drills found: a job that has any is not fine.",
+        "Warnings of the last run, of what verify and drills found, of restores that were stopped: not fine.",
         lambda job: job.warned if job.judged or job.warned else None,
     ),
     "running": ("Whether a run goes on: 1 or 0.", lambda job: job.run is not None),
@@ -73,6 +73,10 @@ GAUGES: Final[Mapping[str, tuple[str, Callable[[JobState], float | None]]]] = {
     "quarantine_waiting_lines": (
         "Lines that wait in quarantine files, when the last run ended.",
         lambda job: job.history[-1].in_quarantine if job.history else None,
+    ),
+    "restores_incomplete": (
+        "Restores of the job that go on, or were stopped before their end: their targets are not whole.",
+        lambda job: len(job.restores),
     ),
     "last_verify_timestamp_seconds": (
         "When both sides of the job were last compared.",

@@ -26,6 +26,7 @@ from watching.channel import Channel
 from watching.events import DaemonEnds, Event, LogLine
 from watching.history import History
 from watching.progress import REDRAW_EVERY, Screen
+from watching.restores import restores_news
 from watching.state import State, applied
 from watching.verdict_files import Verdicts
 
@@ -235,8 +236,9 @@ class Monitor:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_EVERY
-            for verified in self._verdicts.news(self._holder.state.jobs) if self._verdicts else ():
-                self._take(verified)
+            jobs = self._holder.state.jobs
+            for event in (*(self._verdicts.news(jobs) if self._verdicts else ()), *restores_news(jobs)):
+                self._take(event)
             for observer in self._observers:
                 observer.look(self._holder.state)
         if self._screen and now >= self._next_drawing:

@@ -10,8 +10,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,8 +21,9 @@ import requests
 from basics.humanize import counted
 from basics.sessions import PlainSession
 from basics.times import MINUTE
+from watching.digest import Calendar, asked_for, digest
 from watching.events import Contact, Event, JobKnown, JobRemoved
-from watching.messages import NOWHERE, Message, Place, Signal, Told, message, signals
+from watching.messages import NOWHERE, Message, Place, Signal, Told, message, signals, together
 from watching.monitor import Holder
 from watching.state import JobState, State
 
@@ -32,6 +34,8 @@ MESSAGES_WAITING: Final = 50  # of one service that is down; older ones are drop
 PINGS_WAITING: Final = 4
 FIRST_DELAY = 5.0  # seconds until the next attempt; doubles
 LONGEST_DELAY = 600.0
+GATHERED = 5.0  # seconds in which the same news of many jobs comes together
+SETTLED = MINUTE  # after the start until a digest that was missed is made: jobs have to be known
 PING_TIMEOUT: Final = 10.0
 FOR_THE_END: Final = 0.2  # seconds that the monitor needs itself when it ends
 
@@ -47,9 +51,13 @@ class _Service(Generic[Item]):
     """One service, what waits for it, and the thread that takes it there, in order."""
 
     label: str
-    deliver: Callable[[Item], None]
-    """Raises NotDelivered."""
+    deliver: Callable[[Sequence[Item]], None]
+    """Takes what goes together. Raises NotDelivered."""
     most: int
+    batch: Callable[[Sequence[Item]], int] = lambda _: 1
+    """How many of those that wait, oldest first, go together;"""
+    gathers: float = 0.0
+    """and how many seconds the first of them waits for others."""
     _changed: threading.Condition = field(default_factory=threading.Condition)  # guards what follows
     _waiting: deque[Item] = field(default_factory=deque)
     _thread: threading.Thread | None = None
@@ -86,10 +94,10 @@ class _Service(Generic[Item]):
 
     def _run(self) -> None:
         delay = FIRST_DELAY
-        while (item := self._oldest()) is not None:
+        while items := self._oldest():
             is_last_attempt = self._deadline is not None
             try:
-                self.deliver(item)
+                self.deliver(items)
             except NotDelivered as error:
                 self._failed(str(error))
                 if is_last_attempt:
@@ -98,14 +106,17 @@ class _Service(Generic[Item]):
                 delay = min(2 * delay, LONGEST_DELAY)
             else:
                 delay = FIRST_DELAY
-                self._delivered(item)
+                self._delivered(items)
 
-    def _oldest(self) -> Item | None:
-        """The oldest, as soon as there is one; None when it is time to end."""
+    def _oldest(self) -> Sequence[Item]:
+        """The oldest, with those that go with it, as soon as there is one; none when it is time to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._deadline is not None)
+            self._changed.wait_for(lambda: self._deadline is not None, self.gathers)
             late = self._deadline is not None and time.monotonic() >= self._deadline
-            return self._waiting[0] if self._waiting and not late else None
+            waiting = list(self._waiting)
+            count = self.batch(waiting) if waiting and self.gathers else 1
+            return waiting[:count] if not late else ()
 
     def _wait(self, seconds: float) -> None:
         """So long, or until it is closed."""
@@ -118,10 +129,11 @@ class _Service(Generic[Item]):
             text = "%s takes no messages (%s): at most %d wait until it does"
             logger.warning(text, self.label, reason, self.most)
 
-    def _delivered(self, item: Item) -> None:
+    def _delivered(self, items: Sequence[Item]) -> None:
         with self._changed:
-            if self._waiting and self._waiting[0] is item:  # else it was dropped meanwhile
-                self._waiting.popleft()
+            for item in items:
+                if self._waiting and self._waiting[0] is item:  # else it was dropped meanwhile
+                    self._waiting.popleft()
             dropped, self._dropped = self._dropped, 0
         if self._down or dropped:
             self._down = False
@@ -136,8 +148,9 @@ class Notifier:
     minute before, in which there may have been none.
     """
 
-    def __init__(self, born: int, holder: Holder, place: Place = NOWHERE) -> None:
-        self._oldest = born - MINUTE
+    def __init__(self, born: int, holder: Holder, place: Place = NOWHERE, *, calendar: Path | None = None) -> None:
+        self._oldest, self._born = born - MINUTE, born
+        self._calendar = Calendar(born, calendar)
         self._place = place
         self._holder = holder
         self._contacts: dict[str, Contact] = {}
@@ -156,6 +169,15 @@ class Notifier:
             self._changed(before.jobs.get(event.job) or JobState(event.job), after.jobs[event.job], event.at)
 
     def look(self, state: State) -> None:
+        """Tell what no event tells: of files that were never valid, and all of it once a day."""
+        self._tell_invalid(state)
+        now = time.time_ns()
+        asked = asked_for(self._contacts, state.jobs) if now >= self._born + SETTLED else {}
+        for url in self._calendar.due(asked, now):
+            text = digest(state, asked[url][1], now, self._place)
+            self._messenger(url, "options.notify.urls of several jobs").put(text)
+
+    def _tell_invalid(self, state: State) -> None:
         """Tell everybody of a file that was never valid, so that nobody knows whom it would have told."""
         for job in state.failing if self._contacts else ():
             if job.name not in self._contacts and job.name not in self._told:
@@ -201,7 +223,9 @@ class Notifier:
     def _messenger(self, url: str, key: str) -> _Service[Message]:
         if url not in self._messengers:
             label = f"the notification service {url.partition('://')[0].strip()}:// ({key})"
-            self._messengers[url] = _Service(label, functools.partial(send_message, url), MESSAGES_WAITING)
+            self._messengers[url] = _Service(
+                label, functools.partial(self._send, url), MESSAGES_WAITING, of_one_kind, GATHERED
+            )
         return self._messengers[url]
 
     def _pinger(self, url: str, key: str) -> _Service[Signal]:
@@ -209,6 +233,19 @@ class Notifier:
             label = f"the check to ping ({key})"
             self._pingers[url] = _Service(label, functools.partial(_ping, url), PINGS_WAITING)
         return self._pingers[url]
+
+    def _send(self, url: str, items: Sequence[Message]) -> None:
+        send_message(url, together(items, self._place))
+
+
+def of_one_kind(waiting: Sequence[Message]) -> int:
+    """How many of these, from the first on, tell the same of other jobs."""
+    names = {waiting[0].job}
+    for number, item in enumerate(waiting[1:], 1):
+        if not item.kind or item.kind != waiting[0].kind or item.job in names:
+            return number
+        names.add(item.job)
+    return len(waiting)
 
 
 def send_message(url: str, item: Message) -> None:
@@ -221,7 +258,8 @@ def send_message(url: str, item: Message) -> None:
         raise NotDelivered(str(error)) from None
 
 
-def _ping(url: str, signal: Signal) -> None:
+def _ping(url: str, signals: Sequence[Signal]) -> None:
+    (signal,) = signals
     parts = urlsplit(url)
     target = parts._replace(path=parts.path.rstrip("/") + signal.ping).geturl()
     with PlainSession() as session:

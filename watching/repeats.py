@@ -9,10 +9,20 @@ NAMED = 3
 
 def once(texts: Sequence[str]) -> list[str]:
     """The first of those that say the same of several things, with how many there are and what they are about."""
+    return ["\n".join(filter(None, found)) for found in counted_once(texts)]
+
+
+def counted_once(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """The same in two parts; the second is empty where an error does not repeat."""
     groups: dict[str, list[str]] = {}
     for text in texts:
         groups.setdefault(_kind(text), []).append(text)
-    return [_told(group) for group in groups.values()]
+    return [(group[0], _times(group)) for group in groups.values()]
+
+
+def same_kind(texts: Sequence[str]) -> tuple[str, ...]:
+    """By which problems of one job are told from those of another: the same for both, if they say the same."""
+    return tuple(sorted({_kind(text) for text in texts}))
 
 
 def _kind(text: str) -> str:
@@ -22,11 +32,11 @@ def _kind(text: str) -> str:
     return re.sub(r"\d[\d,.:TZ-]*", "#", re.sub(r"\[[^\]]*\)", "", said))
 
 
-def _told(group: Sequence[str]) -> str:
+def _times(group: Sequence[str]) -> str:
     if len(group) == 1:
-        return group[0]
+        return ""
     _, *others = dict.fromkeys(text.partition(": ")[0] for text in group)
     if not others:
-        return f"{group[0]}\n({len(group):,} times)"
+        return f"({len(group):,} times)"
     more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
-    return f"{group[0]}\n({len(group):,} times: also {', '.join(others[:NAMED])}{more})"
+    return f"({len(group):,} times: also {', '.join(others[:NAMED])}{more})"

@@ -8,6 +8,7 @@ from basics.text import printable
 from basics.times import parse_time
 from copying.results import SnapshotTaken
 from watching.events import Drilled
+from watching.repeats import same_kind
 from watching.state import JobState, State
 
 TONES: Mapping[str, str] = {
@@ -35,6 +36,8 @@ def tone(job: JobState) -> str:
         return "bad"
     if job.is_warned and job.condition in WARNED:
         return "wait"
+    if job.restoring and job.condition in WARNED:
+        return "busy"
     return TONES.get(job.condition, "quiet")
 
 
@@ -42,12 +45,21 @@ def word(job: JobState) -> str:
     """Its state in words."""
     if job.condition == "running" and job.is_failing:
         return "failing, running again"
-    return f"{job.condition}, with warnings" if job.is_warned and job.condition in WARNED else job.condition
+    restores = ", restoring" if job.restoring else ""
+    warns = ", with warnings" if job.is_warned and job.condition in WARNED else ""
+    return f"{job.condition}{restores}{warns}"
 
 
 def in_order(jobs: Iterable[JobState]) -> list[JobState]:
     """Those that need attention first: failing ones, those that wait, those that warn; else as they are."""
     return sorted(jobs, key=lambda job: {"bad": 0, "wait": 1 if job.is_failing else 2}.get(tone(job), 3))
+
+
+def first_alike(jobs: Iterable[JobState]) -> dict[str, str]:
+    """By name: the first of these jobs that fails of the same; a server that is down fails all of its jobs."""
+    firsts: dict[tuple[str, ...], str] = {}
+    failing = (job for job in jobs if job.is_failing)
+    return {job.name: firsts.setdefault(same_kind(problems(job)), job.name) for job in failing}
 
 
 def problems(job: JobState) -> list[str]:

@@ -26,6 +26,8 @@ from watching.events import (
     MeasurementState,
     NextRun,
     Proved,
+    RestoreState,
+    Restoring,
     RunFinished,
     RunProgress,
     RunRecord,
@@ -173,6 +175,10 @@ class JobState:
     """How its last days went."""
     named: tuple[str, ...] = ()
     """The databases that its file names; empty: all."""
+    markers: str = ""
+    """The folder in which restores of it leave their markers."""
+    restores: tuple[RestoreState, ...] = ()
+    """Those that are not complete."""
     earlier: Totals = field(default_factory=Totals)
     """What workers that are gone had done;"""
     present: Totals = field(default_factory=Totals)
@@ -202,10 +208,20 @@ class JobState:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What verify and drills found, and what the last run warned of. A job that has any protects less."""
+        """What verify and drills found, which restores were given up, what the last run warned of.
+
+        A job that has any protects less.
+        """
+        return (*self._own_warnings, *(self.judged.warnings if self.judged else ()))
+
+    @property
+    def _own_warnings(self) -> tuple[str, ...]:
+        """Those that are not of its last run."""
         found = self.difference
         differs = (f"verify: {found.detail.partition(chr(10))[0] or found.result}",) if found else ()
-        return (*differs, *self._unproved, *(self.judged.warnings if self.judged else ()))
+        given_up = (restore.name for restore in self.restores if not restore.is_running)
+        remedy = "was stopped, and the target is not complete: run the same command again"
+        return (*differs, *self._unproved, *(f"the restore of {name} {remedy}" for name in given_up))
 
     @property
     def _unproved(self) -> tuple[str, ...]:
@@ -215,6 +231,11 @@ class JobState:
         return (*damaged, *((self.drill.problem,) if self.drill and self.drill.problem else ()))
 
     @property
+    def restoring(self) -> RestoreState | None:
+        """The restore that goes on."""
+        return next((restore for restore in self.restores if restore.is_running), None)
+
+    @property
     def compared(self) -> Verified | None:
         """What is known of both sides: a difference that was not cleared, else what was found last."""
         return self.difference or self.verification
@@ -222,8 +243,7 @@ class JobState:
     @property
     def warned(self) -> int:
         """How many warnings there are; `warnings` holds the first of them."""
-        found = (self.difference is not None) + len(self._unproved)
-        return found + (self.judged.warned if self.judged else 0)
+        return len(self._own_warnings) + (self.judged.warned if self.judged else 0)
 
     @property
     def judged(self) -> RunRecord | None:
@@ -312,6 +332,7 @@ def _(event: JobKnown, job: JobState) -> JobState:
     return replace(
         _still_named(job, event),
         named=event.databases,
+        markers=event.markers,
         schedule=event.schedule,
         timezone=event.timezone,
         mode=event.mode,
@@ -452,6 +473,11 @@ def _(event: Drilled, job: JobState) -> JobState:
         rehearsed = event
     known = [drill for drill in (job.rehearsed, rehearsed) if drill and drill.result == "passed"]
     return replace(job, drill=event, rehearsed=max(known, key=lambda drill: drill.at, default=None))
+
+
+@_after.register
+def _(event: Restoring, job: JobState) -> JobState:
+    return replace(job, restores=event.restores)
 
 
 # ---------------------------------------------------------------- parts of them

@@ -1,5 +1,6 @@
 """The summary of a run: a table for people, and one JSON document. Pure."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,15 +18,19 @@ LAGS_SHOWN = 5
 """How many databases of a job the summary names, those that are furthest behind."""
 
 
+NOTHING = logging.CRITICAL + 1
+"""The level of a log that the reader does not have before them."""
+
+
 def summary(
-    results: Sequence[JobResult], *, is_logged: bool = False, proofs: Sequence[Proved | Drilled] = (), now: int = 0
+    results: Sequence[JobResult], *, logged: int = NOTHING, proofs: Sequence[Proved | Drilled] = (), now: int = 0
 ) -> str:
     """The table of all jobs with their sum; then a line for how far databases are behind, what was saved beside
     points, each failure and each warning.
 
     Points, values and bytes (line protocol before compression) are what is new: what the destination had already
     is not counted. What came late, was quarantined or had expired has columns only where there is any. Where the
-    reader has the log before them (`is_logged`) failures are counted only: it has each of them. `proofs` are what
+    reader has the log before them, from the level `logged` on, what it has told is counted only. `proofs` are what
     is known of archives and restore drills, told at the time `now` (nanoseconds).
     """
     late, lost = any(r.late for r in results), any(r.written.quarantined or r.written.expired for r in results)
@@ -39,8 +44,10 @@ def summary(
     lines += [printable(f"SAVED {r.job}: {saved_metadata(r)}") for r in results if r.saved]
     lines += [printable(f"SNAPSHOT {r.job}: {r.snapshot.sentence}") for r in results if r.snapshot]
     lines += [printable(proved(found, now)) for found in proofs]
-    lines += [line for r in results for line in _failures(r, is_logged=is_logged)]
-    lines += [printable(f"WARNING {r.job}: {caution}") for r in results for caution in r.cautions]
+    for r in results:
+        lines += _told("FAILED", r.job, r.failures, "failure", is_logged=logged <= logging.ERROR)
+    for r in results:
+        lines += _told("WARNING", r.job, r.cautions, "warning", is_logged=logged <= logging.WARNING)
     return "\n".join(lines)
 
 
@@ -59,10 +66,11 @@ def _lags(lags: Mapping[str, float]) -> str:
     return ", ".join([*parts, *[f"{more:,} more below that"] * (more > 0)])
 
 
-def _failures(result: JobResult, *, is_logged: bool) -> list[str]:
-    if not is_logged or not result.failures:
-        return [printable(f"FAILED {result.job}: {failure}") for failure in result.failures]
-    return [printable(f"FAILED {result.job}: {counted(len(result.failures), 'failure')}, told in the log above")]
+def _told(word: str, job: str, texts: Sequence[str], kind: str, *, is_logged: bool) -> list[str]:
+    """Each of them, or only how many there are."""
+    if is_logged and texts:
+        texts = (f"{counted(len(texts), kind)}, told in the log above",)
+    return [printable(f"{word} {job}: {text}") for text in texts]
 
 
 def as_json(results: Sequence[JobResult], invalid: Mapping[str, str]) -> dict[str, object]:

@@ -6,6 +6,9 @@ It tells whoever looks that the target is not whole, and the same command where 
 import hashlib
 import json
 import logging
+import os
+import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -28,6 +31,12 @@ logger = logging.getLogger(__name__)
 PAUSE = 1.0
 """Seconds between two looks at how far it is that are kept."""
 
+UNUSABLE = (OSError, ValueError, TypeError, KeyError)
+"""What reading a marker raises that is gone, or none of ours."""
+
+BEAT, SILENT = 10.0, 60.0
+"""Seconds between two signs of life, and after which a restore elsewhere counts as stopped."""
+
 TELL = 30.0
 """Seconds between two lines in the log."""
 
@@ -45,12 +54,23 @@ class Marker:
     """How many there are to restore, about."""
     written: int = 0
     pid: int = 0
+    host: str = ""
+    """Whose process that is: in another container its number says nothing;"""
+    beat: float = 0.0
+    """there the time of the file tells, seconds since 1970: it is touched while the restore goes on."""
     positions: dict[Location, int] = field(default_factory=dict)
     """Before which time everything of a measurement is written; of a restore that overwrites."""
 
     @property
+    def is_here(self) -> bool:
+        """Whether the process that wrote it is, or was, one of this machine."""
+        return self.host == socket.gethostname()
+
+    @property
     def is_running(self) -> bool:
-        """Whether the process that wrote it is still there, as far as this machine can tell."""
+        """Whether it is still there, as far as this machine can tell."""
+        if not self.is_here:
+            return time.time() - self.beat < SILENT
         return self.pid > 0 and Path(f"/proc/{self.pid}").exists()
 
 
@@ -69,20 +89,24 @@ def file_of(job: Job, environ: Mapping[str, str], target: str, databases: Iterab
 def load(file: Path) -> Marker | None:
     """The marker in a file; None where there is none, or none that can be used."""
     try:
-        found: dict[str, Any] = json.loads(file.read_text())
-        places = {Location(*place): int(time) for *place, time in found.pop("positions")}
-        databases = tuple(map(str, found.pop("databases")))
-        return Marker(**found, databases=databases, positions=places)
+        return _read(file)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except UNUSABLE as error:
         logger.warning("%s cannot be used, so nothing is known of an earlier restore: %s", file, error)
         return None
 
 
+def _read(file: Path) -> Marker:
+    found: dict[str, Any] = json.loads(file.read_text())
+    places = {Location(*place): int(time) for *place, time in found.pop("positions")}
+    databases = tuple(map(str, found.pop("databases")))
+    return Marker(**found, databases=databases, positions=places, beat=file.stat().st_mtime)
+
+
 def save(file: Path, marker: Marker) -> None:
     """Keep it, whatever happens next. Raises OSError: nobody would know that the target is not whole."""
-    document = {name: getattr(marker, name) for name in Marker.__slots__ if name != "positions"}
+    document = {name: getattr(marker, name) for name in Marker.__slots__ if name not in ("positions", "beat")}
     positions = list(marker.positions.items())  # other threads add to it
     document["positions"] = [[p.database, p.policy, p.measurement, time] for p, time in positions]
     write_whole(file, json.dumps(document).encode())
@@ -90,17 +114,26 @@ def save(file: Path, marker: Marker) -> None:
 
 def unfinished(job: Job, environ: Mapping[str, str]) -> Iterator[Marker]:
     """The markers that a job has: restores that go on, or were given up."""
-    for file in sorted(folder(job, environ).glob(f"{job.name}.*.json")):
-        marker = load(file)
-        if marker is not None and marker.job == job.name:
-            yield marker
+    return (marker for marker in in_folder(folder(job, environ)) if marker.job == job.name)
+
+
+def in_folder(place: Path) -> Iterator[Marker]:
+    """All that can be read there, of any job."""
+    for file in sorted(place.glob("*.json")):
+        with suppress(*UNUSABLE):
+            yield _read(file)
 
 
 def described(marker: Marker, now: int) -> str:
     """A restore that is not complete, in a sentence."""
     names = ", ".join(map(printable, marker.databases))
     share = f", {min(99, 100 * marker.written // marker.values)} %" if marker.values else ""
-    state = f"process {marker.pid} is at it" if marker.is_running else "it was stopped: run the same command again"
+    where = "" if marker.is_here else f" of {printable(marker.host)}"
+    state = (
+        f"process {marker.pid}{where} is at it"
+        if marker.is_running
+        else "it was stopped: run the same command again"
+    )
     return (
         f"restore of {names} to {marker.target} is not complete: begun {ago(marker.begun, now)}, "
         f"{counted(marker.written, 'value')} written{share}; {state}"
@@ -114,6 +147,18 @@ class Keeper(SilentRun):
         self._file = file
         self.marker = marker
         self._kept = self._told = time.monotonic()
+
+    def begin(self) -> None:
+        """Keep the marker from now on, with signs of life until this process ends. Raises OSError."""
+        self.marker.pid, self.marker.host = os.getpid(), socket.gethostname()
+        save(self._file, self.marker)
+        threading.Thread(target=self._beat, name="marker", daemon=True).start()
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(BEAT)
+            with suppress(OSError):  # it is gone when the restore is complete
+                os.utime(self._file)
 
     def wrote(self, source: Location, written: Written) -> None:  # noqa: ARG002
         """So much more is there."""

@@ -252,6 +252,22 @@ def test_ten_jobs_fit_into_two_screens_of_a_phone(browser: Browser, shown: Shown
         assert page.evaluate("document.documentElement.scrollHeight") <= 2 * height
 
 
+def test_a_phone_shows_each_error_and_how_often_it_was_met(browser: Browser, shown: Shown) -> None:
+    """The beginning of each; the rest is on the job's page."""
+    repeated = [f"copy m{n} of db: {DISK_FULL}" for n in range(20)]
+    shown.happen(*runs("disk", [-1], failures=[*repeated, "another error", "a third one"]))
+    width, height = SIZES["phone"]
+    with opened(browser, viewport={"width": width, "height": height}) as page:
+        page.goto(shown.url)
+        card = page.locator("#job-disk")
+        expect(card.get_by_text("another error")).to_be_visible()
+        expect(card.get_by_text("a third one")).to_be_visible()
+        expect(
+            card.get_by_text("(20 times: also copy m1 of db, copy m2 of db, copy m3 of db and 16 more)")
+        ).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_jobs_are_found_by_name_and_by_state(browser: Browser, shown: Shown) -> None:
     """With the keyboard; what was chosen stays over refreshes, and when the page is loaded again."""
     with opened(browser) as page:

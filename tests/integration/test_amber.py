@@ -1,6 +1,7 @@
 """One truth: what a run warns of is the same in its log, on the page, in status, health and metrics."""
 
 import os
+import urllib.error
 import urllib.request
 
 from tests.integration.daemon import running, wait_until
@@ -39,5 +40,9 @@ def test_a_warning_is_amber_everywhere_and_fails_nothing(pair: Pair) -> None:
 
 
 def _get(address: str, path: str) -> str:
-    with urllib.request.urlopen(f"http://{address}/{path}") as response:
-        return str(response.read().decode())
+    """What it says, also while it does not know the job yet."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/{path}") as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as error:
+        return str(error.read().decode())

@@ -189,3 +189,7 @@ def test_another_default_policy_or_shard_duration_there_is_a_warning(
         assert "has shard groups of 7d at the destination, but of 1d at the source" in text
     pair.destination.query(f'ALTER RETENTION POLICY "mine" ON "{pair.database}" SHARD DURATION 1d DEFAULT')
     assert "WARNING" not in checked(pair)[2]
+    pair.source.query(f'ALTER RETENTION POLICY "mine" ON "{pair.database}" DURATION 20000d')
+    output = checked(pair)[2]
+    assert "keeps points for ever, the source for 20000d" in output
+    assert "WARNING" not in output

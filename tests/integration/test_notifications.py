@@ -173,7 +173,11 @@ def test_a_test_message_comes_to_each_service_of_each_job(service: Recorder, tmp
     """From whom, about what; no server has to be there, no check is pinged, no URL is shown."""
     base = f"127.0.0.1:{service.port}"
     urls = [f"json://{base}/{name}/{TOKEN}" for name in ("chat", "mail")]
-    options = {"backup_mode": "incremental", "notify": {"urls": urls}, "ping_url": f"http://{base}/{TOKEN}"}
+    options = {
+        "backup_mode": "incremental",
+        "notify": {"urls": urls, "daily": "07:00"},
+        "ping_url": f"http://{base}/{TOKEN}",
+    }
     write_job(tmp_path, {**AWAY, "options": options}, "nightly")
     write_job(tmp_path, {**AWAY, "destination": {"url": "http://127.0.0.1:7"}, "options": options}, "hourly")
     for job in ("nightly", "hourly"):
@@ -194,6 +198,7 @@ def test_a_test_message_comes_to_each_service_of_each_job(service: Recorder, tmp
     text = service.at(f"/chat/{TOKEN}")[1].json["message"]
     assert f"job nightly on {socket.gethostname()} can tell you" in text
     assert "It tells of: failure, warning, recovery" in text
+    assert "Every day at 07:00 UTC: a digest of all jobs" in text
     assert len(service.taken) == 4
     assert_no_secret([done.stdout, done.stderr], TOKEN)
 

@@ -484,6 +484,7 @@ WRONG = [
     ("options", "incremental: {lookback: -1d}", "options.incremental.lookback", "'-1d' is not a duration"),
     ("options", "field_obsolete_threshold: 30", "options.field_obsolete_threshold", "add a unit"),
     ("options", "schedule: '* * * * *'", "options.schedule", "did you mean options.incremental.schedule?"),
+    ("options", "shedule: '* * * * *'", "options.shedule", "did you mean options.incremental.schedule?"),
     ("options", "retires: 3", "options.retires", "unknown key; did you mean options.retries?"),
     ("options", "retries: -1", "options.retries", "from 0 to 1000, got -1"),
     ("options", "retries: 1.0", "options.retries", "expected a whole number, got 1.0"),
@@ -1362,6 +1363,7 @@ KEYS = [
     "options.notify.urls",
     "options.notify.on",
     "options.notify.when",
+    "options.notify.daily",
     *(f"options.hooks.{key}" for key in ("before", "after", "on_failure", "time_limit")),
     "options.ping_url",
     *(f"archive.keep.{key}" for key in ("last", "daily", "weekly", "monthly", "yearly")),
@@ -1369,6 +1371,7 @@ KEYS = [
     "global.network",
 ]
 VALIDATOR = Draft202012Validator(schema())
+SHARED_VALIDATOR = Draft202012Validator(schema(shared=True))
 
 
 def schema_keys(node: object, path: str = "") -> set[str]:
@@ -1413,9 +1416,10 @@ def test_the_template_has_exactly_the_keys_of_the_reference() -> None:
 
 
 def test_the_schema_file_is_current() -> None:
-    """Refresh it with: python config.py > config/schema.json"""
-    stored = (ROOT / "config" / "schema.json").read_text(encoding="utf-8")
-    assert stored == json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    """Refresh them with: make schema"""
+    for name, current in (("schema.json", schema()), ("shared.schema.json", schema(shared=True))):
+        stored = (ROOT / "config" / name).read_text(encoding="utf-8")
+        assert stored == json.dumps(current, indent=2, ensure_ascii=False) + "\n"
 
 
 def test_the_template_loads_as_it_is_and_equals_the_defaults() -> None:
@@ -1445,6 +1449,7 @@ def test_the_schema_accepts_what_loads(text: str) -> None:
     with_literal_references = read_yaml(text.replace("${", "$${"), {}).data
     data = json.loads(json.dumps(with_literal_references, default=lambda value: value.text))
     assert [error.message for error in VALIDATOR.iter_errors(data)] == []
+    assert SHARED_VALIDATOR.is_valid(data)
 
 
 @pytest.mark.parametrize(
@@ -1459,6 +1464,36 @@ def test_the_schema_accepts_what_loads(text: str) -> None:
 def test_the_schema_refuses_what_is_wrong(text: str) -> None:
     """An editor underlines what the tool would refuse."""
     assert not VALIDATOR.is_valid(read_yaml(text, {}).data)
+
+
+def test_what_jobs_share_has_a_schema_of_its_own() -> None:
+    """No key is required, in a section neither; what is wrong is wrong there, too."""
+    for good in ("{}", "destination: {url: 'http://b:8086'}", "options: {retries: 3}"):
+        assert SHARED_VALIDATOR.is_valid(read_yaml(good, {}).data), good
+    for bad in (
+        "x: 1",
+        "options: {retries: -1}",
+        "source: {databases: [{nam: a}]}",
+        "options: {backup_mode: other}",
+    ):
+        assert not SHARED_VALIDATOR.is_valid(read_yaml(bad, {}).data), bad
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [('"07:00"', (7, 0)), ("07:00", (7, 0)), ("12:30", (12, 30)), ("7:05", (7, 5))]
+)
+def test_a_time_of_day_may_be_written_without_quotes(text: str, expected: tuple[int, int]) -> None:
+    """YAML takes some of them for numbers."""
+    daily = parse(changed(options=f"notify: {{daily: {text}}}")).options.notify.daily
+    assert daily is not None
+    assert (daily.hour, daily.minute) == expected
+
+
+@pytest.mark.parametrize("text", ["24:00", "7", "07:60", "'0 7 * * *'", "[7]"])
+def test_what_is_no_time_of_day_is_refused(text: str) -> None:
+    """With how to write it."""
+    with pytest.raises(ConfigError, match='write it as "07:00"'):
+        parse(changed(options=f"notify: {{daily: {text}}}"))
 
 
 # --- Anything at all ---------------------------------------------------------------------------------

@@ -292,7 +292,7 @@ def test_every_query_asks_for_metrics_that_exist() -> None:
     assert len(expressions()) > 30
     assert found.keys() - asked == {
         "last_attempt_timestamp_seconds",
-        "quarantine_waiting_lines",
+        "restores_incomplete",
         "runs_total",
     }
 

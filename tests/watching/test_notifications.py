@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ from tests.support.leaks import assert_no_secret
 from tests.support.recorder import Recorder, recorder
 from watching import notifications
 from watching.events import Contact, Event, FileChecked, JobKnown, JobRemoved, RunFinished, RunRecord, RunStarted
+from watching.messages import Message
 from watching.monitor import Holder
 from watching.notifications import Notifier
 from watching.state import State, applied
@@ -34,6 +38,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts follow each other soon."""
     monkeypatch.setattr(notifications, "FIRST_DELAY", 0.02)
     monkeypatch.setattr(notifications, "LONGEST_DELAY", 0.1)
+    monkeypatch.setattr(notifications, "GATHERED", 0.0)
 
 
 def wait_until(happens: Callable[[], object]) -> None:
@@ -198,6 +203,70 @@ def test_what_an_earlier_monitor_has_told_is_not_told_again(service: Recorder) -
     monitor.end()
     assert service.titles("/x") == ["prod: backup is fine again"]
     assert [r.path for r in service.taken if r.path != "/x"] == ["/p/start", "/p/fail", "/p/start", "/p"]
+
+
+def test_the_same_news_of_many_jobs_is_one_message(service: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is down fails all of its jobs: their names, and each error once."""
+    monkeypatch.setattr(notifications, "GATHERED", 2.0)
+    monitor = Monitor(f"json://127.0.0.1:{service.port}/ops")
+    for name in ("a", "b"):
+        monitor.know(name)
+    for name in ("prod", "a", "b"):
+        monitor.run(f"source http://one:8086: ping: Connection refused (tried {len(name)} times)", job=name)
+    wait_until(lambda: len(service.taken) == 1)
+    (received,) = service.taken
+    assert received.json["title"] == "3 jobs: backup is failing"
+    lines = received.json["message"].splitlines()
+    assert lines[0] == "a, b, prod"
+    assert [line.partition(":")[0] for line in lines[-2:]] == ["Since", "What to do"]
+    assert received.json["message"].count("Connection refused") == 1
+    monitor.run(job="a")
+    wait_until(lambda: len(service.taken) == 2)
+    assert service.titles("/ops")[1:] == ["a: backup is fine again"]
+    monitor.end()
+
+
+def test_news_of_another_kind_or_of_the_same_job_stay_in_order() -> None:
+    """Only what follows each other goes together."""
+    told = ("a", "fails"), ("b", "fails"), ("a", "is fine"), ("a", "fails"), ("a", "fails"), ("", ""), ("", "")
+    story = [Message("failure", 1, f"{job}: {kind}", "", job, kind) for job, kind in told]
+    parts = []
+    while story:
+        count = notifications.of_one_kind(story)
+        parts.append([item.title for item in story[:count]])
+        story = story[count:]
+    assert parts == [["a: fails", "b: fails"], ["a: is fine"], ["a: fails"], ["a: fails"], [": "], [": "]]
+
+
+# ---------------------------------------------------------------- once a day
+
+
+def test_a_digest_of_all_jobs_comes_once_a_day_to_each_service(
+    service: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever number of jobs ask for it; of one that was missed the file tells, and it comes after the start."""
+    monkeypatch.setattr(notifications, "SETTLED", 0)
+    url, file = f"json://127.0.0.1:{service.port}/ops", tmp_path / "digests.json"
+    soon = datetime.now(UTC) - timedelta(minutes=1)
+    daily = Contact((url,), ("success",), daily=f"{soon:%H:%M}")
+    for ago, expected in ((2 * MINUTE, 1), (0, 1), (2 * MINUTE, 1)):  # born before it, after it, and told already
+        monitor = Monitor()
+        monitor.notifier = Notifier(time.time_ns() - ago, monitor.holder, calendar=file)
+        for name in ("prod", "other"):
+            monitor.happens(JobKnown(name, monitor.now, contact=daily))
+        for _ in range(3):
+            monitor.notifier.look(monitor.state)
+        monitor.end()
+        assert len(service.taken) == expected
+    assert "of 2 jobs" in service.titles("/ops")[0] or "All 2 jobs" in service.titles("/ops")[0]
+    assert TOKEN not in file.read_text()
+    file.write_text(json.dumps(dict.fromkeys(json.loads(file.read_text()), 0)))  # a daemon that was down for days
+    monitor = Monitor()
+    monitor.notifier = Notifier(time.time_ns(), monitor.holder, calendar=file)
+    monitor.happens(JobKnown("prod", monitor.now, contact=daily))
+    monitor.notifier.look(monitor.state)
+    monitor.end()
+    assert len(service.taken) == 2
 
 
 def test_a_job_that_is_gone_is_forgotten(service: Recorder) -> None:

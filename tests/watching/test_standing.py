@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.support.states import (
     HOUR,
     MINUTE,
@@ -18,13 +20,14 @@ from tests.support.states import (
     waiting,
     warned,
 )
-from watching.events import Drilled, Event, Proved, Verified
+from watching.events import Drilled, Event, Proved, RestoreState, Restoring, Verified
 from watching.metrics import exposition
-from watching.standing import headline, protection, protection_line, word
+from watching.standing import headline, protection, protection_line, tone, word
 from watching.state import applied
 from watching.web.api import cautions, health, status_document
 from watching.web.client import status_table
 from watching.web.page import render_status
+from watching.web.view import card
 
 
 def line(*events: Event) -> str:
@@ -47,6 +50,42 @@ def test_the_headline_the_status_and_the_health_count_alike() -> None:
         text for text in metrics if text.startswith("influxdb_backup_failing{") and text.endswith(" 1.0")
     ]
     assert len(failing_now) == len(names)
+
+
+def test_jobs_that_fail_of_the_same_are_told_once() -> None:
+    """A server that is down fails all of its jobs: one paragraph in `status`, one card in full on the page."""
+    down = "source http://one:8086: ping: Connection refused (tried 2 times)"
+    jobs = [event for n in range(8) for event in runs(f"site{n}", [-1], failures=[down])]
+    state = state_of(*jobs, *runs("other", [-1], failures=["HTTP 401", "m1: refused", "m2: refused"]))
+    table = status_table(status_document(state, NOW))
+    assert table.count("Connection refused") == 1
+    assert f"FAILING {', '.join(f'site{n}' for n in range(8))} since " in table
+    assert "  m1: refused\n  (2 times: also m2)" in table
+    page = render_status(state, NOW)
+    assert page.count("Connection refused") == 1
+    assert page.count('as <a href="jobs/site0">site0</a>') == 7
+    assert len(health(state).splitlines()) == 8 + 3
+
+
+def test_a_restore_colours_a_job_until_it_is_complete() -> None:
+    """One that goes on is busy, with how far it is; one that was stopped is amber. A failure comes first."""
+    going = RestoreState("http://one:8086", ("db", "b"), NOW - MINUTE, 25, 100, is_running=True)
+    state = state_of(*fine("a"), Restoring("a", NOW, (going,)))
+    (job,) = state.jobs.values()
+    assert (word(job), tone(job), job.warnings) == ("idle, restoring", "busy", ())
+    shown = card(job, NOW)
+    assert (shown.doing, shown.groups) == ("Restoring db, b to http://one:8086", ("running", "fine"))
+    assert shown.more[0] == "25 values written of about 100"
+    assert shown.bar is not None
+    assert shown.bar.percent == 25
+    assert "restoring db, b to http://one:8086, 25 values, 25 %" in status_table(status_document(state, NOW))
+    state = state_of(*fine("a"), Restoring("a", NOW, (replace(going, is_running=False),)))
+    assert headline(state) == ("1 of 1 job has warnings: a", "wait")
+    text = "the restore of db, b to http://one:8086 was stopped, and the target is not complete: "
+    assert cautions(state) == f"a: {text}run the same command again"
+    assert 'warnings{backup_job="a"} 1.0' in exposition(state, NOW).decode()
+    assert state_of(*fine("a"), Restoring("a", NOW, (going,)), Restoring("a", NOW)).jobs["a"].restores == ()
+    assert word(state_of(*failing("a"), Restoring("a", NOW, (going,))).jobs["a"]) == "failing, restoring"
 
 
 def test_a_state_has_one_word_everywhere() -> None:

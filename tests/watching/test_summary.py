@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from basics.humanize import format_bytes
 from copying.results import DatabaseResult, JobResult, MeasurementResult, Saved, SourceAge
 from influx.written import PutAside, Refusal, Written
-from watching.summary import as_json, summary
+from watching.summary import NOTHING, as_json, summary
 
 
 def job(name: str, *measurements: MeasurementResult, seconds: float = 0.0, stopped: bool = False) -> JobResult:
@@ -80,11 +81,25 @@ def test_how_far_each_database_is_behind_stands_below_the_table() -> None:
     assert (lags["d7"], lags["bad"], lags["unknown"]) == (3600.0, None, None)
 
 
-def test_a_failure_that_the_log_has_told_is_counted_only() -> None:
-    """Where the reader has both before them."""
+COUNTED = "FAILED bad: 2 failures, told in the log above"
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        (
+            logging.INFO,
+            ["FAILED bad: 2 failures, told in the log above", "WARNING bad: 1 warning, told in the log above"],
+        ),
+        (logging.ERROR, ["FAILED bad: 2 failures, told in the log above", "WARNING bad: odd"]),
+        (logging.CRITICAL, ["FAILED bad: one", "FAILED bad: two", "WARNING bad: odd"]),
+        (NOTHING, ["FAILED bad: one", "FAILED bad: two", "WARNING bad: odd"]),
+    ],
+)
+def test_what_the_log_has_told_is_counted_only(level: int, told: list[str]) -> None:
+    """Where the reader has both before them, and the log tells such things."""
     bad = JobResult("bad", problems=("one", "two"), warnings=("odd",))
-    lines = summary([bad, job("good")], is_logged=True).splitlines()
-    assert lines[5:] == ["FAILED bad: 2 failures, told in the log above", "WARNING bad: odd"]
+    assert summary([bad, job("good")], logged=level).splitlines()[5:] == told
 
 
 def test_what_was_lost_has_columns_only_where_there_is_any() -> None:

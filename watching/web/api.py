@@ -10,7 +10,7 @@ from typing import Any
 
 from basics.text import printable
 from basics.times import format_time
-from watching.events import Drilled, MeasurementState, Proved, RunRecord, RunState, Verified
+from watching.events import Drilled, MeasurementState, Proved, RestoreState, RunRecord, RunState, Verified
 from watching.standing import (
     headline,
     is_protected,
@@ -95,6 +95,7 @@ def _job(job: JobState, now: int) -> dict[str, Any]:
         "source": job.source,
         "destination": job.destination,
         "run": _run(job.run, now) if job.run else None,
+        "restores": [_restore(restore) for restore in job.restores],
         "next_run": _time(job.next_run),
         "waits_for_turn": job.turn or None,
         "last_attempt": _time(job.last_attempt),
@@ -151,6 +152,10 @@ def _run(run: RunState, now: int) -> dict[str, Any]:
         "trouble": run.trouble or None,
         "amounts": asdict(run.amounts),
     }
+
+
+def _restore(restore: RestoreState) -> dict[str, Any]:
+    return {**asdict(restore), "begun": _time(restore.begun), "share": round(restore.share, 4)}
 
 
 def _record(run: RunRecord) -> dict[str, Any]:

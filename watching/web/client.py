@@ -11,6 +11,7 @@ from basics.sessions import PlainSession, innermost
 from basics.tables import ruled
 from basics.text import printable
 from basics.times import parse_time
+from watching.repeats import once, same_kind
 from watching.web.server import Address
 
 PATIENCE = 5.0
@@ -58,14 +59,31 @@ def status_table(document: Mapping[str, Any]) -> str:
     if shard := document.get("shard"):
         lines.insert(0, f"Shard {printable(shard)}")
     lines += ["", *_left(ruled(rows))]
+    for alike in _alike(document["jobs"]):
+        times = [time for job in alike if (time := job["failing_since"])]
+        since = f" since {ago(min(map(parse_time, times)), now)}" if times else ""
+        names = ", ".join(printable(job["name"]) for job in alike)
+        lines += [f"FAILING {names}{since.replace(' ago', '')}:"]
+        lines += [f"  {printable(line)}" for text in once(_errors(alike[0])) for line in text.splitlines()]
     for job in document["jobs"]:
-        if job["failing"]:
-            since = f" since {ago(parse_time(job['failing_since']), now)}" if job["failing_since"] else ""
-            lines += [f"FAILING {printable(job['name'])}{since.replace(' ago', '')}:"]
-            lines += [f"  {printable(text)}" for text in job["problem"].splitlines()]
-        elif job.get("warnings"):
+        if not job["failing"] and job.get("warnings"):
             lines += [f"WARNING {printable(job['name'])}:", *(f"  {printable(text)}" for text in job["warnings"])]
     return "\n".join(lines)
+
+
+def _alike(jobs: Sequence[Mapping[str, Any]]) -> Sequence[Sequence[Mapping[str, Any]]]:
+    """Those that are failing, together where they say the same."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for job in jobs:
+        if job["failing"]:
+            groups.setdefault(same_kind(_errors(job)), []).append(job)
+    return list(groups.values())
+
+
+def _errors(job: Mapping[str, Any]) -> list[str]:
+    """Each failure; what is wrong with a file is one text, whose lines belong together."""
+    lines = [line for line in job["problem"].splitlines() if line.strip()]
+    return ["\n".join(lines)] if any(line[0].isspace() for line in lines) else lines
 
 
 def _left(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -117,7 +135,7 @@ def _row(job: Mapping[str, Any], now: int, more: Sequence[More]) -> tuple[str, .
         _verified(job, now),
         *(column.cell(job, now) for column in more),
         (f"in {lasting(wait)}" if wait >= 1 else "now") if due else "-",
-        _now(job["run"]) if job["run"] else job.get("waits_for_turn") or "",
+        "; ".join(_doing(job)),
     )
     return tuple(map(printable, cells))
 
@@ -132,6 +150,23 @@ def _verified(job: Mapping[str, Any], now: int) -> str:
         return "-"
     when = ago(parse_time(found["at"]), now)
     return when if found["result"] in ("equal", "whole") else f"{found['result']}, {when}"
+
+
+def _doing(job: Mapping[str, Any]) -> Iterator[str]:
+    """What goes on, or why it has to wait."""
+    if job["run"]:
+        yield _now(job["run"])
+    elif job.get("waits_for_turn"):
+        yield job["waits_for_turn"]
+    yield from _restores(job)
+
+
+def _restores(job: Mapping[str, Any]) -> Iterator[str]:
+    """The restores that go on, in a line each; one that was given up is among the warnings."""
+    for restore in job.get("restores", ()):
+        if restore["is_running"]:
+            names, share = ", ".join(restore["databases"]), int(restore["share"] * 100)
+            yield f"restoring {names} to {restore['target']}, {counted(restore['written'], 'value')}, {share} %"
 
 
 def _now(run: Mapping[str, Any]) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from basics.humanize import ago, counted, lasting, to_the_minute, took
 from basics.text import printable
 from watching.days import day_of
-from watching.events import RunRecord, RunState
-from watching.repeats import once
-from watching.standing import tone, word
+from watching.events import RestoreState, RunRecord, RunState
+from watching.repeats import counted_once
+from watching.standing import first_alike, tone, word
 from watching.state import JobState, Trouble, job_key
 from watching.web import archives
 from watching.web.chart import Chart, Strip, chart, heartbeat
@@ -51,6 +51,8 @@ class Problems:
 
     title: str
     texts: tuple[str, ...]
+    times: tuple[str, ...]
+    """How often each of them was met, and what else it is about; empty: once."""
     more: int
     tone: str
 
@@ -78,6 +80,8 @@ class Card:
     """By which the page is filtered: those of GROUPS that it belongs to."""
     is_folded: bool = False
     """Whether it has one line."""
+    alike: tuple[str, str] | None = None
+    """Name and key of another job above it that fails of the same, and tells of it; this one has one line."""
 
 
 def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD, is_folded: bool = False) -> Card:
@@ -104,9 +108,16 @@ def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD, is_folded: bo
 
 
 def cards(jobs: Sequence[JobState], now: int) -> list[Card]:
-    """Of all jobs; where many are well, these have one line each."""
+    """Of all jobs; where many are well, or fail of the same, these have one line each."""
     folds = sum(map(is_well, jobs)) > MOST_IN_FULL
-    return [card(job, now, is_folded=folds and is_well(job)) for job in jobs]
+    firsts = first_alike(jobs) if len(jobs) > MOST_IN_FULL else {}
+    found = [card(job, now, is_folded=folds and is_well(job)) for job in jobs]
+    return [
+        replace(shown, is_folded=True, alike=(printable(first), job_key(first)), problems=None, past=None)
+        if (first := firsts.get(job.name, job.name)) != job.name
+        else shown
+        for job, shown in zip(jobs, found, strict=True)
+    ]
 
 
 def is_well(job: JobState) -> bool:
@@ -116,7 +127,7 @@ def is_well(job: JobState) -> bool:
 
 def groups_of(job: JobState) -> tuple[str, ...]:
     """Which of GROUPS it belongs to, as the sentence on top counts them."""
-    found = ("running",) if job.run is not None else ()
+    found = ("running",) if job.run is not None or job.restoring else ()
     if job.is_failing:
         return (*found, "failing", *(("waiting",) if tone(job) == "wait" else ()))
     if job.is_warned:
@@ -144,8 +155,11 @@ def _short(url: str) -> str:
 
 def _doing(job: JobState, now: int) -> tuple[str, list[str]]:
     """What it does now, in one line, and some more."""
+    restored = list(_restored(job.restoring, now)) if job.restoring else []
     if job.run is not None:
-        return _phase(job, job.run), list(_amounts(job.run, now))
+        return _phase(job, job.run), [*_amounts(job.run, now), *restored[:1]]
+    if restored:
+        return restored[0], restored[1:]
     last = _last_run(job.history[-1]) if job.history else "It has not run yet"
     return _waiting(job, now) or last, []
 
@@ -192,7 +206,16 @@ def _amounts(run: RunState, now: int) -> Iterable[str]:
         yield f"Trying again: {run.trouble}"
 
 
+def _restored(restore: RestoreState, now: int) -> Iterable[str]:
+    yield f"Restoring {restore.name}"
+    most = f" of about {restore.values:,}" if restore.values else ""
+    yield f"{counted(restore.written, 'value')} written{most}"
+    yield f"begun {ago(restore.begun, now)}; the target is not complete before its end"
+
+
 def _bar(job: JobState) -> Bar | None:
+    if job.run is None and job.restoring and job.restoring.values:
+        return Bar(int(job.restoring.share * 100), "Values that are restored")
     if job.run is None or (job.run.phase != "copying" and not job.run.share):
         return None
     percent = int(job.run.share * 100)
@@ -302,9 +325,8 @@ def _warnings(job: JobState, now: int, most: int) -> Problems | None:
     """What the last run warned of, and what verify found."""
     if not job.warnings:
         return None
-    last = (
-        f" of the last run, {ago(job.judged.ended, now)}" if job.judged and job.judged.warned == job.warned else ""
-    )
+    is_all = job.judged is not None and job.warned == job.judged.warned
+    last = f" of the last run, {ago(job.judged.ended, now)}" if job.judged and is_all else ""
     found = _bounded(f"{counted(job.warned, 'warning')}{last}", job.warnings, most, "wait")
     return replace(found, more=found.more + job.warned - len(job.warnings))
 
@@ -322,8 +344,10 @@ def _past(job: JobState, now: int, most: int) -> Problems | None:
 
 
 def _bounded(title: str, texts: Sequence[str], most: int, tone: str) -> Problems:
-    texts = once(texts)
-    return Problems(title, tuple(map(_printable_lines, texts[:most])), max(0, len(texts) - most), tone)
+    errors = counted_once(texts)
+    shown, times = zip(*errors[:most], strict=True) if errors[:most] else ((), ())
+    more = max(0, len(errors) - most)
+    return Problems(title, tuple(map(_printable_lines, shown)), tuple(map(printable, times)), more, tone)
 
 
 def _printable_lines(text: str) -> str:

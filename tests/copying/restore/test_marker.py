@@ -1,0 +1,54 @@
+"""What tells that a restore is not complete, and whether it goes on."""
+
+import os
+import socket
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from basics.times import MINUTE
+from copying.restore.marker import SILENT, Marker, described, in_folder, load, save
+from influx.influxql import Location
+
+MARKER = Marker("job", "http://one:8086", ("db", "b"), time.time_ns() - 3 * MINUTE, "fill", 200, 50)
+
+
+def kept(file: Path, marker: Marker) -> Marker:
+    """As somebody else reads it."""
+    save(file, marker)
+    found = load(file)
+    assert found is not None
+    return found
+
+
+def test_a_marker_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    """With how far each measurement is."""
+    marker = replace(MARKER, pid=7, host="x", positions={Location("db", "autogen", "m"): 5})
+    found = kept(tmp_path / "job.1.json", marker)
+    assert replace(found, beat=0.0) == marker
+    (tmp_path / "job.2.json").write_text("{")
+    assert list(in_folder(tmp_path)) == [found]
+    assert list(in_folder(tmp_path / "nowhere")) == []
+
+
+def test_here_the_process_tells_whether_it_goes_on(tmp_path: Path) -> None:
+    """At once: a restore that was killed has ended."""
+    going = kept(tmp_path / "job.1.json", replace(MARKER, pid=os.getpid(), host=socket.gethostname()))
+    assert going.is_running
+    text = "restore of db, b to http://one:8086 is not complete: begun 3 min ago, 50 values written, 25 %; "
+    assert described(going, time.time_ns()) == f"{text}process {os.getpid()} is at it"
+    gone = replace(going, pid=2**30)
+    assert not gone.is_running
+    assert described(gone, time.time_ns()) == f"{text}it was stopped: run the same command again"
+
+
+def test_in_another_container_its_signs_of_life_tell(tmp_path: Path) -> None:
+    """The number of a process says nothing there."""
+    file = tmp_path / "job.1.json"
+    going = kept(file, replace(MARKER, pid=2**30, host="elsewhere"))
+    assert going.is_running
+    assert "process 1073741824 of elsewhere is at it" in described(going, time.time_ns())
+    os.utime(file, (time.time() - SILENT - 1,) * 2)
+    (silent,) = in_folder(tmp_path)
+    assert not silent.is_running
+    assert not replace(silent, pid=os.getpid()).is_running
