@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from basics.stopping import StopRequest
 from checking.archive_check import archive_line, archived_databases
+from checking.drill_check import drill_line
 from checking.findings import DatabasePlan, Findings, MeasurementPlan, PolicyPlan
 from checking.type_conflicts import TypeConflicts
 from config import Config
@@ -224,11 +225,14 @@ def check_job(config: Config) -> Findings:
         at = next_run(times.schedule, str(times.timezone), datetime.now(UTC))
         found = replace(found, schedule=times.schedule.text, timezone=str(times.timezone), next_run=at)
     problems: list[str] = []
+    if line := drill_line(job, os.environ, problems):
+        found = replace(found, servers=(line,), problems=tuple(problems))
     try:
         stopping = StopRequest()
         source = connect(job.options, job.source, "source", stopping, retries=0)
         if job.destination.archive:
-            found = replace(found, servers=(archive_line(job, problems),), problems=tuple(problems))
+            servers = (archive_line(job, problems), *found.servers)
+            found = replace(found, servers=servers, problems=tuple(problems))
         if not job.destination.url:
             return _archived(job, source, found)
         destination = connect(job.options, job.destination, "destination", stopping, retries=0)

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from basics.stopping import StopRequest
 from checking.drill import How, drill_job, planned
 from config import Config
 from influx import scratch
 from tests.integration.archives import Archived
-from tests.integration.daemon import wait_until
+from tests.integration.daemon import running, wait_until
 from tests.integration.harness import HOUR, MONDAY, ROOT, Pair, run_main, write_job
-from tests.support.servers import InfluxServer
+from tests.support.servers import InfluxServer, free_port
 from watching.events import Drilled
 
 
@@ -228,3 +229,73 @@ def test_a_run_does_not_take_a_scratch_database_for_one_of_its_own(pair: Pair) -
             if database.endswith("_all") or database == name:
                 pair.destination.drop_database(database)
         pair.source.drop_database(name)
+
+
+# ---------------------------------------------------------------- the daemon
+
+
+def test_the_daemon_drills_and_tells_what_came_of_it(archived: Archived) -> None:
+    """On the page, in the metrics and by status, also after a restart; the archive's files are read, too."""
+    pair = archived.pair
+    pair.write(hourly())
+    address, state = f"127.0.0.1:{free_port()}", str(pair.directory / "state")
+    times = {"schedule": "0 0 1 1 *", "run_on_start": True}
+    proofs = {"schedule": "* * * * *"}
+    options = {"incremental": times, "verify": proofs, "drill": {**proofs, "to": pair.destination.url}}
+    job = archived.job({"options": options})
+    jobs = pair.directory / "jobs"
+    jobs.mkdir()
+    job.rename(jobs / "nightly.yaml")
+    environ = {"BACKUP_STATE_DIR": state, "BACKUP_HEALTH_FILE": str(pair.directory / "health")}
+
+    def get(path: str) -> str:
+        return requests.get(f"http://{address}{path}", timeout=60).text
+
+    with running(jobs, pair.directory, "--http", address, **environ) as daemon:
+        daemon.wait_for("drill passed: restored 504 points of snapshot ")
+        daemon.wait_for("archive verify: whole: read 3 of 3 files")
+        wait_until(lambda: "last restore drill " in get("/") and "; verified " in get("/"), "the drill", daemon)
+        assert 'influxdb_backup_drill_result{backup_job="nightly",result="passed"} 1.0' in get("/metrics")
+        assert "1 snapshot, " in run_main("status", "--http", address).stdout
+        damaged = archived.files()[0]
+        damaged.write_bytes(damaged.read_bytes()[:-9] + bytes(9))
+        daemon.wait_for("drill FAILED")
+        wait_until(lambda: "drill: FAILED" in get("/healthz"), "the failed drill", daemon)
+        assert daemon.stop()[0] == 0
+    with running(jobs, pair.directory, "--http", address, **environ) as daemon:
+        daemon.wait_for("status page at")
+        wait_until(lambda: "drill: FAILED" in get("/healthz"), "the failed drill of before", daemon)
+        assert daemon.stop()[0] == 0
+    assert scratches(pair.destination) == []
+
+
+def test_a_daemon_that_is_stopped_lets_its_drill_drop_what_it_made(pair: Pair) -> None:
+    """And no verdict comes of it."""
+    pair.write(hourly(60))
+    options = {
+        "incremental": {"schedule": "0 0 1 1 *", "run_on_start": True},
+        "drill": {"schedule": "* * * * *"},
+    }
+    jobs = pair.directory / "jobs"
+    write_job(jobs, pair.config({"options": options}), "mirror")
+    with running(jobs, pair.directory) as daemon:
+        daemon.wait_for("drill: restoring ")
+        assert daemon.stop()[0] == 0
+        assert "drill passed" not in daemon.log
+        assert "drill not done" not in daemon.log
+    assert scratches(pair.destination) == []
+
+
+def test_check_says_when_and_where_a_drill_is_and_whether_it_may(archived: Archived) -> None:
+    """Without making a database."""
+    pair = archived.pair
+    pair.write(hourly(1))
+    times = {"incremental": {"schedule": "@daily"}}
+    archived.job({"options": {**times, "drill": {"schedule": "@weekly", "to": pair.destination.url}}})
+    told = archived.main("check").stdout
+    assert "restore drill @weekly; next: " in told
+    assert f"at {pair.destination.url}: InfluxDB " in told
+    archived.job({"options": {**times, "drill": {"schedule": "@weekly", "to": "http://127.0.0.1:9"}}})
+    assert "PROBLEM: options.drill: " in archived.main("check", code=1).stdout
+    archived.job({"options": {**times, "drill": {"schedule": "@weekly"}}})
+    assert "say which server a drill may write scratch databases to" in archived.main("check", code=1).stderr

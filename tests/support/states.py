@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from copying.results import SnapshotTaken
 from watching.events import (
+    Drilled,
     Event,
     FileChecked,
     JobEnded,
@@ -12,6 +14,7 @@ from watching.events import (
     MeasurementsChanged,
     MeasurementState,
     NextRun,
+    Proved,
     RunFinished,
     RunProgress,
     RunRecord,
@@ -143,6 +146,52 @@ def recovered(job: str = "weather") -> list[Event]:
         copied(job, 1, NOW - 40 * SECOND, ("weather", "wind")),
         NextRun(job, NOW, NOW + 12 * MINUTE),
         Verified(job, NOW - 3 * HOUR, "equal"),
+    ]
+
+
+def archived(job: str = "nightly", drill: str = "passed") -> list[Event]:
+    """A job whose only destination is an archive, proved three hours ago, and drilled three days ago."""
+    at, place = NOW - 9 * HOUR, "/backups/influx"
+    taken = SnapshotTaken(
+        place, "20261124T020000.000000000Z", 123, 11_500_000, 3, 52_000, 8_352_000, 90_000, 14, 48_200_000
+    )
+    begun = NOW - 2 * HOUR
+    record = RunRecord(begun, 41.0, "ok", Totals(points=14_400, values=72_000, bytes=52_000), snapshot=taken)
+    drilled = Drilled(
+        job,
+        NOW - 72 * HOUR,
+        origin=f"snapshot {taken.name} of {place}",
+        target="http://influxdb-spare:8086",
+        points=8_352_000,
+        values=41_760_000,
+        seconds=214.0,
+    )
+    later = Drilled(
+        job,
+        NOW - 5 * HOUR,
+        "failed",
+        f"database telegraf: copy telegraf.autogen.cpu: archive {place}: data/telegraf/cpu.parquet is damaged",
+        drilled.origin,
+        drilled.target,
+    )
+    return [
+        JobKnown(
+            job,
+            at,
+            "0 2 * * *",
+            source="http://influxdb:8086",
+            destination=place,
+            archive=place,
+            drill="0 6 * * 0",
+        ),
+        WorkerStarted(job, at, pid=78),
+        copied(job, begun, NOW - 2 * HOUR, ("telegraf", "cpu")),
+        RunStarted(job, begun),
+        RunFinished(job, begun + 41 * SECOND, record, 1, record.amounts),
+        NextRun(job, NOW, NOW + 22 * HOUR),
+        Proved(job, NOW - 3 * HOUR, files=1_402, of=1_402, snapshots=14, bytes=48_200_000, points=31_000_000),
+        *([drilled] if drill != "never" else []),
+        *([later] if drill == "failed" else []),
     ]
 
 

@@ -12,9 +12,20 @@ import pytest
 
 from basics.times import DAY
 from copying.results import SourceAge
-from tests.support.states import MINUTE, NOW, SECOND, failing, fine, recovered, runs, state_of, warned
+from tests.support.states import MINUTE, NOW, SECOND, archived, failing, fine, recovered, runs, state_of, warned
 from watching.days import KEPT, Day, day_of, good_days, strip, with_difference, with_run
-from watching.events import HISTORY, Event, JobKnown, JobRemoved, RunFinished, RunRecord, Totals, Verified
+from watching.events import (
+    HISTORY,
+    Drilled,
+    Event,
+    JobKnown,
+    JobRemoved,
+    Proved,
+    RunFinished,
+    RunRecord,
+    Totals,
+    Verified,
+)
 from watching.history import History, history_file
 from watching.state import State, applied
 
@@ -164,3 +175,30 @@ def test_the_environment_says_where(tmp_path: Path) -> None:
     """Without it nothing is remembered."""
     assert history_file({}) is None
     assert history_file({"BACKUP_STATE_DIR": str(tmp_path)}) == tmp_path / "history.sqlite"
+
+
+def test_an_archive_and_its_drills_are_known_again_after_a_restart(tmp_path: Path) -> None:
+    """The last drill, the last that passed however long ago that was, damage, and the newest snapshot."""
+    file = tmp_path / "h"
+    events: list[Event] = [*archived(), Proved("nightly", NOW, "damaged", "x is missing")]
+    events += [Drilled("nightly", NOW + n, "not done", "no answer") for n in range(HISTORY + 5)]
+    before = told(History(file), events).jobs["nightly"]
+    after = applied(State(remembered=History(file).remembered()), JobKnown("nightly", NOW + MINUTE)).jobs[
+        "nightly"
+    ]
+    for key in ("snapshot", "proof", "damage", "drill", "rehearsed"):
+        assert getattr(before, key) is not None
+    assert (after.drill, after.rehearsed, after.damage) == (before.drill, before.rehearsed, before.damage)
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT count(*) FROM drill").fetchone() == (HISTORY,)
+
+
+def test_a_file_of_a_version_without_drills_goes_on(tmp_path: Path) -> None:
+    """It gets what it lacks."""
+    file = tmp_path / "h"
+    told(History(file), fine())
+    with closing(sqlite3.connect(file)) as database, database:
+        database.executescript("DROP TABLE proof; DROP TABLE drill; DROP TABLE lasting")
+    assert History(file).remembered().keys() == {"telegraf"}
+    told(History(file), archived())
+    assert History(file).remembered().keys() == {"nightly", "telegraf"}

@@ -9,11 +9,13 @@ import pytest
 
 from basics.times import SECOND
 from watching.events import (
+    Drilled,
     Event,
     FileChecked,
     JobEnded,
     JobKnown,
     NextRun,
+    Proved,
     RunFinished,
     RunRecord,
     RunStarted,
@@ -336,3 +338,46 @@ def test_who_did_not_ask_for_warnings_is_told_none() -> None:
         ("/start", False),
         ("", False),
     ]
+
+
+def test_a_drill_that_did_not_pass_is_told_once_and_its_end_is_a_recovery() -> None:
+    """With what came of it and what to do; one that was tried in vain, too."""
+    story = Story()
+    story.run(0)
+    for hour in range(1, 4):
+        story.happens(Drilled("prod", at(3600 * hour), "failed", f"database db: {hour} values missing"))
+    assert story.occasions == ["warning"]
+    assert "drill: FAILED: database db: 1 values missing" in story.messages[0].text
+    assert "What to do: docs/archive.md, Rehearse a restore" in story.messages[0].text
+    story.happens(Drilled("prod", at(20_000), "not done", "target http://x: Connection refused"))
+    assert story.occasions == ["warning", "warning"]
+    story.happens(Drilled("prod", at(30_000)))
+    assert story.occasions == ["warning", "warning", "recovery"]
+
+
+def test_a_drill_that_passed_is_told_to_who_wants_to_hear_of_successes() -> None:
+    """With its points and its seconds."""
+    story = Story(on=ALL)
+    drill = Drilled("prod", at(5), origin="snapshot S", target="http://x", points=1234, values=99, seconds=2.5)
+    story.happens(drill)
+    (found,) = story.messages
+    assert (found.occasion, found.title) == ("success", "prod: restore drill passed")
+    assert "passed: restored 1,234 points of snapshot S to http://x in 2.5 s, 99 values equal" in found.text
+    story.happens(replace(drill, at=at(6), sample=5.0))
+    assert "1,234 points of snapshot S (5 % of the time)" in story.messages[-1].text
+    other = Story()
+    other.happens(drill)
+    assert other.messages == []
+
+
+def test_damage_in_an_archive_is_a_warning_until_all_of_it_is_whole() -> None:
+    """A share of it that is whole proves nothing of the rest."""
+    story = Story()
+    story.happens(Proved("prod", at(1), "damaged", "archive /a: x.parquet is missing", files=1, of=9))
+    assert "archive verify: archive /a: x.parquet is missing" in story.messages[0].text
+    assert "main.py archive verify --config prod.yaml" in story.messages[0].text
+    story.happens(Proved("prod", at(2), files=1, of=9))
+    story.happens(Proved("prod", at(3), "could not check", "no answer"))
+    assert story.occasions == ["warning"]
+    story.happens(Proved("prod", at(4), files=9, of=9))
+    assert story.occasions == ["warning", "recovery"]

@@ -14,9 +14,11 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from basics.times import SECOND
-from copying.results import SourceAge
+from copying.results import SnapshotTaken, SourceAge
 from tests.support.prometheus import promtool
 from watching.events import (
+    Drilled,
+    DrillResult,
     Event,
     FileChecked,
     JobKnown,
@@ -24,6 +26,8 @@ from watching.events import (
     MeasurementsChanged,
     MeasurementState,
     NextRun,
+    ProofResult,
+    Proved,
     RunFinished,
     RunProgress,
     RunRecord,
@@ -65,6 +69,7 @@ def state_after(*events: Event) -> State:
     return state
 
 
+TAKEN = SnapshotTaken("/a", "20260101T000000.000000000Z", 9, 900, 2, 50, 1000, 40, 3, 1200)
 AGE = SourceAge("telegraf", at(-50), is_stale=True)
 
 
@@ -77,12 +82,15 @@ def everything() -> State:
         RunFinished(
             "prod",
             at(15),
-            RunRecord(at(10), 5.0, "ok", TOTALS, (), ("old",), 1, (AGE,), in_quarantine=5),
+            RunRecord(at(10), 5.0, "ok", TOTALS, (), ("old",), 1, (AGE,), in_quarantine=5, snapshot=TAKEN),
             1,
             TOTALS,
         ),
         NextRun("prod", at(15), when=at(3600)),
         Verified("prod", at(20), "differs", missing=3, extra=2, different=1),
+        Proved("prod", at(18), "whole", files=9, of=9),
+        Drilled("prod", at(18), points=7, values=21, seconds=2.5),
+        Drilled("prod", at(19), "not done", "Connection refused", seconds=0.5),
         JobKnown("other", at(21), "* * * * *", source="http://a"),
         RunProgress(
             "other", at(25), RunState(at(22), "copying", measurements=4, covered=25, span=100), 1, Totals(points=1)
@@ -118,7 +126,7 @@ def test_every_number_of_a_job_is_there() -> None:
     assert found["last_success_timestamp_seconds"] == {job: at(15) / SECOND}
     assert found["next_run_timestamp_seconds"] == {job: at(3600) / SECOND}
     assert found["lag_seconds"] == {of("prod", database="telegraf"): 110}
-    assert found["warnings"] == {of("prod"): 2}
+    assert found["warnings"] == {of("prod"): 3}
     assert found["quarantine_waiting_lines"] == {job: 5}
     assert found["source_newest_timestamp_seconds"] == {of("prod", database="telegraf"): at(-50) / SECOND}
     assert found["source_stale"] == {of("prod", database="telegraf"): 1}
@@ -177,12 +185,45 @@ def test_could_not_check_is_told_apart_from_differs(result: VerifyResult) -> Non
     assert found["last_verify_timestamp_seconds"] == {of("prod"): at(20) / SECOND}
 
 
+def test_an_archive_and_its_drills_have_their_numbers() -> None:
+    """Of a drill that did not pass there is the time when one last did, too."""
+    found, job = samples(everything()), of("prod")
+    numbers = {
+        "archive_snapshots": 3, "archive_bytes": 1200, "archive_newest_snapshot_timestamp_seconds": START / SECOND,
+        "archive_last_verify_timestamp_seconds": at(18) / SECOND, "drill_duration_seconds": 0.5,
+        "drill_last_attempt_timestamp_seconds": at(19) / SECOND, "drill_restored_points": 0,
+        "drill_last_success_timestamp_seconds": at(18) / SECOND,
+    }  # fmt: skip
+    assert {name: found[name] for name in numbers} == {name: {job: value} for name, value in numbers.items()}
+    assert found["archive_snapshot_files"] == {of("prod", kind="new"): 2, of("prod", kind="reused"): 7}
+
+
+@pytest.mark.parametrize("result", ["passed", "failed", "not done"])
+def test_the_results_of_drills_are_told_apart(result: DrillResult) -> None:
+    """One of the three is 1."""
+    found = samples(state_after(Drilled("prod", at(20), result)))["drill_result"]
+    words = ("passed", "failed", "not done")
+    assert found == {of("prod", result=word): word == result for word in words}
+
+
+@pytest.mark.parametrize("result", ["whole", "damaged", "could not check"])
+def test_the_results_of_proofs_are_told_apart(result: ProofResult) -> None:
+    """One of the three is 1."""
+    found = samples(state_after(Proved("prod", at(20), result)))["archive_verify_result"]
+    words = ("whole", "damaged", "could not check")
+    assert found == {of("prod", result=word): word == result for word in words}
+
+
 def test_what_is_not_known_yet_has_no_sample() -> None:
     """Not a zero, which would be the year 1970."""
     found = samples(state_after())
     absent = {"last_attempt_timestamp_seconds", "last_success_timestamp_seconds", "next_run_timestamp_seconds",
               "lag_seconds", "run_progress_ratio", "verify_result", "last_verify_timestamp_seconds", "warnings",
-              "source_stale", "source_newest_timestamp_seconds"}  # fmt: skip
+              "source_stale", "source_newest_timestamp_seconds", "archive_snapshots", "archive_bytes",
+              "archive_newest_snapshot_timestamp_seconds", "archive_snapshot_files", "archive_verify_result",
+              "archive_last_verify_timestamp_seconds", "drill_last_attempt_timestamp_seconds", "drill_result",
+              "drill_last_success_timestamp_seconds", "drill_duration_seconds",
+              "drill_restored_points"}  # fmt: skip
     assert not absent & found.keys()
     assert found["written_points_total"] == {of("prod"): 0}
 

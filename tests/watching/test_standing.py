@@ -6,6 +6,7 @@ from tests.support.states import (
     HOUR,
     MINUTE,
     NOW,
+    archived,
     everything,
     failing,
     fine,
@@ -17,9 +18,10 @@ from tests.support.states import (
     waiting,
     warned,
 )
-from watching.events import Event, Verified
+from watching.events import Drilled, Event, Proved, Verified
 from watching.metrics import exposition
 from watching.standing import headline, protection, protection_line, word
+from watching.state import applied
 from watching.web.api import cautions, health, status_document
 from watching.web.client import status_table
 from watching.web.page import render_status
@@ -104,3 +106,45 @@ def test_a_range_that_was_copied_does_not_grow_old() -> None:
     """Its end is where it was."""
     assert "oldest copy 5 min;" in line(*finished(), *fine())
     assert "no complete copy" in line(*finished(), *runs("import-2025", [5]))
+
+
+def test_the_line_says_when_a_restore_was_rehearsed() -> None:
+    """Where one is to be: of the job for which that is longest ago, and how many did not pass."""
+    assert line(*archived()) == (
+        "1 of 1 database protected; oldest copy 2 h; verified 3 h ago; last restore drill 3 days ago"
+    )
+    assert line(*archived(drill="never")).endswith("; no restore drill yet")
+    assert line(*archived(drill="failed")).endswith("; no restore drill has passed, 1 did not pass")
+    assert line(*archived(), *archived("b", "failed")).endswith(
+        "; restore drills of 1 of 2 jobs, the oldest 3 days ago, 1 did not pass"
+    )
+    assert "drill" not in line(*fine())
+
+
+def test_a_drill_that_did_not_pass_and_damage_are_amber_everywhere_and_named() -> None:
+    """On the page, in the table, at /healthz, in the metrics, until they are known to be gone."""
+    state = state_of(*archived(drill="failed"), Proved("nightly", NOW - HOUR, "damaged", "x.parquet is missing"))
+    assert headline(state) == ("1 of 1 job has warnings: nightly", "wait")
+    assert "nightly: archive verify: x.parquet is missing" in cautions(state)
+    assert "nightly: drill: FAILED: database telegraf: " in cautions(state)
+    assert "drill: FAILED: database telegraf: " in render_status(state, NOW)
+    table = status_table(status_document(state, NOW))
+    assert "14 snapshots, 48.2 MB  failed, 5 h ago" in table
+    assert 'influxdb_backup_warnings{backup_job="nightly"} 2.0' in exposition(state, NOW).decode()
+    part = Proved("nightly", NOW, files=1, of=9)
+    assert applied(state, part).jobs["nightly"].damage is not None
+    state = applied(state, Proved("nightly", NOW, files=9, of=9))
+    state = applied(state, Drilled("nightly", NOW))
+    assert headline(state) == ("The only job is fine", "good")
+    assert protection_line(protection(state, NOW), NOW).endswith("; last restore drill 0 s ago")
+
+
+def test_the_table_has_columns_for_archives_and_drills_where_there_are_any() -> None:
+    """Of a job that has none a dash."""
+    lines = status_table(status_document(state_of(*archived(), *fine()), NOW)).splitlines()
+    assert lines[3].split("  ")[-1] == "now"
+    cells = [text.strip() for text in lines[5].split("  ") if text.strip()]
+    assert cells[4:7] == ["3 h ago", "14 snapshots, 48.2 MB", "3 days ago"]
+    cells = [text.strip() for text in lines[6].split("  ") if text.strip()]
+    assert cells[4:7] == ["-", "-", "-"]
+    assert " drill " not in status_table(status_document(state_of(*fine()), NOW))

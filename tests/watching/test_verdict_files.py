@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from watching.events import Verified
-from watching.verdict_files import Verdicts, differences, verdict_folder, write_verdict
+from watching.events import Drilled, Proved, Verified
+from watching.verdict_files import Verdicts, differences, proofs, verdict_folder, write_verdict
 
 FOUND = Verified("a", 5, "differs", "DIFFERENT: 2 values missing", "counts", 2, 0, 0, 1.5)
 
@@ -80,3 +80,22 @@ def test_the_folder_is_beside_the_health_file() -> None:
     """Without one there is none."""
     assert verdict_folder({"BACKUP_HEALTH_FILE": "/run/health"}) == Path("/run/health.verified")
     assert verdict_folder({}) is None
+
+
+def test_proofs_and_drills_have_files_of_their_own(tmp_path: Path) -> None:
+    """No kind clears what another one found, whatever jobs are called."""
+    proof, drill = Proved("a", 6, "damaged", "x is missing"), Drilled("a", 7, "failed", "y differs")
+    passed = Drilled("a", 5)
+    for found in (FOUND, proof, passed, drill, Verified("archives", 1), Drilled("drills", 1)):
+        write_verdict(tmp_path, found)
+    verdicts = Verdicts(tmp_path)
+    assert verdicts.news({"a"}) == [FOUND, proof, passed, drill]
+    assert verdicts.news({"a", "archives", "drills"}) == [Verified("archives", 1), Drilled("drills", 1)]
+    texts = "verify: DIFFERENT: 2 values missing; archive verify: x is missing; drill: FAILED: y differs"
+    assert differences(tmp_path) == {"a": texts}
+    write_verdict(tmp_path, Proved("a", 8, files=1, of=2))
+    assert "x is missing" in differences(tmp_path)["a"]
+    write_verdict(tmp_path, Proved("a", 9, files=2, of=2))
+    write_verdict(tmp_path, Drilled("a", 9))
+    assert differences(tmp_path) == {"a": "verify: DIFFERENT: 2 values missing"}
+    assert proofs(tmp_path, "a") == [Proved("a", 9, files=2, of=2), Drilled("a", 9)]

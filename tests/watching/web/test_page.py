@@ -15,6 +15,7 @@ from tests.support.states import (
     SECOND,
     WARNINGS,
     all_fine,
+    archived,
     died,
     everything,
     failing,
@@ -463,3 +464,29 @@ def test_a_card_says_when_both_sides_were_compared() -> None:
     differs = Verified("weather", NOW - MINUTE, "differs", "DIFFERENT: 1 value missing")
     facts = {fact.label: fact for fact in shown([*recovered(), differs]).facts}
     assert facts["Verified"] == Fact("Verified", (("differs", "1 min ago"),), "wait")
+
+
+def test_a_card_shows_the_archive_and_the_last_drill() -> None:
+    """Of jobs that have them; a drill that did not pass, with when one last did."""
+    facts = {fact.label: fact for fact in shown(archived()).facts}
+    assert facts["Archive"].lines == (("14 snapshots", "48.2 MB"), ("newest 1 h 57 min ago", ""))
+    assert facts["Restore drill"] == Fact("Restore drill", (("3 days ago", "2026-11-21 03:57 UTC"),))
+    assert facts["Verified"].lines == (("3 h ago", "2026-11-24 00:57 UTC"),)
+    facts = {fact.label: fact for fact in shown(archived(drill="failed")).facts}
+    assert facts["Restore drill"] == Fact("Restore drill", (("failed 5 h ago", "passed 3 days ago"),), "wait")
+    facts = {fact.label: fact for fact in shown(archived(drill="never")).facts}
+    assert facts["Restore drill"].lines == (("none yet", ""),)
+    assert not {"Archive", "Restore drill"} & {fact.label for fact in shown(fine()).facts}
+
+
+def test_the_page_of_a_job_says_all_of_its_archive() -> None:
+    """Files new and reused, what reading them found, and the drill in a sentence."""
+    (job,) = state_of(*archived()).jobs.values()
+    page = render_job(job, NOW)
+    for text in (
+        "3 new, 120 reused files",
+        "read 1,402 of 1,402 files, 48.2 MB",
+        "passed: restored 8,352,000 points of snapshot 20261124T020000.000000000Z of /backups/influx",
+        "0 6 * * 0 (UTC)",
+    ):
+        assert text in page
