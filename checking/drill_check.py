@@ -28,8 +28,8 @@ def drill_line(job: Job, environ: Mapping[str, str], problems: list[str]) -> str
             return f"{when}, at {target.url}: InfluxDB {target.version}"
     except InfluxError as error:
         problems.append(
-            f"options.drill: {error}; the server has to answer, and its user ($RESTORE_USER, or that of the job) has "
-            "to be an administrator: a drill creates and drops a database"
+            f"options.drill: {error}; the server has to answer, and its user ($RESTORE_USER, or the job's) has to "
+            "be an administrator: a drill creates and drops a database"
         )
     except (NoDrill, ValueError) as error:
         problems.append(f"options.drill: {error}")

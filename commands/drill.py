@@ -1,6 +1,7 @@
 """`main.py drill`: rehearses the restore of the newest backup of each job, and leaves nothing behind."""
 
 import argparse
+import logging
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,11 +21,15 @@ from watching.verdict_files import verdict_folder, write_verdict
 if TYPE_CHECKING:
     from watching.events import Drilled
 
+logger = logging.getLogger(__name__)
+
 _CODES = {"passed": SUCCESS, "failed": FAILURE, "not done": USAGE}
 
 
 def _drill(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Drill each job; 0: all passed, 1: one failed, 2: none failed, and one was not done."""
+    from checking.drill import NoDrill  # noqa: PLC0415 -- heavy libraries
+
     stopping = StopRequest()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -34,10 +39,16 @@ def _drill(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         signal.signal(number, stop)
     jobs, invalid = load_jobs(find_jobs(arguments.config or default_paths(environ)))
     log_all(invalid)
-    codes, documents = [USAGE] * len(invalid), [{"job": name, "problem": text} for name, text in invalid.items()]
+    codes = [USAGE] * len(invalid)
+    documents: list[dict[str, Any]] = [{"job": name, "problem": text} for name, text in invalid.items()]
     for job in jobs:
         try:
             found = _one(job.config, arguments, stopping, environ)
+        except NoDrill as error:
+            logger.error("%s: %s", job.config.path, error)  # noqa: TRY400 -- a user's mistake
+            codes.append(USAGE)
+            documents.append({"job": job.name, "result": "not done", "detail": str(error)})
+            continue
         except Stopped:
             raise UsageError("stopped before the end: nothing is proved") from None
         if folder := verdict_folder(environ):
@@ -55,12 +66,10 @@ def _drill(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 def _one(
     config: Config, arguments: argparse.Namespace, stopping: StopRequest, environ: Mapping[str, str]
 ) -> "Drilled":
-    from checking.drill import NoDrill, drill_job, planned  # noqa: PLC0415 -- heavy libraries
+    """Raises NoDrill, and Stopped."""
+    from checking.drill import drill_job, planned  # noqa: PLC0415 -- heavy libraries
 
-    try:
-        how = planned(config.job, to=arguments.to, origin=arguments.origin, share=arguments.sample)
-    except NoDrill as error:
-        raise UsageError(f"{config.path}: {error}") from None
+    how = planned(config.job, to=arguments.to, origin=arguments.origin, share=arguments.sample)
     return drill_job(config, how, stopping, environ)
 
 

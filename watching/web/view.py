@@ -93,7 +93,7 @@ def card(job: JobState, now: int, *, errors: int = ERRORS_ON_CARD, is_folded: bo
         doing=printable(doing),
         bar=_bar(job),
         more=tuple(map(printable, more)),
-        facts=tuple(facts(job, now)),
+        facts=tuple(_line(job, now) if is_folded else facts(job, now)),
         chart=chart(job.history),
         days=heartbeat(job.days, day_of(now, job.timezone)),
         problems=_problems(job, now, errors),
@@ -226,6 +226,12 @@ def facts(job: JobState, now: int, databases: int = DATABASES_ON_CARD) -> Iterab
     yield _verified(job, now)
     yield from archives.glance(job, now)
     yield _next_run(job, now)
+
+
+def _line(job: JobState, now: int) -> Iterable[Fact]:
+    """What there is room for in one line."""
+    more = {fact.label for fact in archives.glance(job, now)}
+    return (fact for fact in facts(job, now) if fact.label not in more)
 
 
 def _verified(job: JobState, now: int) -> Fact:
