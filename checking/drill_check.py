@@ -19,7 +19,7 @@ def drill_line(job: Job, environ: Mapping[str, str], problems: list[str]) -> str
     if drill.schedule is None:
         return ""
     at = next_run(drill.schedule, zone, datetime.now(UTC)).isoformat(timespec="minutes")
-    when = f"restore drill {drill.schedule}; next: {at} ({zone})"
+    when = f"restore drill {drill.schedule.text}; next: {at} ({zone})"
     try:
         how = planned(job)
         server = server_at(how.url, job, environ)

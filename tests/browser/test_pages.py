@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.harness import FOREIGN, Shown, opened
 from tests.integration.daemon import wait_until
-from tests.support.states import DISK_FULL, NOW, SECOND, failing, fine, runs
-from watching.events import Event, JobRemoved, NextRun, RunFinished, RunRecord, RunStarted, Totals
+from tests.support.states import DISK_FULL, NOW, SECOND, archived, failing, fine, runs
+from watching.events import Drilled, Event, JobRemoved, NextRun, RunFinished, RunRecord, RunStarted, Totals
 
 SIZES = {"phone": (360, 740), "desk": (1400, 900)}
 NOT_FOUND = "Failed to load resource: the server responded with a status of 404 (Not Found)"
@@ -38,6 +38,28 @@ def test_a_page_fits_its_window_and_is_accessible(
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
     assert set(complaints) == ({NOT_FOUND} if path.endswith("nobody") else set())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_archive_and_its_drills_are_shown_and_fit(browser: Browser, shown: Shown, size: str) -> None:
+    """In the overview and in full; a drill that did not pass stands out until one does."""
+    width, height = SIZES[size]
+    shown.happen(*(JobRemoved(name, NOW) for name in shown.state.jobs), *archived("vault", "failed"))
+    with opened(browser, viewport={"width": width, "height": height}) as page:
+        page.goto(shown.url)
+        card = page.locator("#job-vault")
+        expect(card).to_contain_text("14 snapshots")
+        expect(card.locator("dd.wait")).to_have_text(re.compile("^failed 5 h ago"))
+        expect(page.locator(".protection")).to_contain_text("no restore drill has passed")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        shown.happen(Drilled("vault", NOW))
+        expect(page.locator(".protection")).to_contain_text("last restore drill just now")
+        expect(card.locator("dd.wait")).to_have_count(0)
+        page.goto(f"{shown.url}jobs/vault")
+        expect(page.locator("main")).to_contain_text("3 new, 120 reused files")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
 
 
 def test_the_overview_tells_a_screen_reader_everything(browser: Browser, shown: Shown) -> None:

@@ -56,7 +56,7 @@ def test_the_environment_chooses_the_folder() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["health", "--json"], "--json is for run, verify, repair, restore, archive, check and status"),
+        (["health", "--json"], "--json is for run, verify, repair, restore, drill, archive, check and status"),
         (["verify", "--quiet"], "--quiet is for run"),
         (["run", "--full"], "--full is for verify and repair"),
     ],

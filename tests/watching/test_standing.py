@@ -136,7 +136,7 @@ def test_a_drill_that_did_not_pass_and_damage_are_amber_everywhere_and_named() -
     state = applied(state, Proved("nightly", NOW, files=9, of=9))
     state = applied(state, Drilled("nightly", NOW))
     assert headline(state) == ("The only job is fine", "good")
-    assert protection_line(protection(state, NOW), NOW).endswith("; last restore drill 0 s ago")
+    assert protection_line(protection(state, NOW), NOW).endswith("; last restore drill just now")
 
 
 def test_the_table_has_columns_for_archives_and_drills_where_there_are_any() -> None:

@@ -26,16 +26,15 @@ def in_full(job: JobState, now: int) -> Iterator[Fact]:
     if proof := job.proof:
         yield Fact("Archive verified", (_proof(proof, now),), "" if proof.result == "whole" else "wait")
     if drill := job.drill:
-        yield Fact("Restore drill in full", ((drill.sentence, _detail(drill)),), _tone(drill))
+        yield Fact("Last drill", ((drill.sentence, _detail(drill)),), _tone(drill))
 
 
 def _archive(job: JobState, now: int) -> Fact:
     taken = job.snapshot
     if taken is None:
         return Fact("Archive", (("no snapshot yet", ""),))
-    size = format_bytes(taken.archive_bytes)
-    lines = ((counted(taken.snapshots, "snapshot"), size), (f"newest {ago(snapshot_time(taken), now)}", ""))
-    return Fact("Archive", lines, "wait" if job.damage else "")
+    note = f"{format_bytes(taken.archive_bytes)}, newest {ago(snapshot_time(taken), now)}"
+    return Fact("Archive", ((counted(taken.snapshots, "snapshot"), note),), "wait" if job.damage else "")
 
 
 def _files(taken: SnapshotTaken) -> tuple[str, str]:

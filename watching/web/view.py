@@ -294,7 +294,9 @@ def _warnings(job: JobState, now: int, most: int) -> Problems | None:
     """What the last run warned of, and what verify found."""
     if not job.warnings:
         return None
-    last = f" of the last run, {ago(job.judged.ended, now)}" if job.judged and not job.difference else ""
+    last = (
+        f" of the last run, {ago(job.judged.ended, now)}" if job.judged and job.judged.warned == job.warned else ""
+    )
     found = _bounded(f"{counted(job.warned, 'warning')}{last}", job.warnings, most, "wait")
     return replace(found, more=found.more + job.warned - len(job.warnings))
 

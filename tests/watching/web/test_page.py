@@ -469,7 +469,7 @@ def test_a_card_says_when_both_sides_were_compared() -> None:
 def test_a_card_shows_the_archive_and_the_last_drill() -> None:
     """Of jobs that have them; a drill that did not pass, with when one last did."""
     facts = {fact.label: fact for fact in shown(archived()).facts}
-    assert facts["Archive"].lines == (("14 snapshots", "48.2 MB"), ("newest 1 h 57 min ago", ""))
+    assert facts["Archive"].lines == (("14 snapshots", "48.2 MB, newest 1 h 57 min ago"),)
     assert facts["Restore drill"] == Fact("Restore drill", (("3 days ago", "2026-11-21 03:57 UTC"),))
     assert facts["Verified"].lines == (("3 h ago", "2026-11-24 00:57 UTC"),)
     facts = {fact.label: fact for fact in shown(archived(drill="failed")).facts}
