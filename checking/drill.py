@@ -20,6 +20,7 @@ from basics.locks import FileLock
 from basics.spans import Span
 from basics.stopping import StopRequest
 from basics.text import printable
+from basics.urls import without_credentials
 from checking.restore import turned_rules
 from checking.verdict import JobVerdict, Scope, conclusion, table
 from checking.verify import Verifier
@@ -125,12 +126,12 @@ def drill_job(
     begun, sums = time.monotonic(), _Sums()
     result: DrillResult = "passed"
     try:
-        server = server_at(how.url, config.job, environ)
+        server = _server(how, config.job, environ)
         with tempfile.TemporaryDirectory(prefix="drill-") as folder, _alone(config.job, environ):
             _Drill(config, how, server, stopping, sums, Path(folder), named or _new_name).run()
     except (_Failed, Damaged, NotThere, Unequal) as error:
         result, problem = "failed", str(error)
-    except (InfluxError, NoDrill, ValueError) as error:
+    except (InfluxError, NoDrill) as error:
         result, problem = "not done", str(error)
     else:
         problem = ""
@@ -142,12 +143,19 @@ def drill_job(
         result,
         shortened(detail),
         sums.origin,
-        how.url,
+        without_credentials(how.url),
         sums.points,
         sums.values,
         time.monotonic() - begun,
         min(100.0, how.share * 100),
     )
+
+
+def _server(how: How, job: Job, environ: Mapping[str, str]) -> Server:
+    try:
+        return server_at(how.url, job, environ)
+    except ValueError as error:
+        raise NoDrill(f"the server that should get the scratch databases: {error}") from None
 
 
 def _new_name(maker: str) -> str:

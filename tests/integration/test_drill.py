@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from influx import scratch
 from tests.integration.archives import Archived
 from tests.integration.daemon import running, wait_until
 from tests.integration.harness import HOUR, MONDAY, ROOT, Pair, run_main, write_job
-from tests.support.servers import InfluxServer, free_port
+from tests.support.servers import InfluxServer, RequestFailed, free_port
 from watching.events import Drilled
 
 
@@ -133,6 +135,30 @@ def test_a_snapshot_that_cannot_be_read_fails_the_drill(archived: Archived) -> N
     found = archived.json("drill", "--to", archived.pair.destination.url, code=1)
     assert found["result"] == "failed"
     assert archived.snapshots()[-1].name in found["detail"]
+
+
+def test_what_does_not_stay_fails_the_drill(pair: Pair) -> None:
+    """Somebody deletes in the scratch database while it is there."""
+    pair.write(hourly(20))
+    pair.backup()
+    job, ends = write_job(pair.directory, pair.config()), Event()
+
+    def delete() -> None:
+        while not ends.wait(0.02):
+            for name in scratches(pair.destination):
+                with suppress(RequestFailed):  # it may be gone by now
+                    pair.destination.query("DELETE FROM cpu WHERE host = 'h1'", db=name)
+
+    deleting = Thread(target=delete)
+    deleting.start()
+    try:
+        found = drilled(job)
+    finally:
+        ends.set()
+        deleting.join()
+    assert found.result == "failed"
+    assert "cpu" in found.detail or "missing" in found.detail
+    assert scratches(pair.destination) == []
 
 
 def test_what_was_not_done_is_not_passed(archived: Archived) -> None:
