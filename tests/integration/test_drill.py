@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -17,12 +18,14 @@ import requests
 from basics.stopping import StopRequest
 from checking.drill import How, drill_job, planned
 from config import Config
+from daemon.comparison import compared
 from influx import scratch
 from tests.integration.archives import Archived
 from tests.integration.daemon import running, wait_until
 from tests.integration.harness import HOUR, MONDAY, ROOT, Pair, run_main, write_job
 from tests.support.servers import InfluxServer, RequestFailed, free_port
 from watching.events import Drilled
+from watching.verdict_files import proofs
 
 
 @pytest.fixture
@@ -104,6 +107,24 @@ def test_nothing_but_points_and_policies_comes_back(archived: Archived) -> None:
     assert archived.json("drill", "--to", pair.destination.url)["result"] == "passed"
     found = pair.destination.query("SHOW CONTINUOUS QUERIES")[0]["series"]
     assert not any(series.get("values") for series in found if series["name"] not in databases(pair.destination))
+
+
+def test_what_was_proved_by_hand_is_kept_for_the_daemon_and_told_by_the_summary(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the health file of the daemon is known."""
+    monkeypatch.setenv("BACKUP_HEALTH_FILE", str(archived.pair.directory / "health"))
+    archived.pair.write(hourly(1))
+    archived.taken()
+    archived.main("archive", "verify")
+    archived.main("drill", "--to", archived.pair.destination.url)
+    proof, drill = proofs(archived.pair.directory / "health.verified", "job")
+    assert (proof.result, drill.result) == ("whole", "passed")
+    told = archived.main("run", "--once").stdout
+    assert "VERIFIED job: the archive, " in told
+    assert ": whole, read 1 of 1 file" in told
+    assert "DRILL job: " in told
+    assert "; the archive: 2 snapshots, " in told
 
 
 # ---------------------------------------------------------------- what does not
@@ -293,6 +314,18 @@ def test_the_daemon_drills_and_tells_what_came_of_it(archived: Archived) -> None
         wait_until(lambda: "drill: FAILED" in get("/healthz"), "the failed drill of before", daemon)
         assert daemon.stop()[0] == 0
     assert scratches(pair.destination) == []
+
+
+def test_a_job_with_a_server_and_an_archive_is_compared_and_proved(archived: Archived) -> None:
+    """One does not stand for the other: damage in the archive leaves both servers equal."""
+    archived.pair.write(hourly(1))
+    archived.taken({"destination": {"url": archived.pair.destination.url}})
+    config = Config(archived.pair.directory / "job.yaml")
+    sides, archive = compared(config, time.time_ns(), StopRequest())
+    assert (sides.result, archive.result) == ("equal", "whole")
+    archived.files()[0].unlink()
+    sides, archive = compared(config, time.time_ns(), StopRequest())
+    assert (sides.result, archive.result) == ("equal", "damaged")
 
 
 def test_a_daemon_that_is_stopped_lets_its_drill_drop_what_it_made(pair: Pair) -> None:
