@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from basics.humanize import counted, format_bytes
@@ -28,6 +29,7 @@ from commands.options import (
     parsed_start,
 )
 from config import Config
+from watching.progress import can_draw
 
 if TYPE_CHECKING:
     from checking.archives import Line, Proof, Pruning, Wanted
@@ -44,7 +46,7 @@ def _archive(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return _cat(arguments, _only(jobs))
     does: Mapping[str, Callable[[argparse.Namespace, Config], Done]] = {
         "list": _list,
-        "verify": _verify,
+        "verify": partial(_verify, draws=can_draw(sys.stderr, environ)),
         "prune": _prune,
     }
     codes, documents = [], []
@@ -123,10 +125,13 @@ def _entry(line: "Line") -> dict[str, Any]:
 # ---------------------------------------------------------------- verify
 
 
-def _verify(arguments: argparse.Namespace, config: Config) -> Done:
+def _verify(arguments: argparse.Namespace, config: Config, *, draws: bool) -> Done:
     from checking.archives import verified  # noqa: PLC0415 -- heavy libraries
+    from checking.progress import Progress, Shown  # noqa: PLC0415
 
-    proof = verified(config, arguments.sample or 1.0, with_source=arguments.source, stopping=StopRequest())
+    progress, share = Progress(), arguments.sample or 1.0
+    with Shown(config.job.name, progress, draws=draws):
+        proof = verified(config, share, with_source=arguments.source, stopping=StopRequest(), progress=progress)
     return proof.code, _proof_lines(proof), _proof_entry(proof)
 
 
