@@ -250,8 +250,9 @@ def pruning(archive: Archive, job: Job, now: int) -> Pruning:
         if listed not in going:
             needed |= archive.load(listed.stored.key).files.keys()
     young = now - job.archive.grace
-    files = (stored for stored in archive.files() if stored.key not in needed and stored.written < young)
-    return Pruning(job.name, kept, going, tuple(files))
+    there = (*archive.files(), *archive.leftovers())
+    files = tuple(stored for stored in there if stored.key not in needed and stored.written < young)
+    return Pruning(job.name, kept, going, files)
 
 
 def prune(archive: Archive, plan: Pruning) -> None:

@@ -286,6 +286,21 @@ def test_a_young_file_that_no_snapshot_names_stays(archived: Archived) -> None:
     assert young.exists()
 
 
+def test_what_a_killed_writer_left_goes_too(archived: Archived) -> None:
+    """Beside files and beside snapshots, once it is old."""
+    archived.pair.write(hourly(weeks=1))
+    archived.taken()
+    left = [path.with_name(".new-0123") for path in (archived.files()[0], archived.snapshots()[0])]
+    for path in left:
+        path.write_bytes(b"half")
+    archived.job({"archive": {"keep": {"last": 1}}})
+    assert archived.json("archive", "prune", "--yes")["files"] == 0
+    archived.job({"archive": {"keep": {"last": 1}, "grace": "1ns"}})
+    assert archived.json("archive", "prune", "--yes")["files"] == 2
+    assert not any(path.exists() for path in left)
+    assert archived.json("archive", "verify")["result"] == "whole"
+
+
 # ---------------------------------------------------------------- damage
 
 
