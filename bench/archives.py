@@ -147,7 +147,7 @@ def _requests(results: Results) -> float:
 
 
 TARGETS: Sequence[Target] = (
-    Target("archive: bytes / those of gzipped line protocol", 0.6, _bytes),
+    Target("archive: bytes / those of gzipped line protocol", 0.65, _bytes),
     *(
         Target(f"archive, {arm}, ten times the rows: peak memory / that of one time", 1.1, _growth(arm))
         for arm in (SNAPSHOT, RESTORE)
