@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from basics.humanize import counted, format_bytes
+from basics.memory import give_back_memory
 from basics.stopping import StopRequest
 from basics.streams import say
 from basics.tables import aligned, ruled
@@ -39,6 +40,7 @@ Done = tuple[int, list[str], dict[str, Any]]
 
 
 def _archive(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    give_back_memory()
     from copying.archive.errors import ArchiveError  # noqa: PLC0415 -- heavy libraries
 
     jobs = _jobs(arguments, environ)

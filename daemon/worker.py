@@ -14,6 +14,7 @@ from pathlib import Path
 
 from basics.boundary import error_boundary
 from basics.locks import FileLock
+from basics.memory import give_back_memory
 from basics.stopping import StopRequest
 from basics.text import SEVERAL_LINES
 from config import Config, ConfigError, Server
@@ -250,13 +251,6 @@ def _unreachable(config: Config, server: Server, role: str, stopping: StopReques
 # ---------------------------------------------------------------- the process
 
 
-M_MMAP_THRESHOLD = -3
-"""glibc's number of that setting."""
-
-LARGE = 1 << 20
-"""From how many bytes on memory is given back at once when it is freed."""
-
-
 def load_libraries(*, all_of_them: bool) -> None:
     """Import what each run needs before workers are forked, so that all of them share its memory.
 
@@ -266,11 +260,7 @@ def load_libraries(*, all_of_them: bool) -> None:
     without; polars cannot, so each worker imports it for itself.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
-    # polars' allocator keeps what is freed, for each thread apart: together more than what is in use
-    os.environ["_RJEM_MALLOC_CONF"] = "narenas:1,dirty_decay_ms:100,muzzy_decay_ms:0"
-    with suppress(AttributeError):  # not every C library can
-        # large texts outside the heap: once one of them is freed, glibc would put the next ones inside, for good
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+    give_back_memory()
     from influx import transport  # noqa: F401, PLC0415 -- msgpack, requests
 
     if all_of_them:
