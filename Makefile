@@ -17,7 +17,7 @@ AS_ROOT := $(if $(filter-out 0,$(shell id -u)),unshare --map-root-user --mount)
 .PHONY: help demo test test-versions facts influxd victorialogs bench bench-quick bench-peers faults mutants containers kubernetes pythons lint types \
 	pytest format schema clean
 help:
-	@echo "make demo           two throwaway servers, sample data, two backup jobs, an exact comparison"
+	@echo "make demo           two throwaway servers, sample data, backups into a server and into files, exact comparisons"
 	@echo "make test           lint, types and all tests that need one InfluxDB: Debian's, or INFLUXD=program"
 	@echo "                    INFLUXD_VERSION=1.8.10 make test builds that version, and runs on it"
 	@echo "make test-versions  builds other versions of InfluxDB, VictoriaLogs and an object store, and tests on all of them"
@@ -34,7 +34,7 @@ help:
 	@echo "make format         reformat the code       make schema  refresh config/schema.json"
 	@echo "make clean          remove .venv and caches"
 
-demo: prepare-demo .venv/runtime
+demo: prepare-demo .venv/archive
 	$(BIN)/python -m demo.run
 
 test: prepare-tests lint types pytest
@@ -134,13 +134,19 @@ prepare-%:
 	@$(UNUSED)
 	@touch $@
 
+.venv/archive: copying/archive/requirements.txt .venv/runtime
+	@echo "Adding to .venv what archives need"
+	$(PIP) -r copying/archive/requirements.txt
+	@$(UNUSED)
+	@touch $@
+
 .venv/tests: tests/requirements.txt influx/requirements.txt copying/archive/requirements.txt .venv/runtime
 	@echo "Adding to .venv what the tests need"
 	$(PIP) -r tests/requirements.txt
 	@$(UNUSED)
 	@touch $@
 
-.venv/bench: bench/requirements.txt .venv/runtime
+.venv/bench: bench/requirements.txt .venv/archive
 	@echo "Adding to .venv what the measurements need"
 	$(PIP) -r bench/requirements.txt
 	@$(UNUSED)

@@ -190,14 +190,23 @@ def thin(scale: float = 1.0, *, dense: bool = False) -> DataSet:
     names = [f"all,id={n:02d}" if dense else f"meter_{n:02d},site=s{n % 5}" for n in range(100)]
     steps = _count(4 * 3652, scale)
     step = 10 * SECOND if dense else 6 * HOUR
+    return _meters("thin_in_one" if dense else "thin", names, _times(MONDAY - 10 * 365 * DAY, step, steps))
 
+
+def years(scale: float = 1.0) -> DataSet:
+    """Five years of 10 measurements, a row every hour."""
+    names = [f"meter_{n:02d},site=s{n % 5}" for n in range(10)]
+    return _meters("years", names, _times(MONDAY - 5 * 365 * DAY, HOUR, _count(5 * 8760, scale)))
+
+
+def _meters(name: str, names: Sequence[str], times: Sequence[int]) -> DataSet:
     def fields(chance: random.Random) -> str:
         return f"reading={chance.uniform(0, 10**5):.3f},errors={chance.randrange(100)}i"
 
     def lines() -> Lines:
-        return _grid(names, _pool("thin", fields), _times(MONDAY - 10 * 365 * DAY, step, steps))
+        return _grid(names, _pool("thin", fields), times)
 
-    return DataSet("thin_in_one" if dense else "thin", steps * len(names), 2, lines)
+    return DataSet(name, len(times) * len(names), 2, lines)
 
 
 def mixed(scale: float = 1.0) -> DataSet:
@@ -229,7 +238,7 @@ def _count(full: int, scale: float) -> int:
     return max(1, round(full * scale))
 
 
-def _times(begin: int, step: int, count: int) -> Iterable[int]:
+def _times(begin: int, step: int, count: int) -> Sequence[int]:
     return range(begin, begin + count * step, step)
 
 

@@ -16,6 +16,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import archives
+from bench.archives import ARCHIVES
 from bench.cases import CASES, TARGETS, Case, Options
 from bench.fleet import FLEET
 from bench.measure import ROOT, BenchError
@@ -24,6 +26,8 @@ from bench.report import Record, Results, case_table, plot, target_table, to_jso
 from tests.support.servers import find_influxd
 
 RESULTS = Path(__file__).parent / "results"
+USUAL = (*CASES, FLEET, *ARCHIVES)
+"""What is measured unless something is chosen."""
 BUSY = 0.5
 """A load average from which on other programs are in the way."""
 
@@ -77,7 +81,7 @@ def measure(cases: Sequence[Case], options: Options) -> tuple[list[Record], list
 
 def main() -> int:
     """Measure. Exit code 1 when a copy failed or both sides differ; slow is no failure."""
-    names = [case.name for case in (*CASES, FLEET, PEERS)]
+    names = [case.name for case in (*USUAL, PEERS)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the data, each once")
     parser.add_argument("--case", action="append", choices=names, metavar="NAME", help=", ".join(names))
@@ -93,13 +97,11 @@ def main() -> int:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         options = Options(Path(directory), arguments.quick, arguments.repeat, say)
-        chosen = [
-            c for c in (*CASES, FLEET, PEERS) if (c.name in arguments.case if arguments.case else c is not PEERS)
-        ]
+        chosen = [case for case in (*USUAL, PEERS) if case.name in arguments.case] if arguments.case else USUAL
         records, failures = measure(chosen, options)
     about |= {"quick": arguments.quick, "seconds": round(time.monotonic() - begun), "failures": failures}
     results = Results(records, about)
-    verdicts = [target.verdict(results) for target in TARGETS]
+    verdicts = [target.verdict(results) for target in (*TARGETS, *archives.TARGETS)]
     quick = " (a tenth of the data: the targets are about all of it)" if arguments.quick else ""
     told = [verdict for verdict in verdicts if verdict.value is not None or not arguments.case]
     sys.stdout.write(f"\ntargets{quick}\n{target_table(told)}\n")

@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from basics.humanize import counted
 from basics.patterns import NamePattern, is_selected
 from basics.spans import Span
 from basics.stopping import StopRequest
+from checking.progress import Progress
 from config import Config
 from copying.archive import keeping, parquet, sums
 from copying.archive.contents import Archive, Listed
@@ -99,9 +101,12 @@ class Proof:
         return 1 if self.damages else 2 if self.problems else 0
 
 
-def verified(config: Config, share: float, *, with_source: bool, stopping: StopRequest) -> Proof:
+def verified(
+    config: Config, share: float, *, with_source: bool, stopping: StopRequest, progress: Progress | None = None
+) -> Proof:
     """Read and prove every file, or a share of them, that a snapshot of the job names. Raises ArchiveError."""
     job, begun = config.job, time.monotonic()
+    progress = progress or Progress()
     archive, proof = open_archive(job.destination.archive), Proof(job.name)
     newest = None
     files: dict[str, tuple[Entry, DataFile]] = {}
@@ -115,9 +120,9 @@ def verified(config: Config, share: float, *, with_source: bool, stopping: StopR
     if not proof.snapshots:
         proof.problems.append(f"archive {archive.url} holds no snapshot of job {job.name!r}")
     proof.of = len(files)
-    _prove(archive, files, share, proof, stopping)
-    if with_source and newest:
-        _ask_source(config, ArchivedServer(archive, newest), newest, proof, stopping)
+    _prove(archive, files, share, proof, stopping, progress)
+    if with_source and newest and not proof.problems:
+        _ask_source(config, ArchivedServer(archive, newest), newest, proof, stopping, progress)
     if stopping.is_set():
         proof.problems.append("stopped before the end")
     proof.seconds = time.monotonic() - begun
@@ -162,25 +167,31 @@ def _prove(
     share: float,
     proof: Proof,
     stopping: StopRequest,
+    progress: Progress,
 ) -> None:
     """All are looked for in the list of the store, and a share of them is read."""
     there = {stored.key: stored.size for stored in archive.files()}
     keys = sorted(files)
     chosen = set(keys if share >= 1 else random.sample(keys, max(1, round(share * len(keys)))) if keys else ())
-    for key in keys:
+    lost = [key for key in keys if key not in there]
+    proof.damages += [f"archive {archive.url}: {key} is missing" for key in lost]
+    due = [key for key in keys if key in there and (key in chosen or there[key] != files[key][1].bytes)]
+    progress.begin("reading", sum(files[key][1].bytes for key in due))
+    for number, key in enumerate(due):
         if stopping.is_set():
             return
         entry, file = files[key]
-        if key not in there:
-            proof.damages.append(f"archive {archive.url}: {key} is missing")
-        elif key in chosen or there[key] != file.bytes:
-            try:
-                check_file(archive, key, entry, file)
-            except Damaged as error:
-                proof.damages.append(str(error))
-            proof.files += 1
-            proof.bytes += file.bytes
-            proof.points += file.rows
+        try:
+            check_file(archive, key, entry, file)
+        except (Damaged, NotThere) as error:
+            proof.damages.append(str(error))
+        except ArchiveError as error:
+            proof.problems.append(f"{error}; {counted(len(due) - number, 'file')} not looked at")
+            return
+        progress.passed(file.bytes, sum(file.values.values()))
+        proof.files += 1
+        proof.bytes += file.bytes
+        proof.points += file.rows
 
 
 def check_file(archive: Archive, key: str, entry: Entry, file: DataFile) -> None:
@@ -194,11 +205,17 @@ def check_file(archive: Archive, key: str, entry: Entry, file: DataFile) -> None
 
 
 def _ask_source(
-    config: Config, archived: ArchivedServer, snapshot: Snapshot, proof: Proof, stopping: StopRequest
+    config: Config,
+    archived: ArchivedServer,
+    snapshot: Snapshot,
+    proof: Proof,
+    stopping: StopRequest,
+    progress: Progress,
 ) -> None:
     """Count the parts of which the source says something else by now."""
     job = config.job
     proof.changed = 0
+    progress.begin("comparing with the source", sum(1 for _ in snapshot.entries))
     try:
         source = connect(job.options, job.source, "source", stopping)
         for (database, policy), entries in _by_policy(snapshot).items():
@@ -211,6 +228,7 @@ def _ask_source(
                 one_shard = shard_groups.is_inside_one(entry.span, groups)
                 proof.parts += 1
                 proof.changed += not types or _has_changed(source, archived, look, one_shard=one_shard)
+                progress.passed(1, sum(entry.part.values.values()))
     except InfluxError as error:
         proof.problems.append(f"compare with the source: {error}")
 
@@ -253,9 +271,11 @@ class Pruning:
 def pruning(archive: Archive, job: Job, now: int) -> Pruning:
     """What may go: snapshots that `archive.keep` does not name, then files that no snapshot of any job names.
 
-    Raises ArchiveError where a snapshot that stays cannot be read: what it needs is not known then.
+    Raises ArchiveError where the job has none, and where one that stays cannot be read: what it needs is unknown.
     """
     known = archive.snapshots()
+    if not any(listed.job == job.name for listed in known):  # or a list that is none made all files look forgotten
+        raise NotThere(f"archive {archive.url} holds no snapshot of job {job.name!r}; nothing is removed")
     kept = keeping.kept((listed.name for listed in known if listed.job == job.name), job.archive.keep)
     going = tuple(listed for listed in known if listed.job == job.name and listed.name not in kept)
     needed: set[str] = set()
@@ -263,8 +283,9 @@ def pruning(archive: Archive, job: Job, now: int) -> Pruning:
         if listed not in going:
             needed |= archive.load(listed.stored.key).files.keys()
     young = now - job.archive.grace
-    files = (stored for stored in archive.files() if stored.key not in needed and stored.written < young)
-    return Pruning(job.name, kept, going, tuple(files))
+    there = (*archive.files(), *archive.leftovers())
+    files = tuple(stored for stored in there if stored.key not in needed and stored.written < young)
+    return Pruning(job.name, kept, going, files)
 
 
 def prune(archive: Archive, plan: Pruning) -> None:

@@ -56,6 +56,12 @@ class Progress:
             self.windows += self._batch
             self._batch, self._weight, self._passed = 0, 0, 0
 
+    def passed(self, windows: int, values: int) -> None:
+        """So many more windows are done, whose values were read."""
+        with self._lock:
+            self.windows += windows
+            self.values += values
+
     def reading(self) -> Counter[str]:
         """What counts the values of a window that is about to be read."""
         with self._lock:

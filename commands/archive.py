@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from basics.humanize import counted, format_bytes
+from basics.memory import give_back_memory
 from basics.stopping import StopRequest
 from basics.streams import say
 from basics.tables import aligned, ruled
@@ -30,6 +31,7 @@ from commands.options import (
     parsed_start,
 )
 from config import Config
+from watching.progress import can_draw
 from watching.verdict_files import verdict_folder, write_verdict
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ Done = tuple[int, list[str], dict[str, Any]]
 
 
 def _archive(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    give_back_memory()
     from copying.archive.errors import ArchiveError  # noqa: PLC0415 -- heavy libraries
 
     jobs = _jobs(arguments, environ)
@@ -47,7 +50,7 @@ def _archive(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return _cat(arguments, _only(jobs))
     does: Mapping[str, Callable[[argparse.Namespace, Config], Done]] = {
         "list": _list,
-        "verify": partial(_verify, verdict_folder(environ)),
+        "verify": partial(_verify, verdict_folder(environ), draws=can_draw(sys.stderr, environ)),
         "prune": _prune,
     }
     codes, documents = [], []
@@ -126,17 +129,22 @@ def _entry(line: "Line") -> dict[str, Any]:
 # ---------------------------------------------------------------- verify
 
 
-def _verify(folder: Path | None, arguments: argparse.Namespace, config: Config) -> Done:
+def _verify(folder: Path | None, arguments: argparse.Namespace, config: Config, *, draws: bool) -> Done:
     """Prove an archive; what was found is kept in the folder, by which the daemon hears of it."""
     from checking.archives import as_event, unproved, verified  # noqa: PLC0415 -- heavy libraries
+    from checking.progress import Progress, Shown  # noqa: PLC0415
     from copying.archive.errors import ArchiveError  # noqa: PLC0415
 
     def tell(proof: "Proof") -> None:
         if folder:
             write_verdict(folder, as_event(proof, time.time_ns()))
 
+    progress, share = Progress(), arguments.sample or 1.0
     try:
-        proof = verified(config, arguments.sample or 1.0, with_source=arguments.source, stopping=StopRequest())
+        with Shown(config.job.name, progress, draws=draws):
+            proof = verified(
+                config, share, with_source=arguments.source, stopping=StopRequest(), progress=progress
+            )
     except ArchiveError as error:
         tell(unproved(config.job.name, error))
         raise

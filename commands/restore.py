@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from basics.memory import give_back_memory
 from basics.streams import say
 from commands.interface import USAGE, Command, print_json
 from commands.jobs import default_paths, find_jobs, load_jobs
@@ -131,6 +132,7 @@ OPTIONS = (
 
 def _restore(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Restore, and return 0: restored and equal, 1: something differs or failed, 2: it could not begin."""
+    give_back_memory()
     from checking.restore import CannotBegin, How, as_json, restore_job  # noqa: PLC0415 -- heavy libraries
 
     asks = not arguments.yes and not arguments.dry_run

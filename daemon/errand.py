@@ -1,6 +1,5 @@
 """What a process of a job does from its birth to its last word: it looks for its servers, or runs the job once."""
 
-import ctypes
 import datetime as dt
 import gc
 import logging
@@ -13,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from basics.boundary import error_boundary
+from basics.memory import give_back_memory
 from basics.stopping import StopRequest
 from config import ConfigError
 from copying.results import JobResult
@@ -29,12 +29,6 @@ from watching.reporter import Reporter
 
 logger = logging.getLogger(__name__)
 
-M_MMAP_THRESHOLD = -3
-"""glibc's number of that setting."""
-
-LARGE = 1 << 20
-"""From how many bytes on memory is given back at once when it is freed."""
-
 
 def load_libraries(*, all_of_them: bool) -> None:
     """Import what each run needs before workers are forked, so that all of them share its memory.
@@ -45,11 +39,7 @@ def load_libraries(*, all_of_them: bool) -> None:
     without; polars cannot, so each worker imports it for itself.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's linear algebra, which nothing here uses
-    # polars' allocator keeps what is freed, for each thread apart: together more than what is in use
-    os.environ["_RJEM_MALLOC_CONF"] = "narenas:1,dirty_decay_ms:100,muzzy_decay_ms:0"
-    with suppress(AttributeError):  # not every C library can
-        # large texts outside the heap: once one of them is freed, glibc would put the next ones inside, for good
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+    give_back_memory()
     if all_of_them:
         import numpy  # noqa: F401, PLC0415
 

@@ -1,4 +1,4 @@
-"""Two throwaway servers, sample data, two jobs, an exact comparison, new points, a restore of what was dropped."""
+"""Two throwaway servers, sample data, jobs, exact comparisons, new points, restores of what was dropped."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from basics.humanize import counted
 from tests.support.reader import Key, Snapshot, difference, read_database, read_policies
 from tests.support.samples import load_demo_data, load_new_points
 from tests.support.servers import InfluxServer
@@ -44,6 +45,17 @@ options:
   range:
     start_date: {start}
     end_date: {end}
+"""
+
+ARCHIVE = """\
+source:
+  url: {source}
+  databases:
+    - name: telegraf
+destination:
+  archive: {archive}
+options:
+  backup_mode: incremental
 """
 
 
@@ -104,6 +116,22 @@ def write_jobs(source: InfluxServer, destination: InfluxServer, directory: Path,
     return paths
 
 
+def show_archive(source: InfluxServer, destination: InfluxServer, directory: Path) -> None:
+    """Files instead of a server: a snapshot, and all of it back from there."""
+    path, archive = directory / "files.yaml", directory / "archive"
+    path.write_text(ARCHIVE.format(source=source.url, archive=archive))
+    say(f"{path.name}: the same into files, which need no server")
+    print(path.read_text(), end="")
+    run_jobs(path)
+    files = sorted(archive.glob("data/*/*/*/*/*.parquet"))
+    print(f"{counted(len(files), 'file')} such as {files[0].relative_to(archive)}")
+    say("somebody drops the whole database at the source; it comes back from the archive")
+    source.drop_database(DATABASE)
+    restore(path, "--from", "archive", "--yes")
+    say("comparing a last time")
+    compare(source, destination, DATABASE, lambda _: True)
+
+
 def show(source: InfluxServer, destination: InfluxServer, directory: Path) -> None:
     """The demo itself."""
     say(f"source {source.url}, destination {destination.url}: real InfluxDB servers, gone afterwards")
@@ -135,6 +163,7 @@ def show(source: InfluxServer, destination: InfluxServer, directory: Path) -> No
     restore(paths[0], "--measurement", "cpu", "--yes")
     say("comparing once more")
     compare(source, destination, DATABASE, lambda _: True)
+    show_archive(source, destination, directory)
 
 
 def main() -> int:

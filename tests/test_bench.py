@@ -6,9 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from bench import data
-from bench.cases import AGAIN, CASES, COPY, INTO, TARGETS, into_statements
+from bench.cases import AGAIN, COPY, INTO, TARGETS, into_statements
 from bench.data import DataSet
+from bench.peers import PEERS
 from bench.report import Record, Results, Target, case_table, from_json, ratios, target_table, to_json
+from bench.run import USUAL
 
 SETS: dict[str, Callable[[float], DataSet]] = {
     "devops": data.devops,
@@ -23,6 +25,7 @@ SETS: dict[str, Callable[[float], DataSet]] = {
     "thin": data.thin,
     "thin in one": lambda scale: data.thin(scale, dense=True),
     "mixed": data.mixed,
+    "years": data.years,
 }
 SMALL = 0.003
 FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|[-+.\de]+i?|true|false)', re.DOTALL)
@@ -165,4 +168,4 @@ def test_results_survive_as_json() -> None:
 
 def test_cases_have_names_of_their_own() -> None:
     """The command line chooses by them."""
-    assert len({case.name for case in CASES}) == len(CASES)
+    assert len({case.name for case in (*USUAL, PEERS)}) == len(USUAL) + 1

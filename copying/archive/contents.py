@@ -91,6 +91,11 @@ class Archive:
         """Every object below `data/`, those that are no files of ours too."""
         return self._store.list(f"{layout.DATA}/")
 
+    def leftovers(self) -> Iterator[Stored]:
+        """What writers that were killed have left beside snapshots."""
+        there = self._store.list(f"{layout.SNAPSHOTS}/")
+        return (stored for stored in there if stored.key.rpartition("/")[2].startswith("."))
+
     def read(self, key: str, file: DataFile) -> bytes:
         """The bytes of a file, proved by its checksum. Raises NotThere, Damaged."""
         content = self._store.read(key)

@@ -29,8 +29,8 @@ from influx.pages import Ask, Page, page_rows
 from influx.shards import ShardStates
 from influx_client import InfluxClient
 
-_KEPT = 6
-"""How many files are kept in memory: the next question mostly concerns the same one."""
+_KEPT, _HEAVIEST = 6, 64_000_000
+"""How many files, and bytes of them, are kept in memory: the next question mostly concerns the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +272,13 @@ class ArchivedServer(InfluxClient):
         frame = parquet.decode(self._archive.read(held.key, held.file), held.key)
         with self._lock:
             self._cache[held.key] = frame
-            while len(self._cache) > _KEPT:
+            while len(self._cache) > _KEPT or (len(self._cache) > 1 and self._bytes() > _HEAVIEST):
                 self._cache.popitem(last=False)
         return frame
+
+    def _bytes(self) -> int:
+        columns = (column for frame in self._cache.values() for _, column in (*frame.fields, *frame.tags))
+        return sum(int(column.estimated_size()) for column in columns)
 
 
 def _held(entry: Entry) -> Iterator[_Held]:

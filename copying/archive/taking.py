@@ -19,7 +19,7 @@ from basics.text import printable
 from basics.times import MIN_TIME
 from copying.archive import parquet, reusing, sums
 from copying.archive.contents import Archive
-from copying.archive.errors import Unequal
+from copying.archive.errors import StoreFailed, Unequal
 from copying.archive.manifest import DatabaseHeld, DataFile, Entry, Group, Part, PolicyHeld, Snapshot
 from copying.archive.portions import portions
 from copying.archive.reusing import Trust
@@ -120,6 +120,8 @@ class SnapshotRun:
             done = JobResult(self._job.name, tuple(results), tuple(problems))
             if done.succeeded and not self._stopping.is_set():
                 taken = self._publish(held)
+        except StoreFailed as error:
+            problems += self._told(f"{error}; nothing is published, and the next run goes on")
         except InfluxError as error:
             problems += self._told(str(error))
         except Stopped:
@@ -191,6 +193,8 @@ class SnapshotRun:
                 held.append(self._policy(asked))
             if self._job.options.metadata:
                 self._metadata[name] = metadata.as_bytes(self._capture.take(name)).decode()
+        except StoreFailed:
+            raise
         except InfluxError as error:
             problems += self._told(f"database {printable(name)}: {error}")
         self._listener.failed(problems)
@@ -362,6 +366,8 @@ class SnapshotRun:
                 (told,) = sums.ask(self._source, [told.look], one_shard=told.one_shard)
         except Stopped:
             pass
+        except StoreFailed:  # the others would wait for the same store
+            raise
         except InfluxError as error:
             tally.problems += self._told(f"copy {copy.source} {error}")
         return None

@@ -50,6 +50,15 @@ def test_what_a_repair_writes_is_its_progress() -> None:
     assert progress.line().startswith("copying, 25.0%, 1 value written")
 
 
+def test_a_file_that_was_read_counts_by_its_bytes() -> None:
+    """And with its values."""
+    progress = Progress()
+    progress.begin("reading", 1000)
+    progress.passed(250, 7)
+    progress.passed(500, 1)
+    assert progress.line().startswith("reading, 75.0%, 8 values read")
+
+
 def _read(progress: Progress, count: int) -> Counter[str]:
     """A window of which so many values were read."""
     read = progress.reading()

@@ -20,7 +20,7 @@ def rounds(request: pytest.FixtureRequest, part: int) -> Iterator[Rounds]:
     counted = Rounds(part=part)
     yield counted
     passed = request.session.testsfailed == failed_before
-    request.node.user_properties.append((PROPERTY, f"{counted.name}|{counted.done}|{passed}"))
+    request.node.user_properties.append((PROPERTY, f"{counted.name}|{counted.done}|{passed}|{counted.seen}"))
 
 
 @pytest.fixture

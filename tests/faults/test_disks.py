@@ -1,10 +1,16 @@
-"""The disk of the destination, or that of the tool's own log, is full."""
+"""The disk of the destination, of an archive, or of the tool's own log, is full."""
 
+import os
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from copying.archive import buckets
 from tests.faults.disks import SmallDisk, small_disk
 from tests.faults.harness import (
     assert_mended,
@@ -17,10 +23,15 @@ from tests.faults.harness import (
     slow,
 )
 from tests.faults.rounds import Rounds
-from tests.integration.harness import MONDAY, Pair
+from tests.integration.archives import Archived
+from tests.integration.harness import MONDAY, Pair, snapshot
+from tests.support.archive_reader import read_snapshot
+from tests.support.reader import difference
 from tests.support.servers import InfluxServer
+from tests.support.versitygw import BUCKET, PROGRAM, object_store
 
 NO_SPACE = "no space left on device"
+NO_SPACE_HERE = "No space left on device"
 
 
 def noise(seed: int, rows: int = 2000) -> str:
@@ -76,6 +87,54 @@ def test_the_disk_of_the_destination_is_full_until_its_restart(
                 found.assert_failed("destination")
             assert_mended(pair)
             source.drop_database(pair.database)
+
+
+def test_the_disk_of_an_archive_is_full(pair: Pair, rounds: Rounds, tmp_path: Path) -> None:
+    """Of a first snapshot or a second: nothing is published or half there; with space the next run goes on."""
+    for number in rounds.of("disk of an archive full", 10):
+        with fresh(pair, number) as round_, small_disk(tmp_path / f"archive{number}", megabytes=1) as disk:
+            archived = Archived(round_)
+            archived.folder = disk.path / "archive"
+            _assert_full_and_mended(archived, disk, number, NO_SPACE_HERE)
+            assert not list(archived.folder.glob("**/.new-*"))
+
+
+@pytest.mark.skipif(not os.access(PROGRAM, os.X_OK), reason="make test-versions builds the object store")
+def test_the_disk_of_an_object_store_is_full(
+    pair: Pair, rounds: Rounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same, with what the store says of it."""
+    monkeypatch.setattr(buckets, "PATIENCE", timedelta(seconds=1))
+    for number in rounds.of("disk of an object store full", 10):
+        with (
+            fresh(pair, number) as round_,
+            small_disk(tmp_path / f"store{number}", megabytes=1) as disk,
+            object_store(disk.path) as store,
+        ):
+            for name, value in store.environ.items():
+                monkeypatch.setenv(name, value)
+            archived = Archived(round_)
+            archived.place, archived.folder = f"s3://{BUCKET}/a", store.objects / "a"
+            _assert_full_and_mended(
+                archived, disk, number, f"507 Insufficient Storage, InsufficientStorage: {NO_SPACE_HERE}"
+            )
+
+
+def _assert_full_and_mended(archived: Archived, disk: SmallDisk, number: int, reason: str) -> None:
+    pair, place = archived.pair, archived.place or str(archived.folder)
+    if number % 2:
+        pair.write(lines(30))
+        archived.taken()
+    before = archived.snapshots()
+    pair.write(noise(number))
+    (failure,) = archived.run().failures
+    said = rf"archive {re.escape(place)}: cannot write data/\S+\.parquet: {reason}"
+    assert re.fullmatch(f"{said}; nothing is published, and the next run goes on", failure), failure
+    assert archived.snapshots() == before
+    disk.grow(64)
+    archived.taken()
+    held = read_snapshot(archived.folder, archived.snapshots()[-1], pair.database)
+    assert not difference(snapshot(pair.source, pair.database), held, names=("source", "archive"))
 
 
 def test_the_disk_of_the_log_is_full(pair: Pair, rounds: Rounds, tmp_path: Path) -> None:

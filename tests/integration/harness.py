@@ -67,6 +67,10 @@ class Pair:
     def __init__(self, source: InfluxServer, destination: InfluxServer, database: str, directory: Path) -> None:
         self.source, self.destination, self.database, self.directory = source, destination, database, directory
 
+    def elsewhere(self, name: str) -> "Pair":
+        """The same with files of its own."""
+        return Pair(self.source, self.destination, self.database, self.directory / name)
+
     def write(self, lines: bytes | str, policy: str | None = None) -> None:
         """Write to the source, creating the database."""
         self.source.create_database(self.database)

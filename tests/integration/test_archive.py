@@ -2,19 +2,24 @@
 
 import ast
 import importlib
+import itertools
 import json
 import os
-import random
 import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from influx import line_protocol
 from tests.integration.archives import Archived
 from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, snapshot
 from tests.integration.test_exactness import CASES
+from tests.integration.test_round_trip import examples, points
+from tests.support.archive_reader import read_snapshot
 from tests.support.reader import difference
 from tests.support.samples import load_demo_data
 from tests.support.servers import InfluxServer
@@ -49,9 +54,45 @@ def test_every_nasty_case_comes_back_bit_by_bit(archived: Archived) -> None:
     assert (proof["result"], proof["changed_parts"], proof["damages"]) == ("whole", 0, [])
     archived.main("restore", "--from", "archive", "--yes", "--verify", "full", "--to", pair.destination.url)
     for name, (_, values) in zip(names, CASES.values(), strict=True):
-        expected, found = snapshot(pair.source, name), snapshot(pair.destination, name)
-        assert len(found) == values
-        assert not difference(expected, found, names=("source", "restored"))
+        assert len(snapshot(pair.destination, name)) == values
+        assert_kept_and_restored(archived, name)
+
+
+def assert_kept_and_restored(archived: Archived, database: str) -> None:
+    """The newest snapshot and the destination hold the same as the source, each by a reader of its own."""
+    expected = snapshot(archived.pair.source, database)
+    held = read_snapshot(archived.folder, archived.snapshots()[-1], database)
+    assert not difference(expected, held, names=("source", "archive"))
+    assert not difference(expected, snapshot(archived.pair.destination, database), names=("source", "restored"))
+
+
+_numbers = itertools.count()
+
+
+@examples(2)
+@given(data=st.data())
+def test_random_points_of_all_kinds_come_back(
+    data: st.DataObject, source: InfluxServer, destination: InfluxServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever InfluxDB can keep: names, tags, values, times."""
+    pair = Pair(source, destination, f"drawn_{next(_numbers)}", tmp_path_factory.mktemp("drawn"))
+    assert_drawn_points_come_back(data, Archived(pair), 12)
+
+
+def assert_drawn_points_come_back(data: st.DataObject, archived: Archived, count: int) -> None:
+    """So many databases of random points, in one snapshot; they are dropped."""
+    pair = archived.pair
+    names = [f"{pair.database}_{number}" for number in range(count)]
+    for name in names:
+        pair.source.create_database(name)
+        for point in data.draw(points(), label=name):
+            pair.source.write(line_protocol.encode_point(point), name)
+    archived.taken({"source": {"databases": [{"name": name} for name in names]}, "options": {"allow_empty": True}})
+    archived.main("restore", "--from", "archive", "--yes", "--to", pair.destination.url)
+    for name in names:
+        assert_kept_and_restored(archived, name)
+        for server in (pair.source, pair.destination):
+            server.drop_database(name)
 
 
 def test_types_that_change_between_shards_come_back(archived: Archived) -> None:
@@ -59,27 +100,6 @@ def test_types_that_change_between_shards_come_back(archived: Archived) -> None:
     archived.pair.write(
         f'm v=1 {MONDAY}\nm v=2i {MONDAY + WEEK}\nm v="three" {MONDAY + 2 * WEEK}\nm v=true {MONDAY + 3 * WEEK}'
     )
-    archived.taken()
-    archived.assert_restored()
-
-
-def test_random_points_come_back(archived: Archived) -> None:
-    """Of many series, sparse, with texts of all kinds."""
-    chance = random.Random(4)
-    texts = ["", " ", "ü", 'q\\"', "a" * 300, "line\nbreak"]
-    lines = []
-    for _ in range(4000):
-        fields = {
-            "f": repr(chance.choice([chance.gauss(0, 1e6), chance.random() * 1e-300, -0.0])),
-            "i": f"{chance.randrange(-(2**63), 2**63)}i",
-            "b": chance.choice("tf"),
-            "s": f'"{chance.choice(texts)}"',
-        }
-        some = chance.sample(sorted(fields), chance.randrange(1, 5))
-        tags = "".join(f",{k}={chance.randrange(6)}" for k in chance.sample("xyz", chance.randrange(4)))
-        pairs = ",".join(f"{name}={fields[name]}" for name in some)
-        lines.append(f"m{chance.randrange(3)}{tags} {pairs} {MONDAY + chance.randrange(3 * WEEK)}")
-    archived.pair.write("\n".join(lines))
     archived.taken()
     archived.assert_restored()
 
@@ -264,6 +284,21 @@ def test_a_young_file_that_no_snapshot_names_stays(archived: Archived) -> None:
     archived.job({"archive": {"keep": {"last": 1}}})
     assert archived.json("archive", "prune", "--yes")["files"] == 0
     assert young.exists()
+
+
+def test_what_a_killed_writer_left_goes_too(archived: Archived) -> None:
+    """Beside files and beside snapshots, once it is old."""
+    archived.pair.write(hourly(weeks=1))
+    archived.taken()
+    left = [path.with_name(".new-0123") for path in (archived.files()[0], archived.snapshots()[0])]
+    for path in left:
+        path.write_bytes(b"half")
+    archived.job({"archive": {"keep": {"last": 1}}})
+    assert archived.json("archive", "prune", "--yes")["files"] == 0
+    archived.job({"archive": {"keep": {"last": 1}, "grace": "1ns"}})
+    assert archived.json("archive", "prune", "--yes")["files"] == 2
+    assert not any(path.exists() for path in left)
+    assert archived.json("archive", "verify")["result"] == "whole"
 
 
 # ---------------------------------------------------------------- damage

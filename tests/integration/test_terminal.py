@@ -195,6 +195,31 @@ def test_a_full_comparison_shows_how_far_it_is_on_a_terminal(columns: int, pair:
     assert terminal.shows_cursor
 
 
+def test_a_proof_of_an_archive_shows_how_far_it_is_on_a_terminal(pair: Pair) -> None:
+    """As a comparison of servers does; the result stands alone."""
+    weeks(pair, 12)
+    place = {"destination": {"archive": str(pair.directory / "archive")}}
+    assert pair.backup(place).failures == ()
+    with Proxy(pair.source.url) as proxy:
+        proxy.inject(delay(response=0.1), "query", first=4, count=None)
+        config: dict[str, Any] = pair.config(place)
+        config["source"]["url"] = proxy.url
+        path = write_job(pair.directory, config, "job")
+        with on_terminal("archive", "verify", "--source", "--config", path, columns=160) as terminal:
+            assert terminal.finish() == 0
+    lives = [
+        line for screen in terminal.seen for line in screen if line.startswith("job  comparing with the source")
+    ]
+    shares = [int(line.split("%")[0].split()[-1]) for line in lives if "%" in line]
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 3
+    assert any(line.endswith(" left") for line in lives)
+    first, *rest = [line for line in terminal.everything if line]
+    assert first.startswith("job: whole; 1 snapshot, read 24 of 24 files, 12,000 points, ")
+    assert len(rest) == 1
+    assert terminal.shows_cursor
+
+
 def test_elsewhere_a_comparison_logs_how_far_it_is(pair: Pair) -> None:
     """Now and then, with the time left; standard output has the result only."""
     weeks(pair, 12)

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Iterator
 from itertools import pairwise
 
 import polars as pl
@@ -64,6 +65,22 @@ def test_no_time_is_in_two_files_and_they_follow_one_another() -> None:
     assert len(files) > 50
     spans = [(int(file.times.min()), int(file.times.max())) for file in files]
     assert all(before[1] < after[0] for before, after in pairwise(spans))
+
+
+def test_no_more_than_a_file_and_a_page_wait() -> None:
+    """So memory does not grow with the data: a file leaves as soon as it is full."""
+    whole, read, written = points(30_000), 0, 0
+
+    def pages() -> Iterator[Frame]:
+        nonlocal read
+        for page in whole.split(list(range(100, 30_000, 100))):
+            read += len(page)
+            yield page
+
+    for file in portions(pages(), 2000):
+        written += len(file)
+        assert read - written <= 2 * 100, "pages wait that are no part of the next file"
+    assert written == 30_000
 
 
 def test_points_of_one_time_stay_together_however_many_they_are() -> None:
