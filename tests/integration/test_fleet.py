@@ -40,7 +40,7 @@ def running_now(daemon: Daemon) -> list[str]:
 
 
 def test_jobs_wait_for_their_turn_and_say_so(fleet: Pair) -> None:
-    """One at a time, in the order of their lateness: in the log, on the page, in status."""
+    """One at a time: in the log, on the page, in status."""
     held = Held(fleet.directory)
     for name in "abc":
         job(fleet, name, held)
@@ -66,6 +66,22 @@ def test_jobs_wait_for_their_turn_and_say_so(fleet: Pair) -> None:
         assert daemon.log.count("its turn has come") == 2
         assert daemon.stop()[0] == 0
     assert sorted(running_now(daemon)) == ["a", "b", "c"]
+
+
+def test_who_has_waited_longest_is_next(fleet: Pair) -> None:
+    """Whatever the jobs are called."""
+    held = Held(fleet.directory)
+    job(fleet, "b", held)
+    with running(fleet.directory / "jobs", fleet.directory, BACKUP_MAX_RUNS="1") as daemon:
+        wait_until(lambda: running_now(daemon) == ["b"], "the first run", daemon)
+        for name in "dca":
+            job(fleet, name, held)
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for(f"waiting for their turn: {name} (1 run goes on")
+        held.let_go()
+        daemon.wait_for("run ended", count=4)
+        assert daemon.stop()[0] == 0
+    assert running_now(daemon) == ["b", "d", "c", "a"]
 
 
 def test_a_server_is_one_by_all_its_names(fleet: Pair) -> None:

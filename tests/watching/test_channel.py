@@ -17,6 +17,8 @@ from watching.events import (
     Contact,
     Event,
     JobKnown,
+    MeasurementsChanged,
+    MeasurementState,
     NextRun,
     RunFinished,
     RunProgress,
@@ -159,3 +161,28 @@ def test_texts_are_bounded() -> None:
 def test_contacts_are_not_shown() -> None:
     """URLs of notification services hold passwords."""
     assert "secret" not in repr(JobKnown("a", 1, contact=Contact(("slack://secret",), (), "https://hc/secret")))
+
+
+def test_what_a_process_has_told_that_is_gone_is_told_again_by_its_parent(channel: Channel) -> None:
+    """The last runs of each job, and the measurements as its last run left them; what waited for room at once."""
+    parent = Sender(channel)
+    parent.flush()
+    for number in range(HISTORY + 5):
+        state = MeasurementsChanged("a", number, (MeasurementState("db", "p", "m", number),))
+        parent.adopt("a", [RunFinished("a", number, RunRecord(number, 1.0, "ok")), state])
+    parent.adopt("b", [RunFinished("b", 1, RunRecord(1, 1.0, "ok"))])
+    parent.adopt("a", [])  # a run that came to nothing
+    assert received(channel) == []
+    parent.pass_on([RunStarted("c", 1)])
+    assert received(channel) == [RunStarted("c", 1)]
+    channel.announce_listener()
+    parent.flush()
+    again = received(channel)
+    runs = [e.record.started for e in again if isinstance(e, RunFinished) and e.job == "a"]
+    assert runs == list(range(5, HISTORY + 5))
+    assert [e.at for e in again if isinstance(e, MeasurementsChanged)] == [HISTORY + 4]
+    assert sum(e.job == "b" for e in again) == 1
+    parent.forget("a")
+    channel.announce_listener()
+    parent.flush()
+    assert [e.job for e in received(channel)] == ["b"]
