@@ -6,11 +6,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from basics.times import MINUTE
+from basics.times import MINUTE, SECOND
 from copying.restore.marker import SILENT, Marker, described, in_folder, load, save
 from influx.influxql import Location
 
-MARKER = Marker("job", "http://one:8086", ("db", "b"), time.time_ns() - 3 * MINUTE, "fill", 200, 50)
+BEGUN = 1_795_492_640 * SECOND
+MARKER = Marker("job", "http://one:8086", ("db", "b"), BEGUN, "fill", 200, 50)
 
 
 def kept(file: Path, marker: Marker) -> Marker:
@@ -36,10 +37,10 @@ def test_here_the_process_tells_whether_it_goes_on(tmp_path: Path) -> None:
     going = kept(tmp_path / "job.1.json", replace(MARKER, pid=os.getpid(), host=socket.gethostname()))
     assert going.is_running
     text = "restore of db, b to http://one:8086 is not complete: begun 3 min ago, 50 values written, 25 %; "
-    assert described(going, time.time_ns()) == f"{text}process {os.getpid()} is at it"
+    assert described(going, BEGUN + 3 * MINUTE) == f"{text}process {os.getpid()} is at it"
     gone = replace(going, pid=2**30)
     assert not gone.is_running
-    assert described(gone, time.time_ns()) == f"{text}it was stopped: run the same command again"
+    assert described(gone, BEGUN + 3 * MINUTE) == f"{text}it was stopped: run the same command again"
 
 
 def test_in_another_container_its_signs_of_life_tell(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_in_another_container_its_signs_of_life_tell(tmp_path: Path) -> None:
     file = tmp_path / "job.1.json"
     going = kept(file, replace(MARKER, pid=2**30, host="elsewhere"))
     assert going.is_running
-    assert "process 1073741824 of elsewhere is at it" in described(going, time.time_ns())
+    assert "process 1073741824 of elsewhere is at it" in described(going, BEGUN + 3 * MINUTE)
     os.utime(file, (time.time() - SILENT - 1,) * 2)
     (silent,) = in_folder(tmp_path)
     assert not silent.is_running
