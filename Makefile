@@ -23,7 +23,7 @@ help:
 	@echo "make test-versions  builds other versions of InfluxDB, VictoriaLogs and an object store, and tests on all of them"
 	@echo "make facts          of these the facts of docs/influxdb.md; make facts VERSION=1.7.11 on one version"
 	@echo "make faults         every fault, all rounds, source and destination compared after each; make test injects each once,"
-	@echo "                    FAULT_ROUNDS=4 make faults a fourth"
+	@echo "                    FAULT_ROUNDS=10 make faults a tenth"
 	@echo "make mutants        mistakes put into the code, one at a time: which of them does no test notice? About an hour"
 	@echo "make containers     as root: the integration tests on containers, and tests of the image"
 	@echo "make kubernetes     builds helm and kubeconform, and checks deploy/kubernetes with them"

@@ -294,7 +294,8 @@ def _added(before: float, values: _Numbers, type_: str) -> float:
     if type_ == "float":
         with np.errstate(over="ignore", invalid="ignore"):  # the server goes on with infinity, too
             return float(np.cumsum(np.concatenate(([before], values)))[-1])
-    whole = np.trunc(values).astype(np.int64) if values.dtype.kind == "f" else values
+    with np.errstate(invalid="ignore"):  # a float that no integer can hold becomes what the machine makes of it
+        whole = np.trunc(values).astype(np.int64) if values.dtype.kind == "f" else values
     return (int(before) + int(whole.astype(np.uint64).sum())) % _WRAP
 
 

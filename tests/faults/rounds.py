@@ -1,7 +1,7 @@
 """How often each fault is injected, and the table of what came of it.
 
 A test takes the fixture `rounds` and loops over it; every finished round is counted, and the session prints one
-line for each fault. `FAULT_ROUNDS=all` (that is `make faults`) runs all rounds, `FAULT_ROUNDS=4` a fourth of them;
+line for each fault. `FAULT_ROUNDS=all` (that is `make faults`) runs all rounds, `FAULT_ROUNDS=10` a tenth of them;
 otherwise each fault is injected once. Where moments are random, `rounds.saw("in the middle")` counts what they
 were.
 """

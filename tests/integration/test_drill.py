@@ -281,6 +281,7 @@ def test_a_run_does_not_take_a_scratch_database_for_one_of_its_own(pair: Pair) -
 # ---------------------------------------------------------------- the daemon
 
 
+@pytest.mark.minutes
 def test_the_daemon_drills_and_tells_what_came_of_it(archived: Archived) -> None:
     """On the page, in the metrics and by status, also after a restart; the archive's files are read, too."""
     pair = archived.pair
@@ -328,6 +329,7 @@ def test_a_job_with_a_server_and_an_archive_is_compared_and_proved(archived: Arc
     assert (sides.result, archive.result) == ("equal", "damaged")
 
 
+@pytest.mark.minutes
 def test_a_daemon_that_is_stopped_lets_its_drill_drop_what_it_made(pair: Pair) -> None:
     """And no verdict comes of it."""
     pair.write(hourly(60))

@@ -32,7 +32,7 @@ run() { # version, program
             touch "$environment/made"
     } || return
     # shellcheck disable=SC2086
-    INFLUXD=/nonexistent INFLUX_SERVERS=local "$environment/bin/python" -m pytest tests $ignored -n 2 --quiet
+    INFLUXD=/nonexistent INFLUX_SERVERS=local "$environment/bin/python" -m pytest tests $ignored -n "$(($(nproc) + 1))" --quiet
 }
 
 ran='' failed=''

@@ -40,7 +40,7 @@ def test_nasty_cases_and_other_types_come_back(version: str, index: str, tmp_pat
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@examples(2)
+@examples(8)
 @given(data=st.data())
 def test_random_points_come_back(
     version: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -51,7 +51,7 @@ def test_random_points_come_back(
         InfluxServer.start("destination", version=version) as destination,
     ):
         pair = Pair(source, destination, "drawn", tmp_path_factory.mktemp("drawn"))
-        assert_drawn_points_come_back(data, Archived(pair), 30)
+        assert_drawn_points_come_back(data, Archived(pair))
 
 
 @pytest.mark.parametrize("lines", [LINES, CHANGING], ids=["unsigned", "unsigned in some shards"])
