@@ -7,6 +7,7 @@ to the destination. Where to resume is asked of the destination at the start of 
 import functools
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +57,7 @@ logger = logging.getLogger(__name__)
 BACKFILLS = 3
 """How often windows are copied again in a run, while the destination still differs there."""
 GRACE = 2.0
-"""Seconds that a run which is stopped takes to ask what has arrived; no answer may let it wait longer."""
+"""Seconds that a run which is stopped takes to ask what has arrived, and for each answer."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -270,7 +271,18 @@ class BackupManager:
         return settled
 
     def _there(self, copies: Sequence[Copy]) -> dict[Location, Written]:
-        """What else is new of these when the run is stopped: the destination is asked once, for a moment."""
+        """What else is new of these when the run is stopped: the destination is asked once, for a moment.
+
+        In a thread of its own, which nobody waits for any longer: a server that is slow would be asked for less
+        and less, again and again.
+        """
+        found: dict[Location, Written] = {}
+        asking = threading.Thread(target=lambda: found.update(self._asked(copies)), daemon=True)
+        asking.start()
+        asking.join(2 * GRACE)
+        return dict(found)
+
+    def _asked(self, copies: Sequence[Copy]) -> dict[Location, Written]:
         grace = Grace(GRACE)
         options = self._options.model_copy(update={"timeout_client": min(GRACE, self._options.timeout_client)})
         try:
