@@ -23,10 +23,11 @@ from bench.fleet import FLEET
 from bench.measure import ROOT, BenchError
 from bench.peers import PEERS
 from bench.report import Record, Results, case_table, plot, target_table, to_json
+from bench.restores import RESTORES
 from tests.support.servers import find_influxd
 
 RESULTS = Path(__file__).parent / "results"
-USUAL = (*CASES, FLEET, *ARCHIVES)
+USUAL = (*CASES, FLEET, *ARCHIVES, *RESTORES)
 """What is measured unless something is chosen."""
 BUSY = 0.5
 """A load average from which on other programs are in the way."""
