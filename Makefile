@@ -111,7 +111,7 @@ containers: prepare-containers .venv/tests
 	tests/support/engine.sh
 	tests/support/images.sh
 	INFLUX_SERVERS=containers INFLUXDB_IMAGE=local/influxdb:1.6 $(PYTEST) tests/integration $(PARALLEL) \
-		--ignore tests/integration/test_verify.py --ignore tests/integration/test_late_data.py --ignore tests/integration/test_quarantine.py
+		$(foreach name,archive comparing drill late_data prometheus quarantine verify,--ignore tests/integration/test_$(name).py)
 	CONTAINER_TESTS=1 INFLUXDB_IMAGE=local/influxdb:1.6 $(PYTEST) tests/containers
 
 format: .venv/tests

@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 failed=''
-processes=$(($(nproc) + 1)) # much of the time is spent waiting for servers
+processes=$(($(nproc) + 2)) # much of the time is spent waiting for servers
 
 fail() {
     failed="$failed
