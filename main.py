@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 
 from basics.boundary import error_boundary
 from basics.streams import make_safe
+from basics.text import SEVERAL_LINES
 from commands.archive import ARCHIVE
 from commands.check import CHECK
 from commands.drill import DRILL
 from commands.health import HEALTH
 from commands.interface import USAGE, Command, print_json
 from commands.notify import NOTIFY
-from commands.options import UsageError
+from commands.options import InvalidFiles, UsageError
 from commands.repair import REPAIR
 from commands.restore import RESTORE
 from commands.run import RUN
@@ -85,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return command.execute(arguments, os.environ)
         except UsageError as error:
-            logger.error("%s", error)  # noqa: TRY400 -- a user's mistake needs no traceback
+            shown = SEVERAL_LINES if isinstance(error, InvalidFiles) else None
+            logger.error("%s", error, extra=shown)  # noqa: TRY400 -- a user's mistake needs no traceback
             _print_not_done(command, arguments, str(error))
             return USAGE
     _print_not_done(command, arguments, outcome.problem)

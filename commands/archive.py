@@ -16,7 +16,7 @@ from basics.tables import aligned, ruled
 from basics.text import printable
 from basics.times import format_time
 from commands.interface import FAILURE, SUCCESS, USAGE, Command, print_json
-from commands.jobs import default_paths, find_jobs, load_jobs
+from commands.jobs import default_paths, valid_jobs
 from commands.options import (
     AT,
     CONFIG,
@@ -70,9 +70,7 @@ def _archive(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _jobs(arguments: argparse.Namespace, environ: Mapping[str, str]) -> list[Config]:
     """The jobs that have an archive. Raises UsageError without any, and for a file that is not valid."""
-    jobs, invalid = load_jobs(find_jobs(arguments.config or default_paths(environ)))
-    if invalid:
-        raise UsageError("\n".join(invalid.values()))
+    jobs = valid_jobs(arguments.config or default_paths(environ))
     found = [job.config for job in jobs if job.config.job.destination.archive]
     if not found:
         names = ", ".join(str(job.config.path) for job in jobs)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from basics.humanize import counted
 from basics.text import SEVERAL_LINES, printable
-from commands.options import UsageError
+from commands.options import InvalidFiles, UsageError
 from commands.shard import Shard
 from config import Config, ConfigError, defaults_of, read_defaults, read_file
 from daemon.job_file import JobFile
@@ -161,6 +161,14 @@ class Jobs:
             logger.error("%s; the jobs go on as they are", error)  # noqa: TRY400 -- a user's mistake
             return None
         return self.own, self.invalid
+
+
+def valid_jobs(paths: Sequence[Path]) -> list[JobFile]:
+    """The jobs of these paths. Raises UsageError, and InvalidFiles where one of them is not valid."""
+    jobs, invalid = load_jobs(find_jobs(paths))
+    if invalid:
+        raise InvalidFiles("\n".join(invalid.values()))
+    return jobs
 
 
 def log_all(invalid: Mapping[str, str]) -> None:

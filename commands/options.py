@@ -15,6 +15,10 @@ class UsageError(Exception):
     """The command line asks for something that cannot be done; the message says what to write instead."""
 
 
+class InvalidFiles(UsageError):
+    """Files of jobs are not valid; each of their problems has a line of its own."""
+
+
 @dataclass(frozen=True)
 class Option:
     """One option: its name, and what `argparse` is told of it."""

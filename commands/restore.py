@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from basics.memory import give_back_memory
 from basics.streams import say
 from commands.interface import USAGE, Command, print_json
-from commands.jobs import default_paths, find_jobs, load_jobs
+from commands.jobs import default_paths, valid_jobs
 from commands.options import (
     AT,
     CONFIG,
@@ -172,9 +172,7 @@ def _confirmed() -> bool:
 
 
 def _only_job(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Config:
-    jobs, invalid = load_jobs(find_jobs(arguments.config or default_paths(environ)))
-    if invalid:
-        raise UsageError("\n".join(invalid.values()))
+    jobs = valid_jobs(arguments.config or default_paths(environ))
     if len(jobs) > 1:
         names = ", ".join(str(job.config.path) for job in jobs)
         raise UsageError(f"restore takes one job at a time: name its file with --config, one of {names}")

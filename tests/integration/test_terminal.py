@@ -46,15 +46,17 @@ def weeks(pair: Pair, count: int = 8, *, per_week: int = 500) -> None:
 # ---------------------------------------------------------------- files
 
 
-@pytest.mark.parametrize("command", ["run", "check", "verify"])
 @pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    "command", ["run", "check", "verify", "restore", "drill", "archive list", "notify --test"]
+)
 def test_problems_of_a_file_stand_one_below_the_other_on_a_terminal(
     command: str, columns: int, tmp_path: Path
 ) -> None:
     """No line end is shown as two characters."""
     path = write_job(tmp_path, {"source": {"url": "http://a", "port": 1}, "options": {"retires": 3}})
-    code, lines = shown(command, "--config", path, columns=columns)
-    assert code == (2 if command == "verify" else 1)
+    code, lines = shown(*command.split(), "--config", path, columns=columns)
+    assert code == (1 if command in ("run", "check", "notify --test") else 2)
     text = "\n".join(lines)
     assert "\\n" not in text
     for begin in ("  source.port: ", "  options.retires: ", "  destination.url: "):
