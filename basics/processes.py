@@ -1,10 +1,12 @@
 """What the parent does with each process that it forks: signals held, a death in words, ever longer delays."""
 
+import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
@@ -16,6 +18,24 @@ FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
 
 LONG_LIFE = 60.0
 """Seconds after which a death is taken for a new trouble, with the first delay again."""
+
+
+def fork_with_answer(target: Callable[..., None], name: str, *arguments: object) -> tuple[ForkProcess, Connection]:
+    """A process that runs `target`, whose first argument is the end of a pipe to answer by; and the other end.
+
+    Raises OSError where it cannot be started.
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=target, args=(sender, *arguments), name=name)
+    try:
+        start(process)
+    except OSError:
+        receiver.close()
+        raise
+    finally:
+        sender.close()
+    return process, receiver
 
 
 def start(process: ForkProcess) -> None:

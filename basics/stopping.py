@@ -1,6 +1,8 @@
 """A request to stop that a signal handler may make: `threading.Event.set` in a handler can deadlock."""
 
+import signal
 import time
+from types import FrameType
 
 
 class Stopped(Exception):
@@ -16,6 +18,15 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self.asked = time.monotonic()
+
+    def heed(self, *numbers: int) -> None:
+        """Take these signals as requests."""
+
+        def request(_number: int, _frame: FrameType | None) -> None:
+            self.requested = True
+
+        for number in numbers:
+            signal.signal(number, request)
 
     def is_set(self) -> bool:
         """Whether to stop."""

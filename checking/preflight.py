@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from basics.stopping import StopRequest
 from checking.archive_check import archive_line, archived_databases
-from checking.drill_check import drill_line
 from checking.findings import DatabasePlan, Findings, MeasurementPlan, PolicyPlan
+from checking.next_drill import drill_line
 from checking.type_conflicts import TypeConflicts
 from config import Config
 from copying import inventory, rights

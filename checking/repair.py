@@ -5,7 +5,6 @@ import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from types import FrameType
 
 from backup import BackupManager
 from basics.humanize import counted
@@ -171,12 +170,7 @@ def verify_jobs(
     SIGINT and SIGTERM end it early, which counts as not checked.
     """
     stopping = StopRequest()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.requested = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    stopping.heed(signal.SIGINT, signal.SIGTERM)
     verdicts = []
     for config in configs:
         try:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 from basics.humanize import counted, format_bytes
@@ -121,12 +120,7 @@ def restore_job(config: Config, server: Server, asked: Asked, how: How, environ:
     SIGINT and SIGTERM end it after the batch in flight; the same command goes on from there.
     """
     stopping = StopRequest()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.requested = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    stopping.heed(signal.SIGINT, signal.SIGTERM)
     try:
         config, backup, held = _backup(config, how, stopping)
         target = connect(config.job.options, server, "target", stopping)

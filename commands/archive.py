@@ -15,7 +15,7 @@ from basics.streams import say
 from basics.tables import aligned, ruled
 from basics.text import printable
 from basics.times import format_time
-from commands.interface import FAILURE, SUCCESS, USAGE, Command, print_json
+from commands.interface import FAILURE, SUCCESS, USAGE, Command, print_json, worst
 from commands.jobs import default_paths, valid_jobs
 from commands.options import (
     AT,
@@ -65,7 +65,7 @@ def _archive(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             say("".join(f"{printable(line)}\n" for line in lines))
     if arguments.json:
         print_json({"result": "ok" if not any(codes) else "FAILED", "jobs": documents})
-    return FAILURE if FAILURE in codes else max(codes)
+    return worst(codes)
 
 
 def _jobs(arguments: argparse.Namespace, environ: Mapping[str, str]) -> list[Config]:

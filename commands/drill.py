@@ -5,14 +5,13 @@ import logging
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from basics.stopping import Stopped, StopRequest
 from basics.streams import say
 from basics.text import printable
 from basics.times import format_time
-from commands.interface import FAILURE, SUCCESS, USAGE, Command, print_json
+from commands.interface import FAILURE, SUCCESS, USAGE, Command, print_json, worst
 from commands.jobs import default_paths, find_jobs, load_jobs, log_all
 from commands.options import CONFIG, IGNORED, JSON, Option, UsageError, share_of
 from config import Config
@@ -31,12 +30,7 @@ def _drill(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from checking.drill import NoDrill  # noqa: PLC0415 -- heavy libraries
 
     stopping = StopRequest()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.requested = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    stopping.heed(signal.SIGINT, signal.SIGTERM)
     jobs, invalid = load_jobs(find_jobs(arguments.config or default_paths(environ)))
     log_all(invalid)
     codes = [USAGE] * len(invalid)
@@ -59,8 +53,8 @@ def _drill(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             say("".join(f"{printable(line)}\n" for line in _lines(found)))
     if arguments.json:
         words = {SUCCESS: "passed", FAILURE: "failed", USAGE: "not done"}
-        print_json({"result": words[_worst(codes)], "jobs": documents})
-    return _worst(codes)
+        print_json({"result": words[worst(codes)], "jobs": documents})
+    return worst(codes)
 
 
 def _one(
@@ -71,10 +65,6 @@ def _one(
 
     how = planned(config.job, to=arguments.to, origin=arguments.origin, share=arguments.sample)
     return drill_job(config, how, stopping, environ)
-
-
-def _worst(codes: list[int]) -> int:
-    return FAILURE if FAILURE in codes else max(codes)
 
 
 def _lines(found: "Drilled") -> list[str]:

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from basics.streams import say
@@ -27,6 +27,11 @@ class Command:
     """`result` of its JSON document when it could not do anything."""
     on_bug: int = FAILURE
     """Exit code after an unforeseen error."""
+
+
+def worst(codes: Collection[int]) -> int:
+    """The exit code for several jobs: a failure counts for more than what could not be looked at."""
+    return FAILURE if FAILURE in codes else max(codes)
 
 
 def print_json(document: object) -> None:

@@ -4,7 +4,6 @@ import signal
 import socket
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from types import FrameType
 
 from basics.processes import SIGNALS
 from basics.stopping import StopRequest
@@ -28,12 +27,8 @@ def let_go(
 
 def stop_on_sigterm(stopping: StopRequest) -> None:
     """SIGTERM is the parent's request to stop; it alone decides about signals from the terminal."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.requested = True
-
     signal.set_wakeup_fd(-1)  # that was the parent's
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, stop)
+    stopping.heed(signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -1,7 +1,6 @@
 """Compares both sides of a job, or drills it, in a process of its own beside its worker; says what came of it."""
 
 import logging
-import multiprocessing
 import os
 import socket
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from basics.boundary import error_boundary
-from basics.processes import call_itself, start
+from basics.processes import call_itself, fork_with_answer
 from basics.stopping import Stopped, StopRequest
 from config import Config
 from daemon.child import let_go, stop_on_sigterm
@@ -58,38 +57,29 @@ class Comparison:
 
         A fork, as a worker is; what is open here of the others (`inherited`) it closes.
         """
-        context = multiprocessing.get_context("fork")
-        receiver, sender = context.Pipe(duplex=False)
-        arguments = (
+        process, receiver = fork_with_answer(
+            comparing_process,
+            f"{file.name} {kind}",
             file.config.path,
             file.content,
             file.defaults,
             kind,
             until,
-            sender,
             lifeline,
             channel,
             listener,
             inherited,
         )
-        process = context.Process(target=comparing_process, args=arguments, name=f"{file.name} {kind}")
-        try:
-            start(process)
-        except OSError:
-            receiver.close()
-            raise
-        finally:
-            sender.close()
         return cls(file.name, kind, process, receiver)
 
 
 def comparing_process(
+    answer: Connection,
     path: Path,
     content: bytes,
     defaults: bytes,
     kind: Kind,
     until: int,
-    answer: Connection,
     lifeline: tuple[Connection, Connection],
     channel: Channel,
     listener: socket.socket | None,

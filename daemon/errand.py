@@ -52,10 +52,10 @@ def load_libraries(*, all_of_them: bool) -> None:
 
 
 def worker_process(
+    answer: Connection,
     path: Path,
     content: bytes,
     defaults: bytes,
-    answer: Connection,
     lifeline: tuple[Connection, Connection],
     channel: Channel,
     listener: socket.socket | None,

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from types import FrameType
 
-from basics.processes import start
+from basics.processes import fork_with_answer
 from daemon.errand import worker_process
 from daemon.job_file import JobFile
 from daemon.task import Task
@@ -47,31 +47,20 @@ class Worker:
         tells by the channel, not at the `listener`; with `logs` it logs its progress. What is open here of the
         `others` it closes. Raises OSError where it cannot be started.
         """
-        context = multiprocessing.get_context("fork")
-        ends, inherited = lifeline(), list(others)
-        receiver, sender = context.Pipe(duplex=False)
-        limit = longest_silence(file.config.job.options.timeout_client)
-        arguments = (
+        process, receiver = fork_with_answer(
+            worker_process,
+            file.name,
             file.config.path,
             file.content,
             file.defaults,
-            sender,
-            ends,
+            lifeline(),
             channel,
             listener,
-            inherited,
+            list(others),
             task,
             logs,
-            limit,
+            longest_silence(file.config.job.options.timeout_client),
         )
-        process = context.Process(target=worker_process, args=arguments, name=file.name)
-        try:
-            start(process)
-        except OSError:
-            receiver.close()
-            raise
-        finally:
-            sender.close()
         return cls(process, receiver, task, time.monotonic())
 
 
