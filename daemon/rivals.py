@@ -1,11 +1,16 @@
 """Asks whether destinations of jobs that would write the same measurements there are one server by two names."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 from basics.stopping import StopRequest
-from settings.keys import Job
+from settings.keys import Job, Server
 from settings.overlaps import Rival
+
+if TYPE_CHECKING:
+    from influx_client import InfluxClient
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +49,22 @@ class Rivals:
 
 def _shared(job: Job, rival: Rival, stopping: StopRequest) -> str:
     from copying.same_server import shared_destination  # noqa: PLC0415 -- heavy libraries
-    from influx_client import connect  # noqa: PLC0415
+
+    role = f"destination of job {rival.job!r}"
+    with both(job, stopping, ("destination", job.destination), (role, rival.destination)) as (own, other):
+        return shared_destination(own, other, rival.job, rival.database)
+
+
+@contextmanager
+def both(
+    job: Job, stopping: StopRequest, own: tuple[str, Server], other: tuple[str, Server]
+) -> Iterator[tuple["InfluxClient", "InfluxClient"]]:
+    """Two servers with their roles, to be asked once, and not for long. Raises InfluxError."""
+    from influx_client import connect  # noqa: PLC0415 -- heavy libraries
 
     options = job.options.model_copy(update={"timeout_client": min(PATIENCE, job.options.timeout_client)})
-    own = connect(options, job.destination, "destination", stopping, retries=0)
-    try:
-        other = connect(options, rival.destination, f"destination of job {rival.job!r}", stopping, retries=0)
-        try:
-            return shared_destination(own, other, rival.job, rival.database)
-        finally:
-            other.close()
-    finally:
-        own.close()
+    with (
+        closing(connect(options, own[1], own[0], stopping, retries=0)) as one,
+        closing(connect(options, other[1], other[0], stopping, retries=0)) as two,
+    ):
+        yield one, two
