@@ -21,6 +21,7 @@ from basics.later import load_soon
 from basics.spans import Span, describe
 from basics.stopping import Grace, Stopped, StopRequest
 from basics.times import format_time
+from basics.together import both
 from config import Config
 from copying import inventory, late, memory, order, quarantine
 from copying.compare import Comparer, Window
@@ -198,12 +199,13 @@ class BackupManager:
         target = self._job.source.destination_name(name)
         try:
             policies, refused = self._planner.prepare(name, target)
-            saved = self._saver.save(name)
-            running = "" if self._job.restores else running_queries(self._destination, target)[0]
             problems += (
                 text for problem in refused for text in self._unless_stopping(f"database {name}: {problem}")
             )
-            tags = self._source.get_tag_keys(name)
+            saved, (running, tags) = both(
+                lambda: self._saver.save(name),
+                lambda: (self._running_queries(target), self._source.get_tag_keys(name)),
+            )
             for policy in policies:
                 try:
                     results += self._process_policy(name, policy, tags)
@@ -217,6 +219,9 @@ class BackupManager:
         age = self._age(name) if not problems and not self._stopping.is_set() else None
         warnings = (*self._warned(running), *self._warnings_of(name, age))
         return DatabaseResult(name, tuple(results), tuple(problems), warnings, age, saved)
+
+    def _running_queries(self, target: str) -> str:
+        return "" if self._job.restores else running_queries(self._destination, target)[0]
 
     def _process_policy(
         self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]

@@ -58,7 +58,7 @@ FEW_POINTS = 1000
 """A request of so many points is not made smaller for a destination whose cache is full: it waits."""
 
 
-ANSWER_BYTES = 64 * 1024 * 1024
+ANSWER_BYTES = 16 * 1024 * 1024
 """An answer with fingerprints of more bytes is asked for in parts."""
 
 
@@ -410,6 +410,11 @@ class InfluxClient(PageReader):
             if _is_shortest(batch[0][0].span, error):
                 raise
             return [None]
+
+    def get_tag_values(self, location: Location, tag: str) -> tuple[str, ...]:
+        """The values of a tag of a measurement, whose name is comparable, whatever the retention policy."""
+        (answer,) = self.query_data(influxql.show_tag_values(location, tag))
+        return tuple(answers.as_text(row[1]) for series in answer for row in series.rows)
 
     def get_unstorable_tags(self, asked: Sequence[tuple[Location, str]]) -> list[bool]:
         """Whether each (location, tag) has values that InfluxDB cannot keep (influx/storable.py says which)."""

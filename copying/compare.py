@@ -13,19 +13,24 @@ from itertools import compress
 
 from basics.spans import Span, cut, halves
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME, MINUTE, SECOND
+from basics.together import both
 from copying.pace import Pace
 from copying.selection import allowed_types
+from copying.shares import divisions as divided_by
 from copying.task import Copy, Target
 from influx import fingerprints, influxql, line_protocol, shard_groups
 from influx.counting import Count
 from influx.errors import QueryTooLarge
 from influx.fingerprints import Fingerprints, Look, Statement
 from influx.frames import Frame
-from influx.influxql import Location, Tags
+from influx.influxql import Location, Share, Tags
 from influx.line_protocol import Value
 from influx.pages import FIRST_ROWS, page_rows
 from influx.shards import ShardStates
 from influx_client import InfluxClient
+
+DEEPEST = 2
+"""How often the series of a measurement are divided, where one answer cannot hold the fingerprints of all."""
 
 STEPS = (DAY, HOUR, MINUTE, SECOND)
 """Windows get shorter in these steps, nanoseconds."""
@@ -37,6 +42,8 @@ class Question:
 
     copy: Copy
     span: Span
+    shares: tuple[Share, ...] = ()
+    """Only of the series that are in all of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,19 @@ def weighed(
     return Window(question.copy, question.span, totals[0], totals[1], dict(lacks), dict(exceeds), mark)
 
 
+def together(question: Question, parts: Iterable[Window]) -> Window:
+    """What windows of a question say that are about other series, or other times, as one."""
+    sums: list[Counter[str]] = [Counter(), Counter(), Counter(), Counter()]
+    marks = []
+    for part in parts:
+        for total, more in zip(sums, (part.source, part.destination, part.lacks, part.exceeds), strict=True):
+            total.update(more)
+        marks += [part.mark] * part.differs
+    mark = hashlib.blake2b(b"".join(sorted(marks)), digest_size=16).digest() if marks else b""
+    source, destination, lacks, exceeds = map(dict, sums)
+    return Window(question.copy, question.span, source, destination, lacks, exceeds, mark)
+
+
 @dataclass(frozen=True, slots=True)
 class Mismatch:
     """A value that is not the same on both sides: `missing` at the destination, `extra` there, or `different`."""
@@ -158,13 +178,20 @@ class Comparer:
     def __init__(self, source: InfluxClient, destination: InfluxClient) -> None:
         self._source = source
         self._destination = destination
+        self._divisions: dict[Location, tuple[int, list[tuple[Share, ...]]]] = {}
 
     def look(self, questions: Sequence[Question]) -> list[list[Window]]:
         """The windows of each question, oldest first: one, or several where one answer cannot hold it.
 
         Raises InfluxError.
         """
-        looks = [Look(q.copy.source, comparable_types(q.copy), q.span, q.copy.unstorable) for q in questions]
+        windows = iter(self._look([q for q in questions if not self._is_too_much(q)]))
+        return [self._in_parts(q) if self._is_too_much(q) else next(windows) for q in questions]
+
+    def _look(self, questions: Sequence[Question]) -> list[list[Window]]:
+        looks = [
+            Look(q.copy.source, comparable_types(q.copy), q.span, q.copy.unstorable, q.shares) for q in questions
+        ]
         there = [not q.copy.target.is_foreign for q in questions]
         here = [not q.copy.target.is_new for q in questions]
         others = [
@@ -175,17 +202,40 @@ class Comparer:
             destination = pool.submit(self._destination.get_fingerprints, list(compress(others, here)))
             sides = _spread(source.result(), there), _spread(destination.result(), here)
         return [
-            self._in_halves(question)
+            self._in_parts(question)
             if ours is None or theirs is None
             else [weighed(question, fingerprints.statements(look), ours, theirs)]
             for question, look, ours, theirs in zip(questions, looks, *sides, strict=True)
         ]
 
-    def _in_halves(self, question: Question) -> list[Window]:
+    def _is_too_much(self, question: Question) -> bool:
+        """Whether one answer could not hold the same of a stretch that was not longer."""
+        length, divisions = self._divisions.get(question.copy.source, (END_OF_TIME, []))
+        return bool(divisions) and not question.shares and question.span.length >= length
+
+    def _in_parts(self, question: Question) -> list[Window]:
+        """Share by share of the series, as one window; or, where that is not enough, in halves of the time."""
+        if shares := self._shares(question):
+            parts = [replace(question, shares=(*question.shares, share)) for share in shares]
+            return [together(question, [window for part in parts for window in self.look([part])[0]])]
         if question.span.length <= SECOND:
             raise QueryTooLarge(f"compare {question.copy.source}: one second holds too many series to compare")
-        parts = self.look([Question(question.copy, half) for half in halves(question.span)])
-        return [window for part in parts for window in part]
+        parts = [replace(question, span=half) for half in halves(question.span)]
+        return [window for part in self.look(parts) for window in part]
+
+    def _shares(self, question: Question) -> tuple[Share, ...]:
+        """How to divide the series of a question next; empty where that cannot be."""
+        copy, length = question.copy, question.span.length
+        known, divisions = self._divisions.get(copy.source, (END_OF_TIME, None))
+        if divisions is None:
+            client, place = self._source, copy.source
+            if copy.target.is_foreign:
+                client, place = self._destination, copy.destination
+            tags = filter(influxql.is_comparable, copy.tags)
+            divisions = divided_by({tag: client.get_tag_values(place, tag) for tag in tags})
+        if not question.shares:
+            self._divisions[copy.source] = min(known, length), divisions
+        return divisions[len(question.shares)] if len(question.shares) < min(DEEPEST, len(divisions)) else ()
 
     def narrow(
         self, windows: Iterable[Window], differs: Callable[[Window], bool], is_small: Callable[[Window], bool]
@@ -259,8 +309,10 @@ class Comparer:
 
     def shard_states(self, database: str, target: Target, now: int) -> tuple[ShardStates, ShardStates] | None:
         """What was written to the shards of a policy on both sides; None where one may not be seen."""
-        source = self.source_states(database, target, now)
-        destination = self._destination.get_shard_states(target.database, target.destination.name, now)
+        source, destination = both(
+            lambda: self.source_states(database, target, now),
+            lambda: self._destination.get_shard_states(target.database, target.destination.name, now),
+        )
         return None if source is None or destination is None else (source, destination)
 
     def source_states(self, database: str, target: Target, now: int) -> ShardStates | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from basics.humanize import counted
 from basics.patterns import NamePattern, is_selected
 from basics.text import printable
+from basics.together import both
 from copying.selection import allowed_types
 from influx.errors import InfluxError
 from influx_client import InfluxClient
@@ -44,9 +45,8 @@ class Inventory:
 
 def take_inventory(job: Job, source: InfluxClient, destination: InfluxClient) -> Inventory:
     """What there is now. What cannot be looked at is left out: the run itself says why."""
-    there = destination.get_databases()
     listed = tuple(mapping.name for mapping in job.source.databases)
-    known = source.get_databases()
+    known, there = both(source.get_databases, destination.get_databases)
     names = listed or known
     found: list[DatabaseInventory] = []
     is_whole = set(names) <= set(known)
@@ -65,9 +65,12 @@ def _database(
     job: Job, name: str, source: InfluxClient, destination: InfluxClient, there: Sequence[str]
 ) -> DatabaseInventory:
     target = job.source.destination_name(name)
-    copied = destination.get_measurements(target) if target in there else ()
+    measurements, copied = both(
+        lambda: source.get_measurements(name),
+        lambda: destination.get_measurements(target) if target in there else (),
+    )
     fields = _fields(source, name) if job.measurements.specific else {}
-    return DatabaseInventory(name, source.get_measurements(name), copied, fields)
+    return DatabaseInventory(name, measurements, copied, fields)
 
 
 def _fields(source: InfluxClient, database: str) -> dict[str, dict[str, tuple[str, ...]]]:

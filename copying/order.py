@@ -7,6 +7,7 @@ next run surely compares all of it before it goes on (late.py). Everywhere else 
 
 from typing import TYPE_CHECKING
 
+from basics.spans import Span
 from basics.times import DAY
 from copying.retention import comparable_since
 from copying.task import Copy, Target
@@ -39,6 +40,15 @@ def is_compared(target: Target, job: Job) -> bool:
     is_skipped = times.obsolete_threshold is not None or options.field_obsolete_threshold is not None
     is_seen = target.groups is not None and target.written_groups is not None
     return looks_back and is_seen and not is_skipped
+
+
+def rest_of_stretch(position: int, target: Target, now: int) -> Span:
+    """What follows a time, as far as points may go in any order: to the end of a shard group; empty if nowhere."""
+    if position < _lasting_since(target, now):
+        return Span(position, position)
+    edges = [edge for group in target.written_groups or () for edge in group.edges if edge > position]
+    (group,) = shard_groups.shard_grid(position, position, target.destination.shard_duration)
+    return Span(position, min(group.end, now + 1, *edges))
 
 
 def cuts(frame: Frame, target: Target, now: int) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from basics.spans import Span
 from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME
+from basics.together import both
 from copying import rights
 from copying.obsolete import Thresholds
 from copying.resume import fallback_since, hidden_since, resume_points
@@ -44,13 +45,17 @@ class Planner:
         What may not be created is left out, and comes second, as a problem each. Raises AccessDenied where that
         is the database.
         """
-        policies = self._policies(name)
-        refused = self._create_missing(target, policies)
-        return self._targets(target, [p for p in policies if p.name not in refused]), tuple(refused.values())
+        policies, there = self._both_sides(name, target)
+        there, refused = self._create_missing(target, policies, there)
+        able = [p for p in policies if p.name not in refused]
+        return self._targets(target, able, there), tuple(refused.values())
 
     def foresee(self, name: str, target: str) -> list[Target]:
         """The same without creating anything: what is missing counts as if it had just been created."""
-        return self._targets(target, self._policies(name))
+        return self._targets(target, *self._both_sides(name, target))
+
+    def _both_sides(self, name: str, target: str) -> tuple[tuple[Policy, ...], Mapping[str, Policy]]:
+        return both(lambda: self._policies(name), lambda: self._there(target))
 
     def _policies(self, name: str) -> tuple[Policy, ...]:
         try:
@@ -68,12 +73,13 @@ class Planner:
             return {}
         return {p.name: p for p in self._destination.get_retention_policies(target)}
 
-    def _create_missing(self, target: str, policies: Sequence[Policy]) -> dict[str, str]:
+    def _create_missing(
+        self, target: str, policies: Sequence[Policy], there: Mapping[str, Policy]
+    ) -> tuple[Mapping[str, Policy], dict[str, str]]:
         """Create the database and the policies that it lacks. Existing ones are never altered.
 
-        Policies that this user may not create come back, each with what to do.
+        What is there then comes back, and the policies that this user may not create, each with what to do.
         """
-        there = self._there(target)
         if not there:
             self._create_database(target, next((p for p in policies if p.is_default), None))
             there = self._there(target)
@@ -86,7 +92,8 @@ class Planner:
                 logger.info("created retention policy %s.%s", target, policy.name)
             except AccessDenied:
                 refused[policy.name] = rights.missing_policy(self._job, target, policy)
-        return refused
+        lacked = {policy.name for policy in policies} - there.keys() - refused.keys()
+        return (self._there(target) if lacked else there), refused
 
     def _create_database(self, target: str, default: Policy | None) -> None:
         try:
@@ -95,8 +102,7 @@ class Planner:
             raise error.reworded(rights.missing_database(self._job, target, default)) from error
         logger.info("created database %s", target)
 
-    def _targets(self, target: str, policies: Sequence[Policy]) -> list[Target]:
-        there = self._there(target)
+    def _targets(self, target: str, policies: Sequence[Policy], there: Mapping[str, Policy]) -> list[Target]:
         return [self._target(target, policy, there.get(policy.name)) for policy in policies]
 
     def _target(self, target: str, policy: Policy, there: Policy | None) -> Target:
@@ -104,14 +110,11 @@ class Planner:
             return Target(target, policy, policy, None, (), {}, is_new=True)
         if there.keeps_less_than(policy):
             logger.warning("%s", shorter(target, there, policy))
-        found = Target(
-            target,
-            policy,
-            there,
-            None,
-            self._groups(self._destination, target, policy),
-            self._destination.get_field_keys(target, policy.name),
+        groups, fields = both(
+            lambda: self._groups(self._destination, target, policy),
+            lambda: self._destination.get_field_keys(target, policy.name),
         )
+        found = Target(target, policy, there, None, groups, fields)
         for difference in other_settings(found):
             logger.warning("%s", difference)
         return found

@@ -3,18 +3,21 @@
 import logging
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from basics.spans import Span, describe
 from basics.stopping import StopRequest
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
+from copying import order
 from copying.pace import Pace
 from copying.segments import Segment
-from copying.selection import split_for_downsampling
+from copying.selection import fits, split_for_downsampling
+from copying.shares import divided
 from copying.task import Copy
 from influx import shard_groups
 from influx.errors import InfluxError, QueryRefused, QueryTooLarge, TooManySeries, TypesChanged
+from influx.influxql import Share
 from influx.pages import FIRST_ROWS, Page, page_rows
 from influx_client import InfluxClient
 from settings.keys import Job
@@ -34,6 +37,16 @@ def read_ahead(items: Iterator[T]) -> Generator[T, None, None]:
             yield item
 
 
+@dataclass(slots=True)
+class _Course:
+    """How the reading of a copy goes on."""
+
+    copy: Copy
+    fields: Sequence[str]
+    pace: Pace
+    tags: tuple[str, ...]
+
+
 class Reader:
     """Reads from the source of one job, in a run whose time is `now` (nanoseconds)."""
 
@@ -43,33 +56,76 @@ class Reader:
         self._now = now
         self._stopping = stopping
 
-    def pages(self, copy: Copy, segment: Segment) -> Iterator[Page]:
-        """Every point of the segment, oldest first, by queries as long as the answers allow."""
-        pace, tags = self._first_pace(copy, segment), copy.tags
-        for range_ in self.ranges(copy, segment):
-            position = range_.start
-            while position < range_.end:
-                self._stopping.check()
-                window = self._window(copy, pace, Span(position, range_.end))
-                try:
-                    page = self._read(copy, segment.fields, tags, window, pace.rows)
-                except QueryTooLarge as error:
-                    if isinstance(error, TooManySeries) and self._has_one_shard(copy, window):
-                        raise error.during(describe(window)) from error
-                    pace = _eased(pace, window, error.during(describe(window)))
-                    continue
-                except TypesChanged as change:
-                    logger.info("%s: %s; reading on shard group by shard group", copy.source, change)
-                    mixed = replace(copy, types={**copy.types, **change.types})
-                    yield from self.pages(mixed, Segment(segment.fields, Span(position, segment.span.end)))
-                    return
-                except InfluxError as error:
+    def pages(self, copy: Copy, segment: Segment, *, is_free: bool = False) -> Iterator[Page]:
+        """Every point of the segment, oldest first, by queries as long as the answers allow.
+
+        Where they may go in any order (`is_free`), very many series are read share by share (copying/shares.py)
+        inside one shard group of the destination. Pages of shares have a floor; behind the last one comes an empty
+        page that has none.
+        """
+        course = _Course(copy, segment.fields, self._first_pace(copy, segment), copy.tags)
+        position = segment.span.start
+        try:
+            for range_ in self.ranges(copy, segment):
+                position = max(position, range_.start)
+                while position < range_.end:
+                    page = self._next(course, Span(position, range_.end))
+                    position = page.span.end
+                    yield page
+                    if is_free and (divided := self._divided(course, page, range_.end)):
+                        rest, shares = divided
+                        for share in shares:
+                            yield from self._share(course, rest, share)
+                        position = rest.end
+                        yield Page((), rest, course.tags)
+        except TypesChanged as change:
+            logger.info("%s: %s; reading on shard group by shard group", copy.source, change)
+            mixed = replace(copy, types={**copy.types, **change.types})
+            yield from self.pages(mixed, Segment(segment.fields, Span(position, segment.span.end)))
+
+    def _next(self, course: "_Course", rest: Span, share: Share | None = None) -> Page:
+        """The oldest points of the rest, as many as one answer allows; the course keeps what that tells."""
+        while True:
+            self._stopping.check()
+            window = self._window(course.copy, course.pace, rest)
+            try:
+                page = self._read(course, window, share)
+            except QueryTooLarge as error:
+                if isinstance(error, TooManySeries) and self._has_one_shard(course.copy, window):
                     raise error.during(describe(window)) from error
-                pace = pace.after(
-                    window, page.span, page.rows, page.limit, slow_start=page.slow_start, fitting=page.fitting
-                )
-                position, tags = page.span.end, page.tags
-                yield page
+                course.pace = _eased(course.pace, window, error.during(describe(window)))
+                continue
+            except TypesChanged:
+                raise
+            except InfluxError as error:
+                raise error.during(describe(window)) from error
+            course.pace = course.pace.after(
+                window, page.span, page.rows, page.limit, slow_start=page.slow_start, fitting=page.fitting
+            )
+            course.tags = page.tags
+            return page
+
+    def _share(self, course: "_Course", rest: Span, share: Share) -> Iterator[Page]:
+        """Every point of a share of the series, oldest first."""
+        position = rest.start
+        while position < rest.end:
+            page = self._next(course, Span(position, rest.end), share)
+            position = page.span.end
+            yield replace(page, floor=rest.start)
+
+    def _divided(self, course: "_Course", page: Page, end: int) -> tuple[Span, tuple[Share, ...]] | None:
+        """What to read share by share behind this page; None where the next page does as well."""
+        copy = course.copy
+        if len(page.frames) != 1 or self._job.source.group_by is not None or not self._source.tells_shares:
+            return None
+        if not fits(copy, {name: copy.types[name][0] for name in course.fields}):
+            return None  # their order decides which type counts
+        (frame,) = page.frames
+        rest = order.rest_of_stretch(page.span.end, copy.target, self._now).clip(page.span.end, end)
+        seen = page.span.end - int(frame.times[0])
+        left = len(frame) * max(0, rest.length) // max(1, seen)
+        shares = divided(frame, page_rows(len(course.fields) + len(course.tags)), left)
+        return (rest, shares) if shares else None
 
     @staticmethod
     def _has_one_shard(copy: Copy, window: Span) -> bool:
@@ -118,11 +174,14 @@ class Reader:
         )
         return max((edge for edge in edges if edge is not None), default=MIN_TIME)
 
-    def _read(self, copy: Copy, fields: Sequence[str], tags: Sequence[str], window: Span, rows: int) -> Page:
+    def _read(self, course: "_Course", window: Span, share: Share | None) -> Page:
+        copy, fields = course.copy, course.fields
         if self._job.source.group_by is None:
             types, groups = {f: copy.types[f] for f in fields}, copy.target.groups or ()
             one = shard_groups.is_inside_one(window, groups)
-            return self._source.read_page(copy.source, types, tags, window, rows, one_group=one)
+            return self._source.read_page(
+                copy.source, types, course.tags, window, course.pace.rows, one_group=one, share=share
+            )
         averaged, latest = split_for_downsampling({name: copy.types[name] for name in fields})
         return self._source.read_windows(copy.source, averaged, latest, window, self._job.source.group_by)
 

@@ -59,23 +59,28 @@ class Requests:
         for page in found:
             for frame in page.frames:
                 try:
-                    for item in self.of_frame(copy, frame):
+                    for item in self.of_frame(copy, frame, page.floor):
                         yield Request(page.span, *item) if isinstance(item, tuple) else item
                 except InfluxError as error:
                     raise error.during(describe(page.span)) from error
-                yield self._reached(frame)
-            yield Reached(page.span.end)
+                yield self._reached(frame, page.floor)
+            yield Reached(page.span.end if page.floor is None else page.floor)
 
-    def _reached(self, frame: Frame) -> Reached:
-        return Reached(int(frame.times[-1]), frame.newest(self._now))
+    def _reached(self, frame: Frame, floor: int | None) -> Reached:
+        return Reached(int(frame.times[-1]) if floor is None else floor, frame.newest(self._now))
 
-    def of_frame(self, copy: Copy, frame: Frame) -> Iterator[tuple[Body, int | None] | Written | Reached]:
-        """The frame without unwanted types, of which one block is encoded at a time: bodies with their stretch."""
+    def of_frame(
+        self, copy: Copy, frame: Frame, floor: int | None = None
+    ) -> Iterator[tuple[Body, int | None] | Written | Reached]:
+        """The frame without unwanted types, of which one block is encoded at a time: bodies with their stretch.
+
+        `floor` is that of its page.
+        """
         allowed = allowed_types(copy.rules)
         if not allowed.issuperset(frame.types.values()):
             frame = frame.only_types(allowed)
         may_conflict = not fits(copy, frame.types)
-        is_free = not may_conflict and self._is_free(copy)
+        is_free = not may_conflict and self.is_free(copy)
         cuts = order.cuts(frame, copy.target, self._now)
         ordered = frame.by_series(cuts) if is_free else frame
         for block, inside in _blocks(ordered, cuts):
@@ -84,9 +89,10 @@ class Requests:
                 for body in encoded.bodies:
                     yield body, self._stretch(copy, body) if is_free else None
             if ordered is frame:
-                yield self._reached(block)
+                yield self._reached(block, floor)
 
-    def _is_free(self, copy: Copy) -> bool:
+    def is_free(self, copy: Copy) -> bool:
+        """Whether its points may be written in any order, as far as their types are no hindrance."""
         return order.is_free(copy, self._job) and self._unfinished.holds(copy.source.database, copy.target)
 
     def _stretch(self, copy: Copy, body: Body) -> int | None:

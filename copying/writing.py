@@ -87,7 +87,7 @@ class Writer:
             return narrowing.write_body(self._destination, request.body, copy.destination, kept, self._stopping)
 
         with (  # closed at once after an error, too: nothing is read or encoded on
-            closing(read_ahead(self._reader.pages(copy, segment))) as pages,
+            closing(read_ahead(self._reader.pages(copy, segment, is_free=self._requests.is_free(copy)))) as pages,
             closing(read_ahead(self._requests.of(copy, pages))) as requests,
             Flight(write, self._extra) as flight,
         ):

@@ -12,6 +12,7 @@ from basics.boundary import error_boundary
 from basics.locks import FileLock
 from basics.stopping import StopRequest
 from basics.text import SEVERAL_LINES
+from basics.together import both
 from config import Config, ConfigError, Server
 from copying import quarantine
 from copying.results import JobResult, with_snapshot
@@ -189,8 +190,10 @@ def _copy_to_server(run: _Run) -> JobResult:
     config, stopping, reporter = run.config, run.stopping, run.reporter
     job = config.job
     try:
-        source = connect(config.job.options, job.source, "source", stopping, listener=reporter)
-        destination = connect(config.job.options, job.destination, "destination", stopping, listener=reporter)
+        source, destination = both(
+            lambda: connect(job.options, job.source, "source", stopping, listener=reporter),
+            lambda: connect(job.options, job.destination, "destination", stopping, listener=reporter),
+        )
     except InfluxError as error:
         return _unreached(run, str(error))
     if problem := run.rivals.problem(job, stopping):

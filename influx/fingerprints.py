@@ -21,7 +21,7 @@ from influx import influxql, storable
 from influx.answers import Series
 from influx.counting import series_tags
 from influx.errors import QueryRefused
-from influx.influxql import Location, Tags
+from influx.influxql import Among, Location, Share, Tags
 from influx.questions import packed
 
 SUMMED = ("float", "integer", "unsigned")
@@ -42,11 +42,14 @@ class Look:
     span: Span
     without: tuple[str, ...] = ()
     """Tags whose values InfluxDB cannot always keep: series with such values are left out."""
+    shares: tuple[Share, ...] = ()
+    """Only of the series that are in all of these."""
 
     @property
-    def named(self) -> tuple[str, ...]:
-        """Those of them that a condition can name."""
-        return tuple(tag for tag in self.without if influxql.is_comparable(tag))
+    def among(self) -> Among:
+        """What a condition can say of the points."""
+        named = tuple(tag for tag in self.without if influxql.is_comparable(tag))
+        return Among(*self.span.edges, named, self.shares)
 
     @property
     def unnamed(self) -> tuple[str, ...]:
@@ -81,20 +84,20 @@ def statements(look: Look) -> list[Statement]:
     if quotable:
         clock = min(quotable, key=lambda column: (column[1] not in SUMMED, column[0]))
         found += [_first_rows(look, part) for part in parts]
-        text = influxql.select_moments(look.location, clock[0], clock[1], *look.span.edges, look.named)
+        text = influxql.select_moments(look.location, clock[0], clock[1], look.among)
         found.append(Statement(text, 1))
     return found
 
 
 def _totals(look: Look, columns: Sequence[tuple[str, str]]) -> Statement:
     summed = [column for column in columns if column[1] in SUMMED and influxql.is_quotable(column[0])]
-    text = influxql.select_totals(look.location, columns, summed, *look.span.edges, look.named)
+    text = influxql.select_totals(look.location, columns, summed, look.among)
     return Statement(text, len(columns) + len(summed), tuple(columns))
 
 
 def _first_rows(look: Look, columns: Sequence[tuple[str, str]]) -> Statement:
     names = list(dict.fromkeys(name for name, _ in columns))
-    return Statement(influxql.select_first_rows(look.location, names, *look.span.edges, look.named), len(names))
+    return Statement(influxql.select_first_rows(look.location, names, look.among), len(names))
 
 
 def add(found: Fingerprints, look: Look, asked: Sequence[Statement], number: int, answer: Series) -> None:

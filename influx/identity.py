@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Protocol
 
+from basics.together import both
 from influx.errors import AccessDenied, QueryRefused
 
 ROUNDS = 12
@@ -63,9 +64,10 @@ class Server(Protocol):
 def is_same(one: Server, other: Server) -> bool | None:
     """Whether both are one process; None when they do not show it. Raises InfluxError when one does not answer."""
     try:
-        return one.get_process() == other.get_process()
+        processes = both(one.get_process, other.get_process)
     except (AccessDenied, QueryRefused):
         return _are_in_turn(one, other)
+    return processes[0] == processes[1]
 
 
 def _are_in_turn(one: Server, other: Server) -> bool | None:

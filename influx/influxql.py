@@ -40,6 +40,31 @@ class Policy:
         return self.duration != 0 and (other.duration == 0 or self.duration < other.duration)
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Some series of a measurement: those whose `tag` has one of these characters (`A-Za-z0-9`) at a place.
+
+    Or, the `rest`, all others: those that have another one there, a shorter value, or no such tag.
+    """
+
+    tag: str
+    characters: str
+    after: int
+    """How many characters come after that one."""
+    is_rest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """Which points of a measurement are looked at: those in the range, of the series in all of these shares."""
+
+    start: int
+    end: int
+    without: tuple[str, ...] = ()
+    """Not of those series whose values of these tags cannot be kept."""
+    shares: tuple[Share, ...] = ()
+
+
 Tags = tuple[tuple[str, str], ...]
 """The tags of a series, by key; tags without a value are left out."""
 
@@ -107,15 +132,28 @@ def _where(start: int, end: int) -> str:
 
 
 def select_points(
-    location: Location, fields: Iterable[str], tags: Iterable[str], start: int, end: int, limit: int
+    location: Location,
+    fields: Iterable[str],
+    tags: Iterable[str],
+    start: int,
+    end: int,
+    limit: int,
+    share: Share | None = None,
 ) -> str:
-    """The first `limit` rows of the range over all series, oldest first: the fields, then the tags.
+    """The first `limit` rows of the range over all series (of a share), oldest first: the fields, then the tags.
 
     Without GROUP BY the server merges all series by time, which is the order that makes the newest point of
     the destination a true watermark.
     """
     columns = [_column(f, "field") for f in fields] + [_column(t, "tag") for t in tags]
-    return f"SELECT {', '.join(columns)} FROM {_from(location)} WHERE {_where(start, end)} LIMIT {limit}"
+    where = _where(start, end) + (f" AND {_in_share(share)}" if share else "")
+    return f"SELECT {', '.join(columns)} FROM {_from(location)} WHERE {where} LIMIT {limit}"
+
+
+def _in_share(share: Share) -> str:
+    """The condition of a share, whose tag is comparable. A series without the tag matches no `=~`, but `!~`."""
+    matches = "!~" if share.is_rest else "=~"
+    return f"{_column(share.tag, 'tag')} {matches} /[{share.characters}](?s:.{{{share.after}}})$/"
 
 
 def select_empty(location: Location, field: str, tags: Iterable[str], start: int, end: int) -> str:
@@ -188,38 +226,39 @@ def select_totals(
     location: Location,
     counted: Iterable[tuple[str, str]],
     summed: Iterable[tuple[str, str]],
-    start: int,
-    end: int,
-    without: Iterable[str] = (),
+    among: "Among",
 ) -> str:
-    """For each series how many values each (field, type) has in the range, and the sum of the `summed` ones.
-
-    `without`: not those series whose values of these tags cannot be kept.
-    """
+    """For each series how many values each (field, type) has in the range, and the sum of the `summed` ones."""
     columns = [f"count({_typed(f, t)})" for f, t in counted] + [f"sum({_typed(f, t)})" for f, t in summed]
-    return f"SELECT {', '.join(columns)} {_by_series(location, start, end, without)}"
+    return f"SELECT {', '.join(columns)} {_by_series(location, among)}"
 
 
-def select_first_rows(
-    location: Location, fields: Iterable[str], start: int, end: int, without: Iterable[str] = ()
-) -> str:
+def select_first_rows(location: Location, fields: Iterable[str], among: "Among") -> str:
     """The first row of each series in the range."""
     columns = ", ".join(_column(name, "field") for name in fields)
-    return f"SELECT {columns} {_by_series(location, start, end, without)} LIMIT 1"
+    return f"SELECT {columns} {_by_series(location, among)} LIMIT 1"
 
 
-def select_moments(
-    location: Location, field: str, type_: str, start: int, end: int, without: Iterable[str] = ()
-) -> str:
+def select_moments(location: Location, field: str, type_: str, among: "Among") -> str:
     """For each series the squares of the times since the first value of a field, added up in 64 bits that wrap."""
-    between = f"SELECT elapsed({_typed(field, type_)}, 1ns) AS x {_by_series(location, start, end, without)}"
+    between = f"SELECT elapsed({_typed(field, type_)}, 1ns) AS x {_by_series(location, among)}"
     since = f"SELECT cumulative_sum(x) AS y FROM ({between}) GROUP BY *"
     return f"SELECT sum(z) FROM (SELECT y * y AS z FROM ({since}) GROUP BY *) GROUP BY *"
 
 
-def _by_series(location: Location, start: int, end: int, without: Iterable[str]) -> str:
-    kept = "".join(f" AND {quote(tag)}::tag !~ /{storable.TAG_VALUE_REGEX}/" for tag in without)
-    return f"FROM {_from(location)} WHERE {_where(start, end)}{kept} GROUP BY *"
+def _by_series(location: Location, among: "Among") -> str:
+    conditions = [
+        _where(among.start, among.end),
+        *(f"{quote(tag)}::tag !~ /{storable.TAG_VALUE_REGEX}/" for tag in among.without),
+        *map(_in_share, among.shares),
+    ]
+    return f"FROM {_from(location)} WHERE {' AND '.join(conditions)} GROUP BY *"
+
+
+def show_tag_values(location: Location, tag: str) -> str:
+    """The values of a tag of a measurement, whatever the retention policy. Its name is comparable."""
+    database, table = quote(location.database), _table(location.measurement)
+    return f"SHOW TAG VALUES ON {database} FROM {table} WITH KEY = {quote(tag)}"
 
 
 def show_unstorable(location: Location, tag: str) -> str:

@@ -12,7 +12,7 @@ from influx import answers, csv_answers, frames, influxql, questions
 from influx.answers import Series
 from influx.errors import IncompleteAnswer, InfluxError, QueryRefused, QueryTooLarge, TypesChanged, Unreachable
 from influx.frames import Frame
-from influx.influxql import Location
+from influx.influxql import Location, Share
 from influx.transport import DOCUMENT_ROWS, Meter, Transport
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ PAGE_CELLS = 2_500_000
 """How many rows times columns one page of rows holds at most; it is in memory as a whole."""
 
 BLOCK_CELLS = 450_000
-"""How many rows times columns are encoded at once."""
+"""How many times, tags and values are encoded at once."""
 
 PAGE_BYTES = 24 * 1024 * 1024
 """The most bytes of one page off the wire; very long strings make the tool ask for fewer rows."""
@@ -54,6 +54,8 @@ class Page:
     tags: tuple[str, ...] = ()
     meter: Meter = field(default_factory=Meter)
     """What it took to read it."""
+    floor: int | None = None
+    """Where it has only a share of the series: every point before this time came before it."""
     limit: int = 0
     """How many rows were asked for, after all: more than wanted where so many points share a time."""
 
@@ -83,10 +85,14 @@ class Ask:
     types: Mapping[str, Sequence[str]]
     tags: Sequence[str]
     span: Span
+    share: Share | None = None
 
 
 class PageReader:
     """Reads points from one server, safe to use from several threads. Raises InfluxError."""
+
+    tells_shares = True
+    """Whether it can be asked for a share of the series."""
 
     def __init__(self, server: Transport) -> None:
         self._server = server
@@ -164,6 +170,7 @@ class PageReader:
         rows: int | None = None,
         *,
         one_group: bool = False,
+        share: Share | None = None,
     ) -> Page:
         """The oldest points of the range: about `rows` of them, but all that share a time, or none.
 
@@ -178,7 +185,7 @@ class PageReader:
         limit = rows or page_rows(len(types) + len(tags))
         keys, most_bytes = tuple(tags), PAGE_BYTES if limit > FEWEST_ROWS else None
         while True:
-            ask = Ask(location, types, keys, span)
+            ask = Ask(location, types, keys, span, share)
             parts, present, meter = self._read_rows(ask, limit, most_bytes, one_group=one_group)
             if not present <= set(keys):
                 # a series with a new tag appeared: read without it, its points would merge with others
@@ -198,7 +205,8 @@ class PageReader:
     ) -> tuple[list[Frame], frozenset[str], Meter]:
         """The rows, and the tag keys that the measurement had after they were read."""
         location, types = ask.location, ask.types
-        query = influxql.select_points(location, types, ask.tags, ask.span.start, ask.span.end, limit)
+        start, end = ask.span.edges
+        query = influxql.select_points(location, types, ask.tags, start, end, limit, ask.share)
         unsigned = self._unsigned(location, types, ask.span)
         expected = {} if one_group or any(len(known) != 1 for known in types.values()) else types
 
@@ -379,8 +387,12 @@ def changed_types(
 
 
 def blocks(frame: Frame) -> Iterator[Frame]:
-    """The rows of a page in frames of about BLOCK_CELLS, so that encoding them takes little memory."""
-    rows = max(1, BLOCK_CELLS // (1 + len(frame.fields) + len(frame.tags)))
+    """The rows of a page in frames of about BLOCK_CELLS, so that encoding them takes little memory.
+
+    Fields that a row does not have count nothing: each frame costs a little for each of its columns.
+    """
+    cells = len(frame) * (1 + len(frame.tags)) + frame.values
+    rows = max(1, BLOCK_CELLS * len(frame) // max(1, cells))
     yield from frame.split(range(rows, len(frame), rows))
 
 

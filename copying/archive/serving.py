@@ -24,7 +24,7 @@ from influx.errors import QueryRefused
 from influx.fingerprints import Fingerprints, Look
 from influx.frames import Frame
 from influx.identity import Process, RequestNumber
-from influx.influxql import Location, Policy, Tags
+from influx.influxql import Location, Policy, Share, Tags
 from influx.pages import Ask, Page, page_rows
 from influx.shards import ShardStates
 from influx_client import InfluxClient
@@ -55,6 +55,8 @@ class ArchivedServer(InfluxClient):
 
     Every file is proved by its checksum before anything of it is handed out. Raises ArchiveError.
     """
+
+    tells_shares = False
 
     def __init__(self, archive: Archive, snapshot: Snapshot) -> None:
         # there is no connection to set up
@@ -234,6 +236,7 @@ class ArchivedServer(InfluxClient):
         rows: int | None = None,
         *,
         one_group: bool = False,  # noqa: ARG002 -- a file has one type
+        share: Share | None = None,  # noqa: ARG002 -- nobody asks for one
     ) -> Page:
         """The oldest points of the range: about `rows` of them, but all that share a time, or none."""
         limit = rows or page_rows(len(types) + len(tags))

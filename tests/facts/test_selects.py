@@ -238,6 +238,26 @@ def test_tag_conditions(db: Database) -> None:
     assert [row[0] for row in db.rows("""SELECT v FROM m WHERE "t"::tag !~ /b$/""")] == [1, 3]
 
 
+@pytest.mark.parametrize("tag", ["t", "unknown"])
+def test_shares_of_series(tag: str, db: Database) -> None:
+    """`"t"::tag =~ /[ab](?s:.{1})$/` and the same with `!~` part the series: each is in one of both, one without
+    the tag or with a shorter value in the second, also where no series has the tag.
+    """
+    values = [b"xay", b"a", b"xa", b"xby", b"ay", b"xcy", "x😀a😀".encode(), b"b\\y", b"x", b"\xffa\xff", b"a\t"]
+    lines = [b"m,t=%b v=%di %d" % (value, n, n) for n, value in enumerate(values)]
+    db.put(*lines, f"m,u=1 v={len(values)}i {len(values)}", f"m v={len(values) + 1}i {len(values) + 1}")
+    found = [
+        {row[1] for row in db.rows(f'SELECT v FROM m WHERE time >= 0 AND "{tag}"::tag {match} /[ab](?s:.{{1}})$/')}
+        for match in ("=~", "!~")
+    ]
+    assert not found[0] & found[1]
+    assert found[0] | found[1] == set(range(len(values) + 2))
+    texts = [value.decode(errors="replace") for value in values]
+    matching = {n for n, text in enumerate(texts) if text[-2:-1] in ("a", "b")}
+    assert len(matching) == 6
+    assert found[0] == (matching if tag == "t" else set())
+
+
 def test_conditions_on_tags_that_are_named_like_the_time(db: Database) -> None:
     """A condition on a tag named like `time` in another case is taken for one on the time, in a SELECT however
     it is put, in SHOW TAG VALUES unless the tag stands in parentheses; GROUP BY * tells such tags apart.

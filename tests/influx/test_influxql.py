@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from basics.text import printable
 from influx import influxql
-from influx.influxql import Location, Policy
+from influx.influxql import Among, Location, Policy, Share
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 
@@ -278,21 +278,26 @@ def test_values_are_counted_by_kinds() -> None:
     assert influxql.kinds(("integer", "float", "string", "boolean")) == ("float", "string", "boolean")
     columns = [("f", "float"), ("f", "string")]
     assert influxql.select_counts(CPU, columns, 1, 2) == f'SELECT count("f"::float), count("f"::string) {OF_CPU}'
-    assert influxql.select_totals(CPU, columns, columns[:1], 1, 2) == (
+    assert influxql.select_totals(CPU, columns, columns[:1], Among(1, 2)) == (
         f'SELECT count("f"::float), count("f"::string), sum("f"::float) {OF_CPU} GROUP BY *'
     )
 
 
 def test_the_first_row_and_the_times_of_each_series_are_asked_for() -> None:
     """Without series whose values of a tag cannot be kept."""
-    assert influxql.select_first_rows(CPU, ["f", "g"], 1, 2) == (
+    assert influxql.select_first_rows(CPU, ["f", "g"], Among(1, 2)) == (
         f'SELECT "f"::field, "g"::field {OF_CPU} GROUP BY * LIMIT 1'
     )
-    without = influxql.select_first_rows(CPU, ["f"], 1, 2, ["t"])
+    without = influxql.select_first_rows(CPU, ["f"], Among(1, 2, ("t",)))
     assert without.startswith(f'SELECT "f"::field {OF_CPU} AND "t"::tag !~ /')
+    shares = (Share("t", "ab", 3), Share("u", "1", 0, is_rest=True))
+    assert influxql.select_first_rows(CPU, ["f"], Among(1, 2, shares=shares)) == (
+        f'SELECT "f"::field {OF_CPU} AND "t"::tag =~ /[ab](?s:.{{3}})$/ AND "u"::tag !~ /[1](?s:.{{0}})$/ '
+        "GROUP BY * LIMIT 1"
+    )
     between = f'SELECT elapsed("f"::float, 1ns) AS x {OF_CPU} GROUP BY *'
     since = "SELECT cumulative_sum(x) AS y FROM (" + between + ") GROUP BY *"
-    assert influxql.select_moments(CPU, "f", "float", 1, 2) == (
+    assert influxql.select_moments(CPU, "f", "float", Among(1, 2)) == (
         "SELECT sum(z) FROM (SELECT y * y AS z FROM (" + since + ") GROUP BY *) GROUP BY *"
     )
 
