@@ -58,7 +58,7 @@ FEW_POINTS = 1000
 """A request of so many points is not made smaller for a destination whose cache is full: it waits."""
 
 
-ANSWER_BYTES = 16 * 1024 * 1024
+ANSWER_BYTES = 64 * 1024 * 1024
 """An answer with fingerprints of more bytes is asked for in parts."""
 
 
@@ -374,18 +374,20 @@ class InfluxClient(PageReader):
             counting.add(found[index], counts[index], statement, answer)
         return found
 
-    def get_fingerprints(self, looks: Sequence[Look]) -> list[Fingerprints | None]:
+    def get_fingerprints(self, looks: Sequence[Look], most_bytes: int = ANSWER_BYTES) -> list[Fingerprints | None]:
         """The fingerprint of each series, for each question; None where that is too much for one answer.
 
-        Many questions go into one request.
+        Many questions go into one request, whose answer has at most so many bytes.
         """
         found: list[Fingerprints | None] = []
         asked = [(look, fingerprints.statements(look)) for look in looks]
         for batch in packed(asked, lambda pair: "; ".join(statement.text for statement in pair[1])):
-            found += self._fingerprints(batch)
+            found += self._fingerprints(batch, most_bytes)
         return found
 
-    def _fingerprints(self, batch: Sequence[tuple[Look, list[Statement]]]) -> list[Fingerprints | None]:
+    def _fingerprints(
+        self, batch: Sequence[tuple[Look, list[Statement]]], most_bytes: int
+    ) -> list[Fingerprints | None]:
         asked = [(i, n, s.text) for i, (_, found) in enumerate(batch) for n, s in enumerate(found)]
         parts = list(packed(asked, lambda question: question[2]))  # several where one question is that long
 
@@ -394,7 +396,7 @@ class InfluxClient(PageReader):
             for part in parts:
                 query = "; ".join(text for _, _, text in part)
                 for number, series in self._server.stream(
-                    query, statements=len(part), most_bytes=ANSWER_BYTES, timed_out=QueryTooLarge
+                    query, statements=len(part), most_bytes=most_bytes, timed_out=QueryTooLarge
                 ):
                     if number < len(part):  # the one after them is the proof
                         index, statement, _ = part[number]
@@ -406,8 +408,9 @@ class InfluxClient(PageReader):
         except QueryTooLarge as error:
             middle = len(batch) // 2
             if middle:
-                return [*self._fingerprints(batch[:middle]), *self._fingerprints(batch[middle:])]
-            if _is_shortest(batch[0][0].span, error):
+                both = batch[:middle], batch[middle:]
+                return [found for half in both for found in self._fingerprints(half, most_bytes)]
+            if isinstance(error, TooManySeries) and _is_shortest(batch[0][0].span, error):
                 raise
             return [None]
 

@@ -32,9 +32,6 @@ LAG = MINUTE
 SETTLE = 3.0
 """Seconds before a difference is looked at again, so that writes on their way can arrive."""
 
-SMALL = 10_000
-"""A window of so many values is read on both sides to say what differs, instead of being cut into smaller ones."""
-
 MOST = 1000
 """How many stretches that differ are kept apart for a measurement; further ones are joined to the last."""
 
@@ -353,7 +350,7 @@ def _adds_up(window: Window, read: Counter[str]) -> bool:
 
 def _is_small(window: Window) -> bool:
     """Whether a window need not be narrowed: one side has nothing in it, or it is soon read."""
-    return not (window.source and window.destination) or window.values <= SMALL
+    return not (window.source and window.destination) or window.is_small
 
 
 def _is_clear(copy: Copy) -> bool:

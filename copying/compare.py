@@ -29,6 +29,12 @@ from influx.pages import FIRST_ROWS, page_rows
 from influx.shards import ShardStates
 from influx_client import InfluxClient
 
+ANSWER_BYTES = 8 * 1024 * 1024
+"""Fingerprints of so many bytes are compared at once: in memory they take some ten times as much."""
+
+SMALL, SMALL_SERIES = 10_000, 100
+"""A window of so many values, or so many of each series, is not cut: asking for each part takes as long again."""
+
 DEEPEST = 2
 """How often the series of a measurement are divided, where one answer cannot hold the fingerprints of all."""
 
@@ -67,6 +73,14 @@ class Window:
 
     fields: tuple[str, ...] = ()
     """Which fields to copy again, where counts alone say that some lack values: others may differ as well."""
+
+    series: int = 0
+    """How many series the side has that has more of them."""
+
+    @property
+    def is_small(self) -> bool:
+        """Whether looking at its values, or copying them, takes no longer than asking for smaller windows."""
+        return self.values <= max(SMALL, SMALL_SERIES * self.series)
 
     @property
     def is_to_copy(self) -> bool:
@@ -110,7 +124,7 @@ def weighed(
     """What the fingerprints of a window say of each field."""
     totals = [fingerprints.counts(asked, side.values()) for side in (source, destination)]
     if fingerprints.are_equal(source, destination):
-        return Window(question.copy, question.span, totals[0], totals[1])
+        return Window(question.copy, question.span, totals[0], totals[1], series=len(source))
     unequal: list[tuple[Tags, bytes, bytes]] = []
     lacks: Counter[str] = Counter()
     exceeds: Counter[str] = Counter()
@@ -123,20 +137,24 @@ def weighed(
             lacks += sides[0] - sides[1]
             exceeds += sides[1] - sides[0]
     mark = hashlib.blake2b(repr(sorted(unequal)).encode(), digest_size=16).digest()
-    return Window(question.copy, question.span, totals[0], totals[1], dict(lacks), dict(exceeds), mark)
+    series = max(len(source), len(destination))
+    return Window(
+        question.copy, question.span, totals[0], totals[1], dict(lacks), dict(exceeds), mark, series=series
+    )
 
 
 def together(question: Question, parts: Iterable[Window]) -> Window:
     """What windows of a question say that are about other series, or other times, as one."""
     sums: list[Counter[str]] = [Counter(), Counter(), Counter(), Counter()]
-    marks = []
+    marks, series = [], 0
     for part in parts:
+        series += part.series
         for total, more in zip(sums, (part.source, part.destination, part.lacks, part.exceeds), strict=True):
             total.update(more)
         marks += [part.mark] * part.differs
     mark = hashlib.blake2b(b"".join(sorted(marks)), digest_size=16).digest() if marks else b""
     source, destination, lacks, exceeds = map(dict, sums)
-    return Window(question.copy, question.span, source, destination, lacks, exceeds, mark)
+    return Window(question.copy, question.span, source, destination, lacks, exceeds, mark, series=series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +216,10 @@ class Comparer:
             replace(k, location=q.copy.destination, without=()) for q, k in zip(questions, looks, strict=True)
         ]
         with ThreadPoolExecutor(2) as pool:
-            source = pool.submit(self._source.get_fingerprints, list(compress(looks, there)))
-            destination = pool.submit(self._destination.get_fingerprints, list(compress(others, here)))
+            source = pool.submit(self._source.get_fingerprints, list(compress(looks, there)), ANSWER_BYTES)
+            destination = pool.submit(
+                self._destination.get_fingerprints, list(compress(others, here)), ANSWER_BYTES
+            )
             sides = _spread(source.result(), there), _spread(destination.result(), here)
         return [
             self._in_parts(question)

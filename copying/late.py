@@ -25,9 +25,6 @@ from settings.keys import Job
 
 logger = logging.getLogger(__name__)
 
-SMALL = 10_000
-"""So many values are copied again, or read and compared, without looking closer: asking would take as long."""
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -303,7 +300,7 @@ class LookBack:
         Late points are mostly few and young, so the last day is cut into hours first.
         """
         is_cut = window.span.length <= HOUR or window.span.end <= self._now - DAY
-        return (is_cut and window.values <= SMALL) or 2 * wanted(window).missing >= window.values
+        return (is_cut and window.is_small) or 2 * wanted(window).missing >= window.values
 
     def _judged(self, window: Window) -> tuple[Window, int]:
         """The window with what it really lacks, and how many values only the destination has in it.

@@ -124,7 +124,8 @@ class Reader:
         rest = order.rest_of_stretch(page.span.end, copy.target, self._now).clip(page.span.end, end)
         seen = page.span.end - int(frame.times[0])
         left = len(frame) * max(0, rest.length) // max(1, seen)
-        shares = divided(frame, page_rows(len(course.fields) + len(course.tags)), left)
+        most = min(page_rows(len(course.fields) + len(course.tags)), page.fitting)
+        shares = divided(frame, most, left)
         return (rest, shares) if shares else None
 
     @staticmethod

@@ -53,6 +53,12 @@ class Share:
     """How many characters come after that one."""
     is_rest: bool = False
 
+    def holds(self, tags: Mapping[str, str]) -> bool:
+        """Whether a series with these tags is in it, as InfluxDB sees it."""
+        value = tags.get(self.tag, "")
+        is_there = len(value) > self.after and value[-1 - self.after] in self.characters
+        return is_there != self.is_rest
+
 
 @dataclass(frozen=True, slots=True)
 class Among:

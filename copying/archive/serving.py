@@ -203,7 +203,11 @@ class ArchivedServer(InfluxClient):
                 for value in column.unique().drop_nulls().to_list() if name == tag else ():
                     yield value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
-    def get_fingerprints(self, looks: Sequence[Look]) -> list[Fingerprints | None]:
+    def get_fingerprints(
+        self,
+        looks: Sequence[Look],
+        most_bytes: int = 0,  # noqa: ARG002 -- nothing is sent
+    ) -> list[Fingerprints | None]:
         """The fingerprint of each series, for each question."""
         return [self._added_up(look) for look in looks]
 
@@ -211,7 +215,9 @@ class ArchivedServer(InfluxClient):
         adder = Adder(look)
         for held in self._overlapping(look.location, look.span):
             adder.add(self._clipped(held, look.span))
-        return adder.rows
+        return {
+            tags: row for tags, row in adder.rows.items() if all(share.holds(dict(tags)) for share in look.shares)
+        }
 
     # ------------------------------------------------------------ points
 

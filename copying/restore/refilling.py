@@ -33,9 +33,6 @@ from influx_client import InfluxClient
 
 logger = logging.getLogger(__name__)
 
-SMALL = 10_000
-"""A window of so many values is read on both sides, instead of being cut into smaller ones."""
-
 BATCH = 50
 """How many windows of a measurement are compared in one go."""
 
@@ -239,4 +236,4 @@ def _is_open(window: Window) -> bool:
 
 def _is_small(window: Window) -> bool:
     """Whether to look at its values: it holds little, or most of it is missing."""
-    return not window.destination or window.values <= SMALL or 2 * window.missing >= window.values
+    return not window.destination or window.is_small or 2 * window.missing >= window.values

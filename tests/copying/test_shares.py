@@ -30,8 +30,9 @@ def frame(values: Sequence[str | None], **tags: Sequence[str | None]) -> Frame:
 
 
 def holds(share: Share, value: str) -> bool:
-    """Whether InfluxDB finds a series whose tag has this value in the share."""
+    """Whether InfluxDB finds a series whose tag has this value in the share: it asks a regex."""
     found = re.search(rf"[{share.characters}](?s:.{{{share.after}}})\Z", value) is not None
+    assert share.holds({"t": value}) == (found != share.is_rest)
     return found != share.is_rest
 
 
