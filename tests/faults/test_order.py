@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -74,15 +74,20 @@ def lines(groups: float = GROUPS) -> str:
 
 def load(pair: Pair, number: int) -> None:
     """All of it at the source; every other round finds a part of it at the destination already."""
+    create(pair)
+    pair.write(lines(), POLICY)
+    if number % 2:
+        pair.destination.write(lines(1.4), pair.database, POLICY)
+
+
+def create(pair: Pair) -> None:
+    """The database with shard groups of an hour, on both sides."""
     for server in (pair.source, pair.destination):
         server.create_database(pair.database)
         server.query(
             f"CREATE RETENTION POLICY {POLICY} ON {quoted(pair.database)} "
             "DURATION INF REPLICATION 1 SHARD DURATION 1h DEFAULT"
         )
-    pair.write(lines(), POLICY)
-    if number % 2:
-        pair.destination.write(lines(1.4), pair.database, POLICY)
 
 
 def pages(url: str, **options: object) -> Sections:
@@ -228,6 +233,62 @@ def _interrupt(many: Pair, number: int, sent: signal.Signals, seen: Seen) -> Non
                     assert found.code == (-sent if found.code < 0 else 1), f"time {time + 1}: {found}"
             seen.look(round_)
         assert_mended(round_)
+
+
+# ---------------------------------------------------------------- very many series
+
+VERY_MANY, MINUTES = 1000, 30
+WIDE = 2 * VERY_MANY * MINUTES
+
+
+@functools.cache
+def wide_lines() -> str:
+    """Two shard groups of so many series, and fields, that they are read share by share."""
+    fields = ",".join(f"f{number}={number}i" for number in range(400))
+    points = [
+        f"m,host=h{series:04d} v={number}.5 {MONDAY + number * HOUR // MINUTES}"
+        for number in range(2 * MINUTES)
+        for series in range(VERY_MANY)
+    ]
+    return "\n".join([f"m,host=h0000 {fields} {MONDAY}", *points])
+
+
+def test_kill_9_of_the_tool_while_series_are_read_share_by_share(many: Pair, rounds: Rounds) -> None:
+    """Then whole series lack the newest shard group, and no older one."""
+    seen = Seen()
+    for number in rounds.of("series share by share: kill -9 of the tool", 10):
+        shares: list[str] = []
+        with (
+            fresh(many, number) as round_,
+            between(round_.destination, number) as (proxy, lanes),
+            Proxy(round_.source.url) as source,
+        ):
+            source.inject(only(lambda text: "(?s:." in text, _noted(shares)), "query", count=None)
+            create(round_)
+            round_.write(wide_lines(), POLICY)
+            middle = Middle(round_, random.Random(number).uniform(0.2, 0.8) * WIDE, lanes)
+            sections = {"source": {"url": source.url}, "destination": {"url": proxy.url}}
+            with copying(round_, sections) as tool:
+                middle.wait(tool)
+                for victim in [tool.process.pid, *tool.workers()]:
+                    with suppress(ProcessLookupError):
+                        os.kill(victim, signal.SIGKILL)
+                lanes.cut()
+                ended(tool)
+            assert shares, "the series were not read share by share"
+            seen.look(round_)
+            assert_mended(round_)
+    seen.check()
+
+
+def _noted(texts: list[str]) -> Callable[[Exchange], None]:
+    """Serves a request, and keeps its text."""
+
+    def act(exchange: Exchange) -> None:
+        texts.append(exchange.text())
+        forward(exchange)
+
+    return act
 
 
 # ---------------------------------------------------------------- the servers
