@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants.bounds import shares
 from tests.mutants.noticing import ENOUGH, MODULES, PACKAGES, all_files, chosen, files_of, quick_files_of
 
 ROOT = Path(__file__).parents[1]
@@ -50,3 +51,11 @@ def test_with_units_no_test_on_a_server_is_asked() -> None:
     assert "tests/copying/test_plan.py" in units
     assert [file for file in units if "integration" in file or "security" in file] == []
     assert {*units, "tests/integration/test_round_trip.py", "tests/security/test_tls.py"} <= {*every}
+
+
+def test_a_sample_says_between_which_shares_that_of_all_lies() -> None:
+    """Wilson's bounds, which stay between none and all; of no sample nothing is known."""
+    assert shares(0, 0) == (0.0, 1.0)
+    assert [round(share, 3) for share in shares(190, 200)] == [0.910, 0.973]
+    assert [round(share, 3) for share in shares(20, 20)] == [0.839, 1.0]
+    assert shares(0, 20)[0] == pytest.approx(0.0)

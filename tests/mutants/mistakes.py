@@ -97,11 +97,11 @@ def chances(root: Path, module: str, *, every: bool = False, seed: int = 0) -> l
 
 def _replaced(source: str) -> Iterator[tuple[Place, str, Make]]:
     """Operators, comparisons, numbers, conditions, loops, exceptions, whole decorators."""
-    tree, provider, idle = get_ast(source), OperatorProvider(), set(_idle(ast.parse(source)))
+    nodes, provider, idle = list(ast_nodes(get_ast(source))), OperatorProvider(), set(_idle(ast.parse(source)))
     for name in provider:
         if not provider[name].arguments():
             operator = provider[name]()
-            places = [start for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
+            places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
             for occurrence, place in enumerate(places):
                 if place not in idle:
                     yield place, name, functools.partial(_mutated, source, operator, occurrence)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 ENOUGH = 240.0
-"""Seconds of tests on servers that look at one mistake, the likely and the quick ones first."""
+"""Seconds of tests on servers that look at one mistake, the likely and the quick ones first; a default."""
 
 COPY = (
     "tests/integration/test_round_trip.py",
@@ -43,7 +43,11 @@ PACKAGES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_verify.py",
         "tests/integration/test_check.py",
     ),
+    "copying/archive": ("tests/copying/archive", "tests/integration/test_archive.py"),
+    "copying/metadata": ("tests/copying/metadata", "tests/integration/test_whole_database.py"),
+    "copying/restore": ("tests/copying/restore", "tests/integration/test_restore.py"),
 }
+"""Of a folder of modules; not of the folders in it."""
 
 MODULES: dict[str, tuple[str, ...]] = {
     "backup.py": (
@@ -155,14 +159,19 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "influx/written.py": ("tests/influx/test_line_protocol.py", "tests/integration/test_quarantine.py"),
     # ---- checking/
+    "checking/archive_check.py": ("tests/integration/test_archive.py", "tests/integration/test_check.py"),
+    "checking/archives.py": ("tests/integration/test_archive.py",),
+    "checking/drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
+    "checking/next_drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
     "checking/preflight.py": ("tests/integration/test_check.py",),
+    "checking/restore.py": ("tests/checking/test_restore.py", "tests/integration/test_restore.py"),
     "checking/verdict.py": ("tests/checking/test_verdict.py", "tests/integration/test_verify.py"),
 }
 
 
 def files_of(module: str) -> tuple[str, ...]:
     """The test files (and folders) of a module, by its path; in the order in which they are run."""
-    return MODULES.get(module) or PACKAGES[module.partition("/")[0]]
+    return MODULES.get(module) or PACKAGES[module.rpartition("/")[0]]
 
 
 def needs_server(test: str) -> bool:
@@ -177,10 +186,10 @@ def quick_files_of(module: str) -> tuple[str, ...]:
 
 def all_files(root: Path, *, units: bool) -> list[str]:
     """The files of all tests that may be asked."""
-    found = {path for module in (*MODULES, *PACKAGES) for path in files_of(module)}
+    found = {path for paths in (*MODULES.values(), *PACKAGES.values()) for path in paths}
     found |= {"tests/watching"} if units else {"tests/watching", "tests/integration"}
     files = {
-        file for path in found for file in ((root / path).glob("test_*.py") if "." not in path else [root / path])
+        file for path in found for file in ((root / path).rglob("test_*.py") if "." not in path else [root / path])
     }
     names = sorted(str(file.relative_to(root)) for file in files)
     return [name for name in names if name not in ELSEWHERE and not (units and needs_server(name))]
@@ -196,7 +205,9 @@ def watchers(root: Path, files: Iterable[str]) -> set[str]:
     }
 
 
-def chosen(found: Collection[str], seconds: Mapping[str, float], likely: Sequence[str]) -> list[str]:
+def chosen(
+    found: Collection[str], seconds: Mapping[str, float], likely: Sequence[str], enough: float = ENOUGH
+) -> list[str]:
     """All tests that need no server, then as many others as there is time for: the likely and the quick ones."""
 
     def order(test: str) -> tuple[bool, bool, float, str]:
@@ -205,7 +216,7 @@ def chosen(found: Collection[str], seconds: Mapping[str, float], likely: Sequenc
     spent, tests = 0.0, list[str]()
     for test in sorted(found, key=order):
         cost = seconds[test] * needs_server(test)
-        if not tests or spent + cost <= ENOUGH:
+        if not tests or spent + cost <= enough:
             tests.append(test)
             spent += cost
     return tests
