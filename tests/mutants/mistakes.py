@@ -7,6 +7,7 @@ import difflib
 import functools
 import hashlib
 import random
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,10 @@ class Chance:
         return f"{self.module}:{self.place[0]} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
     def mistake(self) -> Mistake | None:
-        """The first that is one; None when none is."""
+        """The first that is one; None when none is, as at the `*` before what is handed over by name."""
+        line, column = self.place
+        if re.match(r"\*,", self.source.splitlines()[line - 1][column:]):
+            return None
         for kind, make in self.candidates:
             after = make()
             if after is not None and after != self.source and _compiles(after):
