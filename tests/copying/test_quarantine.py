@@ -248,6 +248,15 @@ def test_a_full_disk_leaves_no_half_line(kept: Quarantine) -> None:
     assert kept.file.read_bytes() == content + b"m v=1234567890 2\n"
 
 
+def test_no_file_stays_open(kept: Quarantine) -> None:
+    """A run may put lines aside very often."""
+    kept.put([b"m v=0 0"], "no")
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(1, 20):
+        kept.put([b"m v=%d %d" % (number, number)], "no")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def break_disk(monkeypatch: pytest.MonkeyPatch, chosen: Callable[[int], bool]) -> None:
     """Have the system say of chosen kinds of files that they did not get to the disk."""
     sync = os.fsync
