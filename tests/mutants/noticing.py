@@ -35,6 +35,9 @@ ELSEWHERE = tuple(
 )
 """They watch other processes run, and so reach nothing themselves: not asked, for they take long."""
 
+OUTSIDE = ("run_main(", ".main(", ".json(", "restored(", "running(", "Popen(")
+"""How tests run the tool as a process of its own."""
+
 PACKAGES: dict[str, tuple[str, ...]] = {
     "copying": ("tests/copying", *COPY),
     "influx": ("tests/influx", *COPY),
@@ -45,7 +48,11 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     ),
     "copying/archive": ("tests/copying/archive", "tests/integration/test_archive.py"),
     "copying/metadata": ("tests/copying/metadata", "tests/integration/test_whole_database.py"),
-    "copying/restore": ("tests/copying/restore", "tests/integration/test_restore.py"),
+    "copying/restore": (
+        "tests/copying/restore",
+        "tests/integration/test_restore.py",
+        "tests/integration/test_whole_database.py",
+    ),
 }
 """Of a folder of modules; not of the folders in it."""
 
@@ -116,8 +123,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/task.py": ("tests/copying/test_plan.py", *COPY),
     "copying/writing.py": (*COPY, "tests/integration/test_second_look.py", "tests/integration/test_reporting.py"),
+    "copying/inventory.py": ("tests/integration/test_nothing_copied.py", "tests/integration/test_check.py"),
+    "copying/retention.py": ("tests/copying/test_retention.py", "tests/integration/test_check.py"),
     # ---- influx/
     "influx/answers.py": ("tests/influx/test_answers.py", "tests/integration/test_influx_client.py"),
+    "influx/catalog.py": ("tests/integration/test_whole_database.py", "tests/integration/test_restore.py"),
     "influx/csv_answers.py": ("tests/influx/test_csv_answers.py", "tests/integration/test_reads.py"),
     "influx/error_texts.py": ("tests/influx/test_answers.py", "tests/integration/test_quarantine.py"),
     "influx/counting.py": (
@@ -135,6 +145,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/influx/test_line_protocol.py",
         "tests/integration/test_exactness.py",
     ),
+    "influx/identity.py": ("tests/influx/test_identity.py", "tests/integration/test_same_server.py"),
     "influx/library.py": ("tests/influx/test_library.py", "tests/integration/test_influx_client.py", *COPY),
     "influx/line_protocol.py": (
         "tests/influx/test_line_protocol.py",
@@ -147,6 +158,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_small_measurements.py",
     ),
     "influx/retries.py": ("tests/integration/test_writes.py", "tests/integration/test_reporting.py"),
+    "influx/scratch.py": ("tests/influx/test_scratch.py", "tests/integration/test_drill.py"),
     "influx/shards.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
     "influx/shard_groups.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_late_data.py"),
     "influx/storable.py": ("tests/influx/test_storable.py", "tests/influx/test_line_protocol.py"),
@@ -163,7 +175,19 @@ MODULES: dict[str, tuple[str, ...]] = {
     "checking/archives.py": ("tests/integration/test_archive.py",),
     "checking/drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
     "checking/next_drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
-    "checking/preflight.py": ("tests/integration/test_check.py",),
+    "checking/findings.py": (
+        "tests/checking/test_findings.py",
+        "tests/integration/test_check.py",
+        "tests/integration/test_nothing_copied.py",
+        "tests/integration/test_terminal.py",
+    ),
+    "checking/preflight.py": ("tests/integration/test_check.py", "tests/integration/test_nothing_copied.py"),
+    "checking/progress.py": ("tests/checking/test_progress.py", "tests/integration/test_terminal.py"),
+    "checking/repair.py": (
+        "tests/checking",
+        "tests/integration/test_verify.py",
+        "tests/integration/test_terminal.py",
+    ),
     "checking/restore.py": ("tests/checking/test_restore.py", "tests/integration/test_restore.py"),
     "checking/verdict.py": ("tests/checking/test_verdict.py", "tests/integration/test_verify.py"),
 }
@@ -197,12 +221,18 @@ def all_files(root: Path, *, units: bool) -> list[str]:
 
 def watchers(root: Path, files: Iterable[str]) -> set[str]:
     """The tests in these files that run the tool as a process of its own: they reach everything unseen."""
-    return {
-        f"{file}::{node.name}"
-        for file in files
-        for node in ast.parse((root / file).read_text()).body
-        if isinstance(node, ast.FunctionDef) and "run_main(" in ast.unparse(node)
-    }
+    return {f"{file}::{name}" for file in files for name in _watching((root / file).read_text())}
+
+
+def _watching(text: str) -> set[str]:
+    """The functions of a file of tests that do so, by themselves or by another one of the file."""
+    bodies = {node.name: ast.unparse(node) for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    found, words = set[str](), OUTSIDE
+    while words:
+        new = {name for name, body in bodies.items() if any(word in body for word in words)} - found
+        found |= new
+        words = tuple(f"{name}(" for name in new)
+    return found
 
 
 def chosen(
