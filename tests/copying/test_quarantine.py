@@ -251,10 +251,10 @@ def test_a_full_disk_leaves_no_half_line(kept: Quarantine) -> None:
 def test_no_file_stays_open(kept: Quarantine) -> None:
     """A run may put lines aside very often."""
     kept.put([b"m v=0 0"], "no")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len([*Path("/proc/self/fd").iterdir()])
     for number in range(1, 20):
         kept.put([b"m v=%d %d" % (number, number)], "no")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 def break_disk(monkeypatch: pytest.MonkeyPatch, chosen: Callable[[int], bool]) -> None:

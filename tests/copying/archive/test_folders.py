@@ -43,10 +43,10 @@ def test_what_goes_while_it_is_listed_hides_nothing(folder: Folder, tmp_path: Pa
 def test_no_file_stays_open(folder: Folder) -> None:
     """A snapshot has very many of them."""
     folder.create("first/x", b"one")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len([*Path("/proc/self/fd").iterdir()])
     for number in range(20):
         folder.create(f"data/{number}/x", b"one")
-    assert len(os.listdir("/proc/self/fd")) < before + 20
+    assert len([*Path("/proc/self/fd").iterdir()]) < before + 20
 
 
 def test_nothing_is_overwritten(folder: Folder) -> None:
