@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from basics.stopping import StopRequest
 from backup import BackupManager
+from basics.stopping import StopRequest
 from bench.measure import requests
 from config import Config
 from copying.listener import SilentRun

@@ -10,6 +10,15 @@ from pathlib import Path
 ENOUGH = 240.0
 """Seconds of tests on servers that look at one mistake, the likely and the quick ones first; a default."""
 
+SECONDS = ".seconds.json"
+"""The file in a copy of the folder that says how long each test takes with all its parameters."""
+
+LEAST, SLOWER = 30, 6
+"""Seconds that each test may take, for the machine may be busy, and how many times as long as without a mistake.
+
+Endless loops are noticed by that.
+"""
+
 COPY = (
     "tests/integration/test_round_trip.py",
     "tests/integration/test_small_measurements.py",

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,18 +28,22 @@ from typing import IO
 
 from tests.mutants.bounds import shares
 from tests.mutants.mistakes import Chance, Mistake, chances
-from tests.mutants.noticing import ENOUGH, PACKAGES, all_files, chosen, files_of, needs_server, watchers, within
+from tests.mutants.noticing import (
+    ENOUGH,
+    PACKAGES,
+    SECONDS,
+    all_files,
+    chosen,
+    files_of,
+    needs_server,
+    watchers,
+    within,
+)
 from tests.mutants.reached import KEPT, Reached, reached
 
 ROOT = Path(__file__).parents[2]
 FACES = ("backup.py", "influx_client.py")
 """The modules at the root that belong to these packages."""
-
-SLOWER = 6
-"""How many times as long as without a mistake a test may take, and LEAST seconds besides: endless loops end so."""
-
-LEAST = 30
-"""Seconds that any test has, for the machine may be busy."""
 
 MEMORY = 8 * 2**30
 """Bytes of addresses for each process of a test run: an endless loop may collect."""
@@ -107,7 +111,7 @@ class Campaign:
             return
         tests, runner = self._tests_of(mistake), self._idle.get()
         try:
-            failed = runner.failed(mistake, tests, self._longest(tests)) if tests else ""
+            failed = runner.failed(mistake, tests) if tests else ""
         finally:
             self._idle.put(runner)
         self._record.add(Outcome(chance.key, mistake.name, mistake.diff, failed))
@@ -118,14 +122,17 @@ class Campaign:
         seconds, files = self._reached.seconds, files_of(mistake.module)
         likely = within(seconds, files)
         found = self._reached.tests(mistake.module, *mistake.lines) if mistake.lines else frozenset[str]()
-        return chosen(found.union(self._watchers.intersection(likely)) if found else likely, seconds, files)
+        return chosen(
+            found.union(self._watchers.intersection(likely)) if found else likely, seconds, files, self._enough
+        )
 
 
 class Runner:
     """Runs tests in a copy of the folder, with one mistake at a time."""
 
-    def __init__(self, python: str, copy: Path) -> None:
+    def __init__(self, python: str, copy: Path, seconds: Mapping[str, float]) -> None:
         self.copy = copy
+        (copy / SECONDS).write_text(json.dumps(dict(seconds)))
         self._output = copy.with_suffix(".txt")
         self._server = subprocess.Popen(
             [python, "-m", "tests.mutants.forked", str(MEMORY)],
@@ -136,35 +143,35 @@ class Runner:
             start_new_session=True,
         )
 
-    def failed(self, mistake: Mistake, tests: Sequence[str], longest: int) -> str:
-        """The first test that notices the mistake, each within so many seconds; nothing when none does."""
+    def failed(self, mistake: Mistake, tests: Sequence[str]) -> str:
+        """The first test that notices the mistake; nothing when none does."""
         file = self.copy / mistake.module
         try:
             file.write_text(mistake.after)
             # Bytecode of a mistake of the same size and second would be taken for that of another.
             os.utime(file, (next(_seconds),) * 2)
-            return self._repeatedly(tests, longest)
+            return self._repeatedly(tests)
         finally:
             file.write_text(mistake.before)
 
-    def _repeatedly(self, tests: Sequence[str], longest: int) -> str:
+    def _repeatedly(self, tests: Sequence[str]) -> str:
         """The first test that fails; one on servers has to fail twice, for the machine may be too busy for it."""
         waiting = list(tests)
         while waiting:
-            failed = self._failed(waiting, longest)
-            test = failed.removeprefix("FAILED ").partition("[")[0].partition(" ")[0]
-            if test not in waiting or not needs_server(test) or self._failed([test], longest):
+            failed = self._failed(waiting)
+            test = failed.partition(" ")[2].partition("[")[0].partition(" ")[0]
+            if test not in waiting or not needs_server(test) or self._failed([test]):
                 return failed
             waiting = waiting[waiting.index(test) + 1 :]
         return ""
 
     def check(self, tests: Sequence[str]) -> None:
         """End the campaign when these fail without a mistake."""
-        if failed := self._failed(tests, LONGEST):
+        if failed := self._failed(tests):
             raise SystemExit(f"without any mistake: {failed}")
 
-    def _failed(self, tests: Sequence[str], longest: int) -> str:
-        code = self._run([*OPTIONS, "--timeout", str(longest), *tests])
+    def _failed(self, tests: Sequence[str]) -> str:
+        code = self._run([*OPTIONS, *tests])
         with self._output.open(errors="replace") as output:
             lines = [line.strip() for line in output if line.startswith(("FAILED", "ERROR"))]
         if code == 1 and not lines:
@@ -262,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         known, failed = reached(copies[0], python, _modules([]), files, workers=options.workers)
         for line in failed:
             _say(f"without any mistake, and so not asked: {line}")
-        runners = [Runner(python, copy) for copy in copies]
+        runners = [Runner(python, copy, known.seconds) for copy in copies]
         until = begun + 60 * options.minutes
         campaign = Campaign(runners, known, record, until=until, enough=options.enough)
         campaign.run([chance for chance in wanted if record.is_open(chance.key, again=options.missed)])
