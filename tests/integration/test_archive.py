@@ -246,6 +246,10 @@ def test_check_tells_of_the_databases_that_a_snapshot_would_hold(archived: Archi
         told = archived.main("check").stdout
         assert f"database {pair.database}: 1 measurement\n" in told
         assert f"database {other}: 0 measurements" in told
+        archived.job({"measurements": {"include": ["nosuch"]}})
+        assert "nothing to keep: " in archived.main("check", code=1).stdout
+        archived.job({"measurements": {"include": ["nosuch"]}, "options": {"allow_empty": True}})
+        assert "nothing to keep" not in archived.main("check").stdout
     finally:
         pair.source.drop_database(other)
 
