@@ -248,12 +248,14 @@ def test_a_full_disk_leaves_no_half_line(kept: Quarantine) -> None:
     assert kept.file.read_bytes() == content + b"m v=1234567890 2\n"
 
 
-def test_no_file_stays_open(kept: Quarantine) -> None:
-    """A run may put lines aside very often."""
-    kept.put([b"m v=0 0"], "no")
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    """A run may put lines aside very often, and of very many measurements."""
     before = len([*Path("/proc/self/fd").iterdir()])
-    for number in range(1, 20):
-        kept.put([b"m v=%d %d" % (number, number)], "no")
+    for number in range(20):
+        location = Location("d", "p", f"m{number}")
+        kept = Quarantine(tmp_path, "job", "http://there:8086", location, "2026-01-05T00:00:00Z")
+        for time in range(3):
+            kept.put([b"m v=1 %d" % time], "no")
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 

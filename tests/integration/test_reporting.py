@@ -252,11 +252,12 @@ def test_all_that_becomes_of_a_measurement_is_told_while_it_goes_on(pair: Pair) 
     with InfluxServer.start("limited", settings={"data.max-series-per-database": 20}) as limited:
         own = Pair(pair.source, limited, pair.database, pair.directory)
         own.write(grid("large", 300, step=DAY))
+        own.write(f"mixed v=1 {MONDAY}\nmixed v=1i {MONDAY + 3 * WEEK}")
         for n in range(10):
             own.write("\n".join(f"m{n},h=h{i % 3} v={i} {MONDAY + i}" for i in range(40)))
         result, notes = noted(own)
     of_name = {m.name.rpartition(".")[2]: m for d in result.databases for m in d.measurements}
-    assert len(of_name) == 11
+    assert len(of_name) == 12
     assert result.written.quarantined > 0
     for name, measurement in of_name.items():
         told = notes.told[name]
