@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.noticing import ENOUGH, MODULES, PACKAGES, all_files, chosen, files_of, quick_files_of
+from tests.mutants.bounds import shares
+from tests.mutants.noticing import ENOUGH, MODULES, PACKAGES, all_files, chosen, files_of, quick_files_of, watchers
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,3 +51,27 @@ def test_with_units_no_test_on_a_server_is_asked() -> None:
     assert "tests/copying/test_plan.py" in units
     assert [file for file in units if "integration" in file or "security" in file] == []
     assert {*units, "tests/integration/test_round_trip.py", "tests/security/test_tls.py"} <= {*every}
+
+
+def test_a_sample_says_between_which_shares_that_of_all_lies() -> None:
+    """Wilson's bounds, which stay between none and all; of no sample nothing is known."""
+    assert shares(0, 0) == (0.0, 1.0)
+    assert [round(share, 3) for share in shares(190, 200)] == [0.910, 0.973]
+    assert [round(share, 3) for share in shares(20, 20)] == [0.839, 1.0]
+    assert shares(0, 20)[0] == pytest.approx(0.0)
+
+
+def test_tests_that_run_the_tool_as_a_process_are_known_by_what_they_call(tmp_path: Path) -> None:
+    """By themselves, or by a function of their file: what they reach is not seen."""
+    (tmp_path / "test_a.py").write_text(
+        "def told():\n    return run_main('check')\n"
+        "def checked():\n    return told()\n"
+        "def test_one():\n    assert checked()\n"
+        "def test_two():\n    assert archived.main('run')\n"
+        "def test_three():\n    assert pair.backup()\n"
+    )
+    found = watchers(tmp_path, ["test_a.py"])
+    assert sorted(name for name in found if "test_" in name.partition("::")[2]) == [
+        "test_a.py::test_one",
+        "test_a.py::test_two",
+    ]

@@ -1,6 +1,9 @@
 """How far a comparison is: a share, values, and the time left."""
 
+import time
 from collections import Counter
+
+import pytest
 
 from checking.progress import Copying, Progress
 from influx.influxql import Location
@@ -57,6 +60,66 @@ def test_a_file_that_was_read_counts_by_its_bytes() -> None:
     progress.passed(250, 7)
     progress.passed(500, 1)
     assert progress.line().startswith("reading, 75.0%, 8 values read")
+
+
+def test_the_time_left_is_that_of_the_pace_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the present phase; nothing is said of it in the first second, and while nothing is done."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    progress = Progress()
+    progress.begin("comparing", 10)
+    progress.batch(4, 100)
+    now += 0.9
+    progress.done()
+    assert progress.seconds_left is None
+    now += 0.1
+    assert progress.seconds_left == pytest.approx(1.5)
+    now += 79
+    assert progress.line() == "comparing, 40.0%, 2m left"
+    progress.begin("looking closer", 10)
+    now += 10
+    assert progress.seconds_left is None
+    progress.passed(1, 5)
+    assert progress.line() == "looking closer, 10.0%, 5 values read, 1m30s left"
+    progress.passed(9, 5)
+    assert progress.seconds_left == 0
+
+
+def test_in_a_narrow_line_what_matters_least_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar, the number of values, the time left, the share, the phase; never the name of the job."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    progress = Progress()
+    progress.begin("comparing", 4, verb="written")
+    progress.passed(1, 2000)
+    now += 30
+    assert row(progress, 200) == "prod  comparing  ━━━━━───────────────   25%  2.00k values written  1m30s left"
+    shown = [row(progress, width) for width in range(200, 0, -1)]
+    assert list(dict.fromkeys(shown))[1:] == [
+        "prod  comparing   25%  2.00k values written  1m30s left",
+        "prod  comparing   25%  1m30s left",
+        "prod  comparing   25%",
+        "prod  comparing",
+        "prod",
+    ]
+
+
+def test_a_phase_begins_at_nothing() -> None:
+    """Whatever the one before has left: what it read in a batch that did not end, too."""
+    progress = Progress()
+    progress.begin("comparing", 2)
+    progress.passed(1, 5)
+    progress.batch(1, 10)
+    progress.read(_read(progress, 7))
+    progress.begin("looking closer", 4)
+    assert (progress.share, progress.line()) == (0.0, "looking closer, 0.0%")
+    progress.read(_read(progress, 7))
+    assert progress.share == 0
+    progress.batch(1, 10)
+    assert progress.share == 0
+    progress.done()
+    progress.done()
+    assert progress.share == 0.25
 
 
 def _read(progress: Progress, count: int) -> Counter[str]:

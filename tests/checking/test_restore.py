@@ -1,5 +1,7 @@
 """The verdict on a restore: its word, its exit code and its last line."""
 
+from pathlib import Path
+
 import pytest
 
 from basics.spans import Span
@@ -45,6 +47,8 @@ def test_only_what_is_whole_and_equal_is_restored(
     if copied is not None:
         assert says in conclusion(done)
         assert conclusion(done) in text(done)
+    is_shown = verdict is not None and word in ("different", "failed") and verdict != compared()
+    assert ("db.autogen.m" in text(done)) is is_shown
 
 
 def test_a_restore_is_whole_when_nothing_failed_and_nothing_is_missing() -> None:
@@ -54,3 +58,18 @@ def test_a_restore_is_whole_when_nothing_failed_and_nothing_is_missing() -> None
     assert not Restored(PLAN, OK, compared(missing=1)).is_whole
     assert not Restored(PLAN, FAILED, compared()).is_whole
     assert not Restored(PLAN, STOPPED).is_whole
+
+
+def test_what_is_said_of_a_restore_is_all_that_became_of_it() -> None:
+    """What failed, what the comparison does not speak of, and where passwords are."""
+    verdict = JobVerdict("job", EVER, notes=("use --full",))
+    done = Restored(PLAN, FAILED, verdict, problems=("a user is not restored",), passwords=Path("/p"))
+    first, *more = text(done).splitlines()
+    assert first.startswith("job: wrote 0 points, 0 values, 0 B in ")
+    assert more == [
+        "  FAILED: no server",
+        "  FAILED: a user is not restored",
+        "  note: use --verify full",
+        "  the restored users have new passwords: /p",
+        f"  {conclusion(done)}",
+    ]

@@ -174,14 +174,24 @@ def test_the_places_that_measurements_share_come_back() -> None:
 
 
 def test_a_slow_server_gets_one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would give up others that wait for their turn."""
-    monkeypatch.setattr(flight, "SLOW", -1.0)
+    """It would give up others that wait for their turn; one that is quick again gets more."""
     server = Server()
-    server.release(1, 2, 3, 4)
+    server.release(1, 3)
     with flying(server) as one:
+        monkeypatch.setattr(flight, "SLOW", -1.0)
         send(one, request(1))
         assert numbers(list(one.rest())) == [1]
-        assert numbers(send(one, request(2), request(3), request(4))) == [2, 3]
+        send(one, request(2))
+        server.wait(1, 2)
+        threading.Timer(0.2, server.release, [2]).start()
+        assert numbers(send(one, request(3))) == [2]
+        monkeypatch.setattr(flight, "SLOW", WAIT)
+        assert numbers(list(one.rest())) == [3]
+        send(one, request(4))
+        server.wait(1, 2, 3, 4)
+        assert send(one, request(5)) == []
+        server.release(4, 5)
+        assert numbers(list(one.rest())) == [4, 5]
 
 
 def test_a_mistake_in_the_program_is_not_taken_for_an_error_of_a_request() -> None:

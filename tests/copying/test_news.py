@@ -48,3 +48,32 @@ def test_values_of_other_origin_are_not_taken_for_those_written_again(
     expected = max(points, 4), max(values, 8)
     assert (sum(t.points for t in told), sum(t.values for t in told)) == expected
     assert sum(t.points + t.repeated for t in told) == 7
+
+
+@pytest.mark.parametrize(
+    ("held", "has", "points", "values"),
+    [
+        ({}, {"a": 3, "b": 3}, 3, 6),
+        ({}, {"a": 5, "b": 5}, 5, 10),
+        ({}, {"a": 5}, 5, 6),
+        ({"a": 2}, {"a": 5, "b": 5}, 5, 8),
+        ({"a": 9}, {"a": 9, "b": 4}, 4, 6),
+        ({}, {}, 3, 6),
+    ],
+)
+def test_what_was_written_and_not_heard_of_is_new_too(
+    held: dict[str, int], has: dict[str, int], points: int, values: int
+) -> None:
+    """After a stop: whatever is at its places that was not there before, and no less than what was told."""
+    tally = Tally({}, 2, held=held)
+    told = tally.add(Written(3, 6, 60)), tally.there(has)
+    assert (sum(t.points for t in told), sum(t.values for t in told)) == (points, values)
+    assert not any(sum(getattr(t, name) for name in ("points", "values")) for t in [tally.there(has)])
+    assert told[-1].repeated == 0
+
+
+def test_what_was_there_and_is_found_new_after_a_stop_was_not_written_again() -> None:
+    """As many points are told as were written, new ones and others."""
+    tally = Tally({"a": 3}, 1)
+    told = tally.add(Written(3, 3, 30)), tally.there({"a": 2})
+    assert [(t.points, t.values, t.repeated) for t in told] == [(0, 0, 3), (2, 2, -2)]

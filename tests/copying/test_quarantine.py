@@ -248,6 +248,17 @@ def test_a_full_disk_leaves_no_half_line(kept: Quarantine) -> None:
     assert kept.file.read_bytes() == content + b"m v=1234567890 2\n"
 
 
+def test_no_file_stays_open(tmp_path: Path) -> None:
+    """A run may put lines aside very often, and of very many measurements."""
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for number in range(20):
+        location = Location("d", "p", f"m{number}")
+        kept = Quarantine(tmp_path, "job", "http://there:8086", location, "2026-01-05T00:00:00Z")
+        for time in range(3):
+            kept.put([b"m v=1 %d" % time], "no")
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
 def break_disk(monkeypatch: pytest.MonkeyPatch, chosen: Callable[[int], bool]) -> None:
     """Have the system say of chosen kinds of files that they did not get to the disk."""
     sync = os.fsync

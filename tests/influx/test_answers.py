@@ -602,6 +602,39 @@ def test_the_reason_is_the_innermost_cause(error: BaseException, text: str) -> N
     assert error_texts.reason(error) == text
 
 
+@pytest.mark.parametrize(
+    ("url", "answer", "is_needed"),
+    [
+        ("http://a:8086", "Client sent an HTTP request to an HTTPS server.", True),
+        ("http://a:443", "<html>The plain HTTP request was sent to HTTPS port</html>", True),
+        ("http://a:8086", "BadStatusLine('\\x15\\x03\\x01')", True),
+        ("http://a:8086", "\x15\x03\x01\0\x02\x02", True),
+        ("https://a:8086", "Client sent an HTTP request to an HTTPS server.", False),
+        ("http://a:8086", "<html>404</html>", False),
+        ("http://a:8086", "", False),
+    ],
+)
+def test_who_speaks_tls_is_known_by_the_answer(url: str, answer: str, is_needed: bool) -> None:
+    """And told only where the url does not say so already."""
+    assert error_texts.needs_tls(url, answer) == ("TLS is spoken there: write https://" if is_needed else "")
+
+
+@pytest.mark.parametrize(
+    ("url", "is_told"),
+    [
+        ("http://a", True),
+        ("http://a:80", False),
+        ("http://a:8086", False),
+        ("http://a/influx", False),
+        ("https://a", False),
+    ],
+)
+def test_a_port_that_is_missing_is_suggested(url: str, is_told: bool) -> None:
+    """Unless a path tells that a proxy is meant; https has a port of its own that may well be right."""
+    text = f"the url names no port, so that is port 80: did you mean {url}:8086?"
+    assert error_texts.names_no_port(url) == (text if is_told else "")
+
+
 def test_an_error_that_is_its_own_cause_has_a_reason() -> None:
     """A circle comes to an end."""
     one, two = ValueError("one"), ValueError("two")

@@ -240,6 +240,38 @@ def test_the_parts_of_a_frame_put_together_are_the_frame(length: int, data: st.D
 
 
 @pytest.mark.parametrize(
+    ("values", "types"),
+    [
+        ([[1], [2], [3]], [pl.Int64]),
+        ([[1], [2.5]], [pl.Int64, pl.Float64]),
+        ([[1], [None], [2]], [pl.Int64]),
+        ([[None], [2.5], [None]], [pl.Float64]),
+        ([[None], [None]], [pl.Null]),
+        ([["a"], [b"\xff"], ["c"]], [pl.Binary]),
+        ([[b"\xff"], [None], ["c"]], [pl.Binary]),
+        ([["a"], [b"\xff"], [True]], [pl.Binary, pl.Boolean]),
+        ([[1], [True], [1]], [pl.Int64, pl.Boolean, pl.Int64]),
+    ],
+)
+def test_frames_become_one_as_far_as_no_value_changes(
+    values: list[list[Any]], types: list[type[pl.DataType]]
+) -> None:
+    """Another type begins another frame; text and bytes go together, as bytes."""
+    parts = [
+        Frame(pl.Series(values=[n], dtype=pl.Int64), (("f", pl.Series(values=part)),), ())
+        for n, part in enumerate(values)
+    ]
+    found = frames.joined(parts)
+    assert [part.fields[0][1].dtype for part in found] == [kind() for kind in types]
+    assert [t for part in found for t in part.times.tolist()] == list(range(len(values)))
+    raw = [v for part in found for v in part.fields[0][1].to_list()]
+    assert [v.decode("latin-1") if isinstance(v, bytes) else v for v in raw] == [
+        v.decode("latin-1") if isinstance(v, bytes) else v for (v,) in values
+    ]
+    assert len(frames.joined([parts[0], replace(parts[0], fields=(("g", parts[0].fields[0][1]),))])) == 2
+
+
+@pytest.mark.parametrize(
     ("allowed", "fields", "times"),
     [
         ({"float", "integer", "boolean", "string"}, ["f", "i", "b", "s"], [10, 20, 20, 30, 40]),

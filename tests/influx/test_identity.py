@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
-from influx.identity import COUNTER, RequestNumber, request_number
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from influx.errors import AccessDenied, Overloaded
+from influx.identity import COUNTER, Process, RequestNumber, is_same, request_number
+
+
+@dataclass
+class Address:
+    """Where a server answers, and what it shows: its process to administrators alone, a number to everybody."""
+
+    number: Callable[[], RequestNumber | None]
+    process: Process | None = None
+
+    def get_process(self) -> Process:
+        """As an administrator sees it."""
+        if self.process is None:
+            raise AccessDenied("only administrators")
+        return self.process
+
+    def get_request_number(self) -> RequestNumber | None:
+        """Of a request made now."""
+        return self.number()
+
+
+def counter(node: int = 1, count: int = 5) -> Callable[[], RequestNumber]:
+    """Numbers of one process, of which others ask as well."""
+    counts = iter(range(count, COUNTER * 2, 3))
+    return lambda: RequestNumber(node, next(counts) % COUNTER)
 
 
 def test_the_number_of_a_request_is_in_its_id() -> None:
@@ -20,3 +50,34 @@ def test_numbers_of_one_process_grow_and_begin_anew() -> None:
     assert not RequestNumber(1, 5).comes_before(RequestNumber(1, 5))
     assert not RequestNumber(1, 6).comes_before(RequestNumber(1, 5))
     assert not RequestNumber(1, 5).comes_before(RequestNumber(2, 6))
+
+
+def test_administrators_are_shown_the_process() -> None:
+    """Numbers say nothing then."""
+    one, other = Process("7", "t", "h"), Process("7", "u", "h")
+    shared = counter()
+    assert is_same(Address(shared, one), Address(counter(2), one))
+    assert is_same(Address(shared, one), Address(shared, other)) is False
+
+
+def test_everybody_else_sees_whether_numbers_go_on() -> None:
+    """Of one process they grow, whichever address is asked; where one shows none, nothing is known."""
+    for begin in (5, COUNTER - 9):
+        shared = counter(1, begin)
+        assert is_same(Address(shared), Address(shared)) is True
+    assert is_same(Address(counter()), Address(counter())) is False
+    assert is_same(Address(counter(1)), Address(counter(2))) is False
+    assert is_same(Address(counter()), Address(lambda: None)) is None
+    assert is_same(Address(lambda: None), Address(counter())) is None
+    shared = counter()
+    assert is_same(Address(shared, Process("7", "t", "h")), Address(shared)) is True
+
+
+def test_a_server_that_does_not_answer_is_no_other() -> None:
+    """The error is raised."""
+
+    def fail() -> RequestNumber | None:
+        raise Overloaded("HTTP 503")
+
+    with pytest.raises(Overloaded):
+        is_same(Address(fail), Address(counter()))

@@ -231,6 +231,29 @@ def test_a_job_with_a_server_and_an_archive_does_both(archived: Archived) -> Non
     assert "1 snapshot of this job" in archived.main("check").stdout
 
 
+def test_check_tells_of_the_databases_that_a_snapshot_would_hold(archived: Archived) -> None:
+    """Those of the job's list, or all there are; what the rules leave out is not counted."""
+    pair = archived.pair
+    pair.write(f"cpu v=1 {MONDAY}\nmem v=1 {MONDAY}")
+    other = f"{pair.database}_other"
+    pair.source.create_database(other)
+    try:
+        archived.job()
+        told = archived.main("check").stdout
+        assert f"database {pair.database}: 2 measurements" in told
+        assert other not in told
+        archived.job({"source": {"databases": []}, "measurements": {"exclude": ["cpu"]}})
+        told = archived.main("check").stdout
+        assert f"database {pair.database}: 1 measurement\n" in told
+        assert f"database {other}: 0 measurements" in told
+        archived.job({"measurements": {"include": ["nosuch"]}})
+        assert "nothing to keep: " in archived.main("check", code=1).stdout
+        archived.job({"measurements": {"include": ["nosuch"]}, "options": {"allow_empty": True}})
+        assert "nothing to keep" not in archived.main("check").stdout
+    finally:
+        pair.source.drop_database(other)
+
+
 # ---------------------------------------------------------------- commands
 
 

@@ -9,12 +9,20 @@ from typing import Any
 
 import pytest
 
+from backup import BackupManager
+from basics.stopping import StopRequest
 from bench.measure import requests
-from copying.results import JobResult
+from config import Config
+from copying.listener import SilentRun
+from copying.results import JobResult, MeasurementResult
 from daemon.worker import run_worker
+from influx.influxql import Location
+from influx.written import Written
+from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
 from tests.support.heard import Heard
 from tests.support.proxy import Proxy, delay, respond
+from tests.support.servers import InfluxServer
 from watching.channel import Sender
 from watching.events import RunProgress, RunState
 from watching.reporter import Reporter
@@ -172,7 +180,9 @@ def test_a_database_that_cannot_be_read_is_a_failure_of_the_run(pair: Pair, hear
     pair.write(grid("m", 10))
     names = [{"name": "missing"}, {"name": pair.database}]
     result, job = run(pair, heard, {"source": {"databases": names}})
-    assert len(result.failures) == 1
+    (failure,) = result.failures
+    assert "missing" in failure
+    assert pair.database in failure.rpartition("the source has: ")[2].split(", ")
     assert job.history[-1].amounts.points == 10
 
 
@@ -198,3 +208,59 @@ def test_the_share_of_a_run_only_grows(pair: Pair, heard: Heard) -> None:
     shares = [state.share for state in runs(heard)]
     assert len(set(shares)) > 2
     assert shares == sorted(shares)
+
+
+class Notes(SilentRun):
+    """Somebody who writes down what is told of each measurement while a run goes on."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[str]] = {}
+        self.written: dict[str, Written] = {}
+        self.positions: dict[str, int] = {}
+
+    def begun(self, source: Location) -> None:
+        """Write it down."""
+        self.told.setdefault(source.measurement, []).append("begun")
+
+    def wrote(self, source: Location, written: Written) -> None:
+        """Add it up."""
+        self.told[source.measurement].append("wrote")
+        self.written[source.measurement] = self.written.get(source.measurement, Written()) + written
+
+    def reached(self, source: Location, position: int, newest: int | None = None) -> None:  # noqa: ARG002
+        """It never goes back."""
+        assert position >= self.positions.get(source.measurement, position)
+        self.positions[source.measurement] = position
+
+    def finished(self, source: Location, result: MeasurementResult, *, stopped: bool) -> None:  # noqa: ARG002
+        """Write it down."""
+        self.told[source.measurement].append("finished")
+
+
+def noted(pair: Pair) -> tuple[JobResult, Notes]:
+    """What a run does, and what it tells meanwhile."""
+    config, stopping, notes = Config(write_job(pair.directory, pair.config())), StopRequest(), Notes()
+    with (
+        closing(connect(config.job.options, config.job.source, "source", stopping)) as source,
+        closing(connect(config.job.options, config.job.destination, "destination", stopping)) as destination,
+    ):
+        return BackupManager(config, source, destination, listener=notes).run_backup(), notes
+
+
+def test_all_that_becomes_of_a_measurement_is_told_while_it_goes_on(pair: Pair) -> None:
+    """Whether it travels together with others or alone, and of lines that are put aside too."""
+    with InfluxServer.start("limited", settings={"data.max-series-per-database": 20}) as limited:
+        own = Pair(pair.source, limited, pair.database, pair.directory)
+        own.write(grid("large", 300, step=DAY))
+        own.write(f"mixed v=1 {MONDAY}\nmixed v=1i {MONDAY + 3 * WEEK}")
+        for n in range(10):
+            own.write("\n".join(f"m{n},h=h{i % 3} v={i} {MONDAY + i}" for i in range(40)))
+        result, notes = noted(own)
+    of_name = {m.name.rpartition(".")[2]: m for d in result.databases for m in d.measurements}
+    assert len(of_name) == 12
+    assert result.written.quarantined > 0
+    for name, measurement in of_name.items():
+        told = notes.told[name]
+        assert (told[0], told.count("finished")) == ("begun", 1)
+        assert notes.written[name].points == measurement.written.points
+        assert notes.written[name].quarantined == measurement.written.quarantined

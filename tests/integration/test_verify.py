@@ -1,6 +1,9 @@
 """`main.py verify` and `repair`: equal, different and not checked are never confused, and nothing is deleted."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -17,7 +20,7 @@ from checking.verify import Verifier
 from config import Config
 from copying.results import MeasurementResult
 from influx_client import connect
-from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, job_config, run_main, write_job
+from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, job_config, run_main, write_job
 from tests.support.proxy import Exchange, Proxy, forward
 from tests.support.servers import InfluxServer
 
@@ -25,11 +28,14 @@ MINUTE = HOUR // 60
 
 
 def tools(
-    pair: Pair, scope: Scope | None = None, sections: Mapping[str, Any] | None = None
+    pair: Pair,
+    scope: Scope | None = None,
+    sections: Mapping[str, Any] | None = None,
+    stopping: StopRequest | None = None,
 ) -> tuple[Verifier, Repairer]:
     """What `verify` and `repair` use for the pair's job."""
     config = Config(write_job(pair.directory, pair.config(sections)))
-    stopping = StopRequest()
+    stopping = stopping or StopRequest()
     source = connect(config.job.options, config.job.source, "source", stopping)
     destination = connect(config.job.options, config.job.destination, "destination", stopping)
     verifier = Verifier(config, source, destination, scope or Scope(), stopping)
@@ -324,6 +330,54 @@ def test_a_repair_with_a_time_box_looks_again_without_it(pair: Pair) -> None:
     repairer.run(repairer.plan(verifier.tallies))
     verifier.scope = Scope(seconds=0)
     assert not verifier.verify_again().differs
+
+
+class StopsInThePause(StopRequest):
+    """A stop that comes between the first look and the second."""
+
+    def wait(self, seconds: float) -> bool:
+        """It is requested meanwhile."""
+        self.requested = seconds > 0
+        return super().wait(seconds)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_was_found_before_a_stop_is_told_of_each_measurement(full: bool, pair: Pair) -> None:
+    """As bounds, because nobody looked closer; what was not looked at a second time is not called equal."""
+    fill(pair, 500)
+    pair.write(f"disk v=1 {MONDAY}\ndisk v=2 {MONDAY + 1}")
+    assert pair.backup().failures == ()
+    for name in ("cpu", "disk", "mem"):
+        pair.destination.query(f'DELETE FROM "{name}" WHERE time = {MONDAY}', db=pair.database)  # noqa: S608
+    verdict = tools(pair, Scope(full=full), stopping=StopsInThePause())[0].verify()
+    assert verdict.all_problems == ("stopped before the end",)
+    assert {m.name.rpartition(".")[2]: m.missing for m in verdict.measurements} == {"cpu": 4, "disk": 1, "mem": 1}
+    assert all(d.at_least for m in verdict.measurements for d in m.differences)
+
+
+def test_a_signal_ends_a_comparison_which_says_so(pair: Pair, tmp_path: Path) -> None:
+    """Nothing is called equal that was not compared."""
+    fill(pair, 500)
+    begun, sent = threading.Event(), threading.Event()
+
+    def hold(exchange: Exchange) -> None:
+        if "count(" in exchange.text():
+            begun.set()
+            assert sent.wait(300)
+        forward(exchange)
+
+    with Proxy(pair.source.url) as proxy:
+        proxy.inject(hold, "query", count=None)
+        file = write_job(tmp_path, pair.config({"source": {"url": proxy.url}}))
+        command = [sys.executable, "main.py", "verify", "--config", str(file), "--json"]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            assert begun.wait(300)
+            process.send_signal(signal.SIGTERM)
+            sent.set()
+            told, _ = process.communicate(timeout=300)
+    (job,) = json.loads(told)["jobs"]
+    assert (process.returncode, job["result"]) == (2, "not checked")
+    assert job["not_checked"][-1] == "stopped before the end"
 
 
 @pytest.mark.usefixtures("quick")

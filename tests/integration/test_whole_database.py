@@ -402,9 +402,12 @@ def test_restoring_again_finds_nothing_to_do(
 def test_what_is_there_is_left_alone_and_said(
     guarded: InfluxServer, quiet: InfluxServer, destination: InfluxServer, place: str, tmp_path: Path
 ) -> None:
-    """Policies, queries, users and grants that differ."""
+    """Policies, queries, users, grants and subscriptions that differ."""
     create(guarded, place, SELECT)
     guarded.query(f"CREATE USER reader WITH PASSWORD 'a'; GRANT READ ON \"{place}\" TO reader")
+    guarded.query("CREATE USER zoe WITH PASSWORD 'a' WITH ALL PRIVILEGES")
+    subscribe = f'CREATE SUBSCRIPTION s ON "{place}".autogen DESTINATIONS ALL '
+    guarded.query(f"{subscribe}'udp://127.0.0.1:9'")
     run(tmp_path, guarded, destination, place, metadata=list(ALL))
     quiet.query(f'CREATE DATABASE "{place}" WITH DURATION 30d REPLICATION 1 SHARD DURATION 1h NAME "autogen"')
     create(quiet, place, SELECT.replace("mean", "max"))
@@ -412,6 +415,7 @@ def test_what_is_there_is_left_alone_and_said(
         "CREATE USER reader WITH PASSWORD 'other' WITH ALL PRIVILEGES; "
         f'REVOKE ALL PRIVILEGES FROM reader; GRANT ALL ON "{place}" TO reader'
     )
+    quiet.query(f"CREATE USER zoe WITH PASSWORD 'b'; {subscribe}'udp://127.0.0.1:10'")
     plan, problems = restored(load(tmp_path, place), quiet, tmp_path)
     assert (problems, plan.lines) == ((), ())
     theirs = queries(quiet, place)["q"]
@@ -420,7 +424,9 @@ def test_what_is_there_is_left_alone_and_said(
         "cannot be stored",
         f"retention policy {place}.autogen has shard groups of 1h there, and had them of 7d",
         f"continuous query q of {place} is left as it is there, and differs: {theirs}",
-        f"2 users there already, each left with its password: {quiet.user}, reader",
+        f"3 users there already, each left with its password: {quiet.user}, reader, zoe",
+        "user zoe is no administrator there, and was one",
+        f"subscription autogen.s of {place} is left as it is there, and differs",
         f"READ on {place} to reader is not granted: the user has ALL PRIVILEGES there, which stays",
     }
     assert "max(v)" in theirs

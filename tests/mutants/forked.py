@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 
 import msgpack  # noqa: F401 - these are what takes long to read
@@ -20,7 +21,9 @@ import yaml  # noqa: F401
 
 
 def main() -> int:
-    """Serve until the input ends."""
+    """Serve until the input ends; the argument is how many bytes of addresses a test run may have."""
+    memory = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     for line in sys.stdin:
         arguments, printed = json.loads(line)
         child = os.fork()

@@ -7,6 +7,7 @@ import difflib
 import functools
 import hashlib
 import random
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,10 @@ class Chance:
         return f"{self.module}:{self.place[0]} {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
     def mistake(self) -> Mistake | None:
-        """The first that is one; None when none is."""
+        """The first that is one; None when none is, as at the `*` before what is handed over by name."""
+        line, column = self.place
+        if re.match(r"\*,", self.source.splitlines()[line - 1][column:]):
+            return None
         for kind, make in self.candidates:
             after = make()
             if after is not None and after != self.source and _compiles(after):
@@ -97,11 +101,11 @@ def chances(root: Path, module: str, *, every: bool = False, seed: int = 0) -> l
 
 def _replaced(source: str) -> Iterator[tuple[Place, str, Make]]:
     """Operators, comparisons, numbers, conditions, loops, exceptions, whole decorators."""
-    tree, provider, idle = get_ast(source), OperatorProvider(), set(_idle(ast.parse(source)))
+    nodes, provider, idle = list(ast_nodes(get_ast(source))), OperatorProvider(), set(_idle(ast.parse(source)))
     for name in provider:
         if not provider[name].arguments():
             operator = provider[name]()
-            places = [start for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node)]
+            places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
             for occurrence, place in enumerate(places):
                 if place not in idle:
                     yield place, name, functools.partial(_mutated, source, operator, occurrence)

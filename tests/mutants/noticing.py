@@ -8,7 +8,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 ENOUGH = 240.0
-"""Seconds of tests on servers that look at one mistake, the likely and the quick ones first."""
+"""Seconds of tests on servers that look at one mistake, the likely and the quick ones first; a default."""
+
+SECONDS = ".seconds.json"
+"""The file in a copy of the folder that says how long each test takes with all its parameters."""
+
+LEAST, SLOWER = 30, 6
+"""Seconds that each test may take, for the machine may be busy, and how many times as long as without a mistake.
+
+Endless loops are noticed by that.
+"""
 
 COPY = (
     "tests/integration/test_round_trip.py",
@@ -35,6 +44,9 @@ ELSEWHERE = tuple(
 )
 """They watch other processes run, and so reach nothing themselves: not asked, for they take long."""
 
+OUTSIDE = ("run_main(", ".main(", ".json(", "restored(", "running(", "Popen(")
+"""How tests run the tool as a process of its own."""
+
 PACKAGES: dict[str, tuple[str, ...]] = {
     "copying": ("tests/copying", *COPY),
     "influx": ("tests/influx", *COPY),
@@ -43,7 +55,15 @@ PACKAGES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_verify.py",
         "tests/integration/test_check.py",
     ),
+    "copying/archive": ("tests/copying/archive", "tests/integration/test_archive.py"),
+    "copying/metadata": ("tests/copying/metadata", "tests/integration/test_whole_database.py"),
+    "copying/restore": (
+        "tests/copying/restore",
+        "tests/integration/test_restore.py",
+        "tests/integration/test_whole_database.py",
+    ),
 }
+"""Of a folder of modules; not of the folders in it."""
 
 MODULES: dict[str, tuple[str, ...]] = {
     "backup.py": (
@@ -112,8 +132,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/task.py": ("tests/copying/test_plan.py", *COPY),
     "copying/writing.py": (*COPY, "tests/integration/test_second_look.py", "tests/integration/test_reporting.py"),
+    "copying/inventory.py": ("tests/integration/test_nothing_copied.py", "tests/integration/test_check.py"),
+    "copying/retention.py": ("tests/copying/test_retention.py", "tests/integration/test_check.py"),
     # ---- influx/
     "influx/answers.py": ("tests/influx/test_answers.py", "tests/integration/test_influx_client.py"),
+    "influx/catalog.py": ("tests/integration/test_whole_database.py", "tests/integration/test_restore.py"),
     "influx/csv_answers.py": ("tests/influx/test_csv_answers.py", "tests/integration/test_reads.py"),
     "influx/error_texts.py": ("tests/influx/test_answers.py", "tests/integration/test_quarantine.py"),
     "influx/counting.py": (
@@ -131,6 +154,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/influx/test_line_protocol.py",
         "tests/integration/test_exactness.py",
     ),
+    "influx/identity.py": ("tests/influx/test_identity.py", "tests/integration/test_same_server.py"),
     "influx/library.py": ("tests/influx/test_library.py", "tests/integration/test_influx_client.py", *COPY),
     "influx/line_protocol.py": (
         "tests/influx/test_line_protocol.py",
@@ -143,6 +167,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_small_measurements.py",
     ),
     "influx/retries.py": ("tests/integration/test_writes.py", "tests/integration/test_reporting.py"),
+    "influx/scratch.py": ("tests/influx/test_scratch.py", "tests/integration/test_drill.py"),
     "influx/shards.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
     "influx/shard_groups.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_late_data.py"),
     "influx/storable.py": ("tests/influx/test_storable.py", "tests/influx/test_line_protocol.py"),
@@ -155,14 +180,31 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "influx/written.py": ("tests/influx/test_line_protocol.py", "tests/integration/test_quarantine.py"),
     # ---- checking/
-    "checking/preflight.py": ("tests/integration/test_check.py",),
+    "checking/archive_check.py": ("tests/integration/test_archive.py", "tests/integration/test_check.py"),
+    "checking/archives.py": ("tests/integration/test_archive.py",),
+    "checking/drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
+    "checking/next_drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
+    "checking/findings.py": (
+        "tests/checking/test_findings.py",
+        "tests/integration/test_check.py",
+        "tests/integration/test_nothing_copied.py",
+        "tests/integration/test_terminal.py",
+    ),
+    "checking/preflight.py": ("tests/integration/test_check.py", "tests/integration/test_nothing_copied.py"),
+    "checking/progress.py": ("tests/checking/test_progress.py", "tests/integration/test_terminal.py"),
+    "checking/repair.py": (
+        "tests/checking",
+        "tests/integration/test_verify.py",
+        "tests/integration/test_terminal.py",
+    ),
+    "checking/restore.py": ("tests/checking/test_restore.py", "tests/integration/test_restore.py"),
     "checking/verdict.py": ("tests/checking/test_verdict.py", "tests/integration/test_verify.py"),
 }
 
 
 def files_of(module: str) -> tuple[str, ...]:
     """The test files (and folders) of a module, by its path; in the order in which they are run."""
-    return MODULES.get(module) or PACKAGES[module.partition("/")[0]]
+    return MODULES.get(module) or PACKAGES[module.rpartition("/")[0]]
 
 
 def needs_server(test: str) -> bool:
@@ -177,10 +219,10 @@ def quick_files_of(module: str) -> tuple[str, ...]:
 
 def all_files(root: Path, *, units: bool) -> list[str]:
     """The files of all tests that may be asked."""
-    found = {path for module in (*MODULES, *PACKAGES) for path in files_of(module)}
+    found = {path for paths in (*MODULES.values(), *PACKAGES.values()) for path in paths}
     found |= {"tests/watching"} if units else {"tests/watching", "tests/integration"}
     files = {
-        file for path in found for file in ((root / path).glob("test_*.py") if "." not in path else [root / path])
+        file for path in found for file in ((root / path).rglob("test_*.py") if "." not in path else [root / path])
     }
     names = sorted(str(file.relative_to(root)) for file in files)
     return [name for name in names if name not in ELSEWHERE and not (units and needs_server(name))]
@@ -188,15 +230,23 @@ def all_files(root: Path, *, units: bool) -> list[str]:
 
 def watchers(root: Path, files: Iterable[str]) -> set[str]:
     """The tests in these files that run the tool as a process of its own: they reach everything unseen."""
-    return {
-        f"{file}::{node.name}"
-        for file in files
-        for node in ast.parse((root / file).read_text()).body
-        if isinstance(node, ast.FunctionDef) and "run_main(" in ast.unparse(node)
-    }
+    return {f"{file}::{name}" for file in files for name in _watching((root / file).read_text())}
 
 
-def chosen(found: Collection[str], seconds: Mapping[str, float], likely: Sequence[str]) -> list[str]:
+def _watching(text: str) -> set[str]:
+    """The functions of a file of tests that do so, by themselves or by another one of the file."""
+    bodies = {node.name: ast.unparse(node) for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    found, words = set[str](), OUTSIDE
+    while words:
+        new = {name for name, body in bodies.items() if any(word in body for word in words)} - found
+        found |= new
+        words = tuple(f"{name}(" for name in new)
+    return found
+
+
+def chosen(
+    found: Collection[str], seconds: Mapping[str, float], likely: Sequence[str], enough: float = ENOUGH
+) -> list[str]:
     """All tests that need no server, then as many others as there is time for: the likely and the quick ones."""
 
     def order(test: str) -> tuple[bool, bool, float, str]:
@@ -205,7 +255,7 @@ def chosen(found: Collection[str], seconds: Mapping[str, float], likely: Sequenc
     spent, tests = 0.0, list[str]()
     for test in sorted(found, key=order):
         cost = seconds[test] * needs_server(test)
-        if not tests or spent + cost <= ENOUGH:
+        if not tests or spent + cost <= enough:
             tests.append(test)
             spent += cost
     return tests

@@ -20,22 +20,33 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.mutants.bounds import shares
 from tests.mutants.mistakes import Chance, Mistake, chances
-from tests.mutants.noticing import PACKAGES, all_files, chosen, files_of, needs_server, watchers, within
+from tests.mutants.noticing import (
+    ENOUGH,
+    PACKAGES,
+    SECONDS,
+    all_files,
+    chosen,
+    files_of,
+    needs_server,
+    watchers,
+    within,
+)
 from tests.mutants.reached import KEPT, Reached, reached
 
 ROOT = Path(__file__).parents[2]
 FACES = ("backup.py", "influx_client.py")
 """The modules at the root that belong to these packages."""
 
-LONGEST_TEST = 180
-"""Seconds for one test: a mistake that makes a loop endless is noticed by that."""
+MEMORY = 8 * 2**30
+"""Bytes of addresses for each process of a test run: an endless loop may collect."""
 
 LONGEST = 1200
 """Seconds for all tests of one mistake."""
@@ -79,8 +90,10 @@ class Record:
 class Campaign:
     """Tries mistakes in several copies of the folder at once."""
 
-    def __init__(self, runners: Sequence[Runner], reached: Reached, record: Record, *, until: float) -> None:
-        self._reached, self._record, self._until = reached, record, until
+    def __init__(
+        self, runners: Sequence[Runner], reached: Reached, record: Record, *, until: float, enough: float
+    ) -> None:
+        self._reached, self._record, self._until, self._enough = reached, record, until, enough
         self._watchers = watchers(ROOT, {test.partition("::")[0] for test in reached.seconds})
         self._idle: queue.SimpleQueue[Runner] = queue.SimpleQueue()
         self._workers = len(runners)
@@ -109,17 +122,20 @@ class Campaign:
         seconds, files = self._reached.seconds, files_of(mistake.module)
         likely = within(seconds, files)
         found = self._reached.tests(mistake.module, *mistake.lines) if mistake.lines else frozenset[str]()
-        return chosen(found.union(self._watchers.intersection(likely)) if found else likely, seconds, files)
+        return chosen(
+            found.union(self._watchers.intersection(likely)) if found else likely, seconds, files, self._enough
+        )
 
 
 class Runner:
     """Runs tests in a copy of the folder, with one mistake at a time."""
 
-    def __init__(self, python: str, copy: Path) -> None:
+    def __init__(self, python: str, copy: Path, seconds: Mapping[str, float]) -> None:
         self.copy = copy
+        (copy / SECONDS).write_text(json.dumps(dict(seconds)))
         self._output = copy.with_suffix(".txt")
         self._server = subprocess.Popen(
-            [python, "-m", "tests.mutants.forked"],
+            [python, "-m", "tests.mutants.forked", str(MEMORY)],
             cwd=copy,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -143,7 +159,7 @@ class Runner:
         waiting = list(tests)
         while waiting:
             failed = self._failed(waiting)
-            test = failed.removeprefix("FAILED ").partition("[")[0].partition(" ")[0]
+            test = failed.partition(" ")[2].partition("[")[0].partition(" ")[0]
             if test not in waiting or not needs_server(test) or self._failed([test]):
                 return failed
             waiting = waiting[waiting.index(test) + 1 :]
@@ -155,7 +171,7 @@ class Runner:
             raise SystemExit(f"without any mistake: {failed}")
 
     def _failed(self, tests: Sequence[str]) -> str:
-        code = self._run([*OPTIONS, "--timeout", str(LONGEST_TEST), *tests])
+        code = self._run([*OPTIONS, *tests])
         with self._output.open(errors="replace") as output:
             lines = [line.strip() for line in output if line.startswith(("FAILED", "ERROR"))]
         if code == 1 and not lines:
@@ -216,7 +232,7 @@ def _modules(named: Sequence[str]) -> list[str]:
     """The modules that mistakes are made in, as paths."""
     if named:
         return [str(Path(name).resolve().relative_to(ROOT)) for name in named]
-    files = [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.py"))]
+    files = [path for folder in PACKAGES for path in sorted((ROOT / folder).glob("*.py"))]
     return [*FACES, *(str(path.relative_to(ROOT)) for path in files if path.name != "__init__.py")]
 
 
@@ -236,6 +252,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("modules", nargs="*", help="such as copying/pace.py (default: all of the packages)")
     parser.add_argument("--minutes", type=float, default=60, help="how long at most (default: 60)")
+    parser.add_argument("--first", type=int, help="how many places of the order (default: all)")
+    parser.add_argument("--enough", type=float, default=ENOUGH, help="seconds of tests on servers for each (240)")
     parser.add_argument("--units", action="store_true", help="only the tests that need no server")
     parser.add_argument("--every", action="store_true", help="every mistake there is, not one for each place")
     parser.add_argument("--missed", action="store_true", help="those once more that no test noticed so far")
@@ -243,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2, help="how many at once (default: 2)")
     parser.add_argument("--python", default=sys.executable, help="the Python that has what the tests need")
     options = parser.parse_args(argv)
-    begun, wanted = time.monotonic(), _wanted(options)
+    begun, wanted = time.monotonic(), _wanted(options)[: options.first]
     record = Record(KEPT / ("units.jsonl" if options.units else "outcomes.jsonl"))
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = [_copy(Path(folder) / str(number)) for number in range(options.workers)]
@@ -251,8 +269,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         known, failed = reached(copies[0], python, _modules([]), files, workers=options.workers)
         for line in failed:
             _say(f"without any mistake, and so not asked: {line}")
-        runners = [Runner(python, copy) for copy in copies]
-        campaign = Campaign(runners, known, record, until=begun + 60 * options.minutes)
+        runners = [Runner(python, copy, known.seconds) for copy in copies]
+        until = begun + 60 * options.minutes
+        campaign = Campaign(runners, known, record, until=until, enough=options.enough)
         campaign.run([chance for chance in wanted if record.is_open(chance.key, again=options.missed)])
         for runner in runners:
             runner.close()
@@ -268,10 +287,11 @@ def _report(wanted: Sequence[Chance], record: Record, seed: int) -> None:
         _say("\nNo test noticed these:")
     for outcome in missed:
         _say(f"\n{outcome.name}\n{outcome.diff}")
-    share = 100 * (1 - len(missed) / len(tried)) if tried else 0
+    noticed = len(tried) - len(missed)
+    low, high = shares(noticed, len(tried))
     _say(
-        f"\n{len(tried) - len(missed)} of {len(tried)} mistakes noticed ({share:.1f} %), "
-        f"of {len(wanted)} places for one; seed {seed}"
+        f"\n{noticed} of {len(tried)} mistakes noticed ({noticed / max(len(tried), 1):.1%}; of all, with 95 % "
+        f"confidence, between {low:.1%} and {high:.1%}), of {len(wanted)} places for one; seed {seed}"
     )
 
 

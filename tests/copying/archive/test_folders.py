@@ -32,6 +32,23 @@ def test_an_object_is_created_read_listed_and_removed(folder: Folder, tmp_path: 
         folder.read("data/a/x")
 
 
+def test_what_goes_while_it_is_listed_hides_nothing(folder: Folder, tmp_path: Path) -> None:
+    """A file that was removed after its name was read: here one whose name leads nowhere."""
+    folder.create("data/a", b"one")
+    folder.create("data/c", b"two")
+    (tmp_path / "archive" / "data" / "b").symlink_to(tmp_path / "nowhere")
+    assert [stored.key for stored in folder.list("data/")] == ["data/a", "data/c"]
+
+
+def test_no_file_stays_open(folder: Folder) -> None:
+    """A snapshot has very many of them."""
+    folder.create("first/x", b"one")
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for number in range(20):
+        folder.create(f"data/{number}/x", b"one")
+    assert len([*Path("/proc/self/fd").iterdir()]) < before + 20
+
+
 def test_nothing_is_overwritten(folder: Folder) -> None:
     """Whoever is second is told so."""
     folder.create("x", b"one")

@@ -83,6 +83,14 @@ def test_no_more_than_a_file_and_a_page_wait() -> None:
     assert written == 30_000
 
 
+@pytest.mark.parametrize("text", ["x" * 800, b"\xff" * 800])
+def test_long_texts_weigh_more(text: str | bytes) -> None:
+    """One more for each eight bytes, whatever bytes they are: a file of few rows may be as large as memory."""
+    values = pl.Series(values=[text] * 100, dtype=pl.Binary if isinstance(text, bytes) else pl.String)
+    frame = Frame(pl.Series(values=range(100), dtype=pl.Int64), (("s", values),), ())
+    assert [len(file) for file in portions([frame], 1020)] == [10] * 10
+
+
 def test_points_of_one_time_stay_together_however_many_they_are() -> None:
     """They cannot be told apart by time."""
     same = Frame(

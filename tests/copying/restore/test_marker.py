@@ -6,9 +6,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from basics.times import MINUTE, SECOND
-from copying.restore.marker import SILENT, Marker, described, in_folder, load, save
+from copying.restore import marker as markers
+from copying.restore.marker import SILENT, Keeper, Marker, described, in_folder, load, save
 from influx.influxql import Location
+from tests.support.waiting import wait_until
 
 BEGUN = 1_795_492_640 * SECOND
 MARKER = Marker("job", "http://one:8086", ("db", "b"), BEGUN, "fill", 200, 50)
@@ -53,3 +57,17 @@ def test_in_another_container_its_signs_of_life_tell(tmp_path: Path) -> None:
     (silent,) = in_folder(tmp_path)
     assert not silent.is_running
     assert not replace(silent, pid=os.getpid()).is_running
+
+
+def test_a_restore_that_writes_nothing_for_long_gives_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would be taken for stopped by another container, which may then begin beside it."""
+    monkeypatch.setattr(markers, "BEAT", 0.01)
+    file = tmp_path / "job.1.json"
+    Keeper(file, replace(MARKER)).begin()
+    os.utime(file, (1, 1))
+    wait_until(lambda: time.time() - file.stat().st_mtime < SILENT, "a sign of life")
+    found = load(file)
+    assert found is not None
+    assert (found.pid, found.host) == (os.getpid(), socket.gethostname())
