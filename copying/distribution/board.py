@@ -54,17 +54,17 @@ class WorkerBoard:
     # ------------------------------------------------------------ the daemon's wishes
 
     def is_over(self, patience: float) -> bool:
-        """Whether the daemon has asked to stop, or is gone; waits so many seconds for that."""
-        if not self._is_wanted():
-            return True
+        """Whether the daemon has asked to stop; waits so many seconds for that."""
         wait = self._worker.scheduler.event_wait
-        asked = self._asked(lambda: wait(name=stop_event(self._run), timeout=max(patience, 0.01)), patience)
-        return bool(asked) or not self._is_wanted()
+        return bool(self._asked(lambda: wait(name=stop_event(self._run), timeout=max(patience, 0.01)), patience))
 
-    def _is_wanted(self) -> bool:
-        """Dask forgets a task whose client is gone, and tells the worker that it is cancelled."""
+    def why_unwanted(self) -> str:
+        """Why nobody waits for the unit any more; empty while somebody does."""
+        if self._worker.status.name not in ("running", "paused"):
+            return "the worker ends"
         task = self._worker.state.tasks.get(self._key)
-        return task is not None and task.state == "executing" and str(self._worker.status.name) == "running"
+        # Dask forgets a task whose client is gone, and tells the worker that it is cancelled
+        return "" if task and task.state == "executing" else "the daemon is gone"
 
     def has_begun_before(self) -> bool:
         """Whether another worker has begun this task; from now on one has."""

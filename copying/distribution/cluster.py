@@ -35,6 +35,7 @@ from copying.distribution.unit import (
 from copying.late import Lateness
 from copying.listener import RunListener
 from copying.quarantine import Quarantine
+from copying.results import MeasurementResult
 from copying.task import Copy
 from influx.influxql import Location
 from influx.listener import RequestListener
@@ -201,7 +202,7 @@ class Cluster:
         problem = ""
         while self._tasks and not problem and not self._stopping.is_set():
             self._hear(quarantine)
-            for key in [key for key, task in self._tasks.items() if task.future.status in ("finished", "error")]:
+            for key in [key for key, task in self._tasks.items() if task.future.status != "pending"]:
                 copied += self._end(key, quarantine)
             problem = self._watch.problem()
         if self._tasks and not problem:
@@ -232,6 +233,8 @@ class Cluster:
         task = self._tasks[key]
         if task.future.status == "error":
             return self._given_up(key, _reason(task.future.exception(CONNECTING)))
+        if task.future.status != "finished":
+            return self._given_up(key, f"{self._watch.scheduler} has forgotten it; was it started anew?")
         try:
             done = opened(task.future.result(CONNECTING))
         except OSError as error:
@@ -246,6 +249,8 @@ class Cluster:
             self._before[source] = before[source] + amounts(progress.written)
         self._hand_out(rest_of(task.unit, done.left) if not self._stopping.is_set() else ())
         results = {s: replace(r, written=before[s] + r.written) for s, r in done.results.items()}
+        if not self._stopping.is_set():
+            results = {s: r if r.is_whole or r.problems else _unexplained(r) for s, r in results.items()}
         return Copied(results, done.newest, done.counted)
 
     def _given_up(self, key: str, problem: str) -> Copied:
@@ -356,7 +361,8 @@ class _Watch:
 
     def __init__(self, client: "Client", job: Job, listener: Listener) -> None:
         self._client = client
-        self._scheduler = job.options.distribute
+        self.scheduler = job.options.distribute
+        """Its address."""
         self._server = where(job.destination)
         self._listener = listener
         self._looked = 0.0
@@ -379,7 +385,7 @@ class _Watch:
     def problem(self) -> str:
         """Why there is no sense in waiting any longer; empty while there is."""
         if self._client.status != "running":
-            return f"Dask's scheduler {self._scheduler} is gone; the next run goes on from what is there"
+            return f"Dask's scheduler {self.scheduler} is gone; the next run goes on from what is there"
         if time.monotonic() - self._looked > LOOK_EVERY:
             self.look()
         is_long = self._obstructed is not None and time.monotonic() - self._obstructed > PATIENCE
@@ -392,9 +398,9 @@ class _Watch:
             known = known_to(self._client)
             self._warnings |= dict.fromkeys(workers.refused(known, self._server, source))
             self.workers = len(workers.suited(known, self._server, source))
-            obstacle = workers.obstacle(known, self._scheduler, self._server, source)
+            obstacle = workers.obstacle(known, self.scheduler, self._server, source)
         except OSError as error:
-            obstacle = f"{self._scheduler} does not answer: {_in_words(error)}"
+            obstacle = f"{self.scheduler} does not answer: {_in_words(error)}"
         self._looked = time.monotonic()
         if obstacle and self._obstructed is None:
             self._obstructed = self._looked
@@ -404,6 +410,11 @@ class _Watch:
             self._obstructed = None
             self._listener.settled()
         self._obstacle = obstacle
+
+
+def _unexplained(result: MeasurementResult) -> MeasurementResult:
+    """A result that is not whole, of a run that nobody has stopped: it must not count as ok."""
+    return replace(result, problems=(f"copy {result.name}: its worker has given it up",))
 
 
 def _reason(error: BaseException | None) -> str:

@@ -50,17 +50,17 @@ def _done(unit: Unit, board: WorkerBoard, relay: Relay, topic: str) -> Done:
     """What becomes of a unit while this worker has the leases."""
     nothing = Done(relay.attempt, 0, {})
     names = [leased(unit.job.destination, copy) for copy in unit.copies]
+    leases = Leases(board, names, seconds=unit.lease, request=unit.request_limit)
     try:
-        leases = Leases(board, names, seconds=unit.lease, request=unit.request_limit)
         with held(leases):
             try:
                 done = _copied(unit, board, relay, leases, topic)
             except InfluxError as error:
                 done = _failed(unit, nothing, "" if leases.is_set() else str(error))
-            if leases.lost:
-                raise LeaseLost(leases.lost)
     except Stopped:
-        return _failed(unit, nothing, "")
+        done = _failed(unit, nothing, "")
+    if why := leases.lost or leases.given_up:
+        raise LeaseLost(why)
     problems = {s: replace(r, problems=_with_worker(r.problems, board.name)) for s, r in done.results.items()}
     return replace(done, results=problems, newest=relay.newest)
 

@@ -53,7 +53,7 @@ def uninterrupted() -> float:
 
 
 class LeaseLost(Exception):
-    """Nobody knows any more that this is the only writer."""
+    """Nobody knows any more that this is the only writer, or nobody waits for what it writes."""
 
 
 class Board(Protocol):
@@ -69,7 +69,10 @@ class Board(Protocol):
         """Let another one have it."""
 
     def is_over(self, patience: float) -> bool:
-        """Whether the daemon has asked to stop, or is gone; waits so many seconds for that."""
+        """Whether the daemon has asked to stop; waits so many seconds for that."""
+
+    def why_unwanted(self) -> str:
+        """Why nobody waits for the unit any more; empty while somebody does."""
 
 
 class Leases(StopRequest):
@@ -98,6 +101,8 @@ class Leases(StopRequest):
         self._until = 0.0
         self.lost = ""
         """Why they are."""
+        self.given_up = ""
+        """Why the unit is, where the daemon has not asked for that."""
 
     def take(self) -> None:
         """Wait for all of them. Raises Stopped, LeaseLost or OSError."""
@@ -107,7 +112,8 @@ class Leases(StopRequest):
                 if not is_told:
                     is_told = True
                     logger.warning("waiting for another writer: %s is leased", name)
-                if self._board.is_over(0):
+                self.requested = self._board.is_over(0)
+                if self.requested or self._is_unwanted():
                     self.give_back()
                     raise Stopped
                 self.renew()
@@ -138,7 +144,8 @@ class Leases(StopRequest):
     def look(self) -> None:
         """Hear whether the daemon has asked to stop, and renew. Raises OSError when nobody answers."""
         self.requested = self.requested or self._board.is_over(RENEW)
-        self.renew()
+        if not self._is_unwanted():
+            self.renew()
 
     def is_set(self) -> bool:
         """Whether to stop."""
@@ -154,6 +161,12 @@ class Leases(StopRequest):
         if not self.lost and self._clock() + self._request > self._until:
             self._lose(f"it could not be renewed for {self._seconds - self._request:.0f} s")
         return not self.lost
+
+    def _is_unwanted(self) -> bool:
+        if why := self._board.why_unwanted():
+            self.given_up = why
+            self.requested = True
+        return bool(why)
 
     def _lose(self, why: str) -> None:
         self.lost = f"the lease is lost: {why}"

@@ -1,6 +1,6 @@
 """Workers of a Dask cluster, scheduler and daemon are hit in the middle of a copy: no hole stays, no ok is untrue.
 
-Leases last 19 seconds here, and a worker that is not heard of for five counts as dead.
+Leases last 19 seconds here, and a worker that is not heard of for as long counts as dead.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ GROUPS, SERIES, TIMES = 4, 20, 300
 SMALL = 1000
 """Minutes of small measurements."""
 SHARE = {0: len(lines(SMALL).splitlines()), 1: 2 * GROUPS * SERIES * TIMES}
+
+
+PAUSED = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "19s"}
 
 
 class Field:
@@ -99,7 +102,7 @@ def large() -> str:
 @pytest.fixture
 def field(own: Pair, tmp_path: Path) -> Iterator[Field]:
     """On servers of the test's own."""
-    with Proxy(own.destination.url) as proxy, Cluster(tmp_path / "cluster") as cluster:
+    with Proxy(own.destination.url) as proxy, Cluster(tmp_path / "cluster", PAUSED) as cluster:
         found = Field(own, cluster, proxy)
         for _ in range(2):
             found.start_worker()

@@ -15,11 +15,8 @@ from tests.support import waiting
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
-QUICK = {
-    "DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_VALIDATION_INTERVAL": "500ms",
-    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
-}
-"""A lease whose time is over is free at once, and a worker that is not heard of for a while counts as dead."""
+QUICK = {"DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_VALIDATION_INTERVAL": "500ms"}
+"""A lease whose time is over is free at once."""
 
 
 class Process:
@@ -64,12 +61,13 @@ class Process:
 class Cluster:
     """A scheduler; workers are started one by one. All are gone at the end.
 
-    `tls` is what variables of Dask say of certificates; with any, the address is tls://.
+    `environ` are variables of Dask; where they name certificates, the address is tls://.
     """
 
-    def __init__(self, directory: Path, tls: Mapping[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, environ: Mapping[str, str] | None = None) -> None:
         self._directory = directory
-        self._tls = dict(tls or {})
+        self._more = dict(environ or {})
+        tls = any("TLS" in name for name in self._more)
         self._count = 0
         self.workers: list[Process] = []
         self.address = f"{'tls' if tls else 'tcp'}://127.0.0.1:{free_port()}"
@@ -85,7 +83,7 @@ class Cluster:
         return self.scheduler
 
     def _environ(self, root: Path = ROOT, **environ: str) -> dict[str, str]:
-        return {**os.environ, **QUICK, **self._tls, "PYTHONPATH": str(root), **environ}
+        return {**os.environ, **QUICK, **self._more, "PYTHONPATH": str(root), **environ}
 
     def start_worker(
         self, *servers: str, root: Path = ROOT, preload: bool = True, nanny: bool = False, **environ: str

@@ -21,6 +21,7 @@ class Scheduler:
         self.held: set[str] = set()
         self.is_gone = False
         self.is_asked_to_stop = False
+        self.unwanted = ""
         self.waits_until_free = 3
         self.steals = ""
 
@@ -55,6 +56,10 @@ class Scheduler:
         """Whether the daemon wants to stop."""
         self._answer()
         return self.is_asked_to_stop
+
+    def why_unwanted(self) -> str:
+        """Why nobody waits for the unit."""
+        return self.unwanted
 
     def _answer(self) -> None:
         if self.is_gone:
@@ -140,6 +145,15 @@ def test_the_daemons_wish_stops_but_forbids_no_request() -> None:
     held.look()
     assert held.is_set()
     held.before_request()
+
+
+def test_who_works_for_nobody_stops() -> None:
+    """As after the end of the daemon; that is no stop that somebody asked for."""
+    scheduler = Scheduler()
+    held = leases(scheduler, "a")
+    scheduler.unwanted = "the daemon is gone"
+    held.look()
+    assert (held.is_set(), held.lost, held.given_up) == (True, "", "the daemon is gone")
 
 
 def test_the_next_writer_waits_for_the_one_before() -> None:
