@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -197,9 +198,12 @@ class Cluster:
             self._run, self._job, self._file, now, directory, tuple(copies), lateness, is_marked=is_marked
         )
         copied = Copied()
+        problem = self._watch.gone
+        if problem:
+            logger.error("%s", problem)
+            return Copied({source: of_a_failure(source, problem, Written()) for source in whole.sources})
         self._watch.look()
         self._hand_out(first_units(whole, self._watch.workers))
-        problem = ""
         while self._tasks and not problem and not self._stopping.is_set():
             self._hear(quarantine)
             for key in [key for key, task in self._tasks.items() if task.future.status != "pending"]:
@@ -237,19 +241,20 @@ class Cluster:
             return self._given_up(key, f"{self._watch.scheduler} has forgotten it; was it started anew?")
         try:
             done = opened(task.future.result(CONNECTING))
-        except OSError as error:
-            logger.info("what became of a unit is lost, and it is done again: %s", error)
+        except (OSError, CancelledError) as error:  # it is looked at again
+            logger.info("what became of a unit is lost with its worker: %s", error)
             return Copied()
         if not isinstance(done, Done):
             raise TypeError(f"that is no result of a unit: {type(done)}")
         self._hear_all(task, done, quarantine)
         self._forget(key)
         before = {source: self._written(task, source, done.attempt) for source in task.unit.sources}
-        for source, progress in done.left.items():
-            self._before[source] = before[source] + amounts(progress.written)
-        self._hand_out(rest_of(task.unit, done.left) if not self._stopping.is_set() else ())
         results = {s: replace(r, written=before[s] + r.written) for s, r in done.results.items()}
-        if not self._stopping.is_set():
+        self._before |= {s: before[s] + amounts(progress.written) for s, progress in done.left.items()}
+        if self._stopping.is_set():
+            results |= {source: of_a_failure(source, "", self._before[source]) for source in done.left}
+        else:
+            self._hand_out(rest_of(task.unit, done.left))
             results = {s: r if r.is_whole or r.problems else _unexplained(r) for s, r in results.items()}
         return Copied(results, done.newest, done.counted)
 
@@ -353,7 +358,10 @@ class Cluster:
             kept.put(message.lines, message.answer)
         except OSError as error:
             problem = error.strerror or str(error)
-        Variable(message.name, client=self._client).set((kept.added - before, problem), timeout=CONNECTING)
+        try:
+            Variable(message.name, client=self._client).set((kept.added - before, problem), timeout=CONNECTING)
+        except OSError as error:
+            logger.info("a worker does not hear that its lines are kept: %s", error)
 
 
 class _Watch:
@@ -382,10 +390,20 @@ class _Watch:
         """Which workers get nothing, and why."""
         return tuple(self._warnings)
 
+    @property
+    def gone(self) -> str:
+        """What to say where the scheduler is no longer there; empty while it is."""
+        is_there = self._client.status == "running"
+        return (
+            ""
+            if is_there
+            else f"Dask's scheduler {self.scheduler} is gone; the next run goes on from what is there"
+        )
+
     def problem(self) -> str:
         """Why there is no sense in waiting any longer; empty while there is."""
-        if self._client.status != "running":
-            return f"Dask's scheduler {self.scheduler} is gone; the next run goes on from what is there"
+        if self.gone:
+            return self.gone
         if time.monotonic() - self._looked > LOOK_EVERY:
             self.look()
         is_long = self._obstructed is not None and time.monotonic() - self._obstructed > PATIENCE

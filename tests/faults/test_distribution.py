@@ -144,7 +144,7 @@ def test_kill_9_of_a_worker(field: Field, rounds: Rounds) -> None:
     """Its unit is done by another one, when its lease is over."""
     for number in rounds.of("cluster: kill -9 of a worker", 15):
         with middle(field, number) as (round_, tool, chance):
-            chance.choice(field.living).kill()
+            chance.choice(field.cluster.busy() or field.living).kill()
             field.start_worker()
             found = ended(tool)
             assert_whole(round_, found)
@@ -181,7 +181,7 @@ def test_a_worker_is_paused_beyond_its_lease(field: Field, rounds: Rounds) -> No
     """Another one goes on; then the first is back, and both write for a moment, or it comes when all is done."""
     for number in rounds.of("cluster: SIGSTOP of a worker beyond its lease", 8):
         with middle(field, number) as (round_, tool, chance):
-            paused = chance.choice(field.living)
+            paused = chance.choice(field.cluster.busy() or field.living)
             paused.send(signal.SIGSTOP)
             before = points_written(round_.destination)
             comes_back_early = chance.random() < 0.5
@@ -204,7 +204,7 @@ def test_a_worker_is_paused_beyond_its_lease(field: Field, rounds: Rounds) -> No
 def _has_lost(field: Field, paused: Process) -> bool:
     """Whether the scheduler has given up the worker."""
     name = f"w{field.cluster.workers.index(paused) + 1}"
-    return f"name: {name}" in field.cluster.scheduler.log.split("Remove worker")[-1]
+    return f"name: {name} " in field.cluster.scheduler.log.split("Remove worker")[-1]
 
 
 def test_workers_without_network_to_the_destination(field: Field, rounds: Rounds) -> None:

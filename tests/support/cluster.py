@@ -12,11 +12,19 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.support import waiting
-from tests.support.servers import free_port
+from tests.support.servers import death_signal, free_port
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_VALIDATION_INTERVAL": "500ms"}
 """A lease whose time is over is free at once."""
+
+
+_BUSY = """
+import sys, distributed
+with distributed.Client(sys.argv[1]) as client:
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    print(*(known[address]["name"] for address, keys in client.processing().items() if keys))
+"""
 
 
 class Process:
@@ -32,6 +40,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 env=dict(environ),
+                preexec_fn=death_signal(),  # noqa: PLW1509 - calls nothing but prctl, from the main thread only
             )
 
     @property
@@ -105,6 +114,12 @@ class Cluster:
         """Until all that were started are known to the scheduler."""
         for worker in self.workers:
             worker.wait_for(r"Registered to:")
+
+    def busy(self) -> list[Process]:
+        """The workers that carry out a unit. Asked in a process of its own: Dask's client stays in one for ever."""
+        command = [sys.executable, "-c", _BUSY, self.address]
+        told = subprocess.run(command, env=self._environ(), capture_output=True, text=True, check=True).stdout
+        return [self.workers[int(name.removeprefix("w")) - 1] for name in told.split()]
 
     def __enter__(self) -> Cluster:
         return self
