@@ -16,7 +16,7 @@ from copying.distribution.board import WorkerBoard
 from copying.distribution.lease import LeaseLost, Leases, held
 from copying.distribution.obstacles import Unstartable
 from copying.distribution.relay import PutAside, Relay
-from copying.distribution.unit import Done, Unit, leased, of_a_failure, opened, packed
+from copying.distribution.unit import Done, Unit, of_a_failure, opened, packed
 from copying.planner import Planner
 from copying.quarantine import Quarantine
 from copying.task import Target
@@ -49,8 +49,7 @@ def copy_unit(topic: str, unit: bytes) -> bytes:
 def _done(unit: Unit, board: WorkerBoard, relay: Relay, topic: str) -> Done:
     """What becomes of a unit while this worker has the leases."""
     nothing = Done(relay.attempt, 0, {})
-    names = [leased(unit.job.destination, copy) for copy in unit.copies]
-    leases = Leases(board, names, seconds=unit.lease, request=unit.request_limit)
+    leases = Leases(board, unit.leases, seconds=unit.lease, request=unit.request_limit)
     try:
         with held(leases):
             try:

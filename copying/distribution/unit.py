@@ -58,9 +58,17 @@ class Unit:
     @property
     def key(self) -> str:
         """The name of the task: the same for the same work of the same run."""
-        names = repr((self.run, self.together, [leased(self.job.destination, copy) for copy in self.copies]))
+        names = repr((self.run, self.together, [_name(self.job.destination, copy) for copy in self.copies]))
         digest = hashlib.blake2b(names.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         return f"influxdb-backup-{self.job.name}-{digest}"
+
+    @property
+    def leases(self) -> tuple[str, ...]:
+        """The name of a lease for each measurement: the same for everybody who writes it.
+
+        A scheduler keeps to the first time that it was told for a name, so that is a part of it.
+        """
+        return tuple(f"influxdb-backup {_name(self.job.destination, c)}, {self.lease:g} s" for c in self.copies)
 
     @property
     def request_limit(self) -> float:
@@ -158,9 +166,8 @@ def _trimmed_windows(late: Lateness) -> Lateness:
     return replace(late, windows=tuple(replace(w, copy=copies[id(w.copy)]) for w in late.windows))
 
 
-def leased(destination: Server, copy: Copy) -> str:
-    """The name of the lease for a measurement: the same for everybody who writes it."""
-    return f"influxdb-backup {where(destination)} {copy.destination}"
+def _name(destination: Server, copy: Copy) -> str:
+    return f"{where(destination)} {copy.destination}"
 
 
 def where(server: Server) -> str:

@@ -116,7 +116,7 @@ class Cluster:
             worker.wait_for(r"Registered to:")
 
     def busy(self) -> list[Process]:
-        """The workers that carry out a unit. Asked in a process of its own: Dask's client stays in one for ever."""
+        """The workers that carry out a unit. Asked by another process: Dask's client stays in one for ever."""
         command = [sys.executable, "-c", _BUSY, self.address]
         told = subprocess.run(command, env=self._environ(), capture_output=True, text=True, check=True).stdout
         return [self.workers[int(name.removeprefix("w")) - 1] for name in told.split()]

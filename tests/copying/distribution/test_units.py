@@ -143,6 +143,14 @@ def test_a_lease_outlasts_a_request() -> None:
     patient = unit(*copies(1), job=job(", timeout_client: 100"))
     assert patient.request_limit == 200
     assert patient.lease > 200
+    assert patient.leases == ("influxdb-backup b:8086 copied.autogen.m0, 215 s",)
+
+
+def test_a_measurement_has_the_same_lease_in_every_unit() -> None:
+    """Of every run, together with others or alone."""
+    whole = unit(*copies(3), run="other")
+    (together,) = first_units(whole, 1)
+    assert together.leases[1:2] == unit(copies(3)[1]).leases
 
 
 @pytest.mark.parametrize(
