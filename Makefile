@@ -140,7 +140,8 @@ prepare-%:
 	@$(UNUSED)
 	@touch $@
 
-.venv/tests: tests/requirements.txt influx/requirements.txt copying/archive/requirements.txt .venv/runtime
+.venv/tests: tests/requirements.txt influx/requirements.txt copying/archive/requirements.txt \
+		copying/distribution/requirements.txt .venv/runtime
 	@echo "Adding to .venv what the tests need"
 	$(PIP) -r tests/requirements.txt
 	@$(UNUSED)

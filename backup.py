@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from basics.humanize import counted
 from basics.later import load_soon
 from basics.spans import Span, describe
 from basics.stopping import Grace, Stopped, StopRequest
-from basics.times import format_time
+from basics.times import END_OF_TIME, format_time
 from basics.together import both
 from config import Config
 from copying import inventory, late, memory, order, quarantine
@@ -44,7 +44,7 @@ from copying.segments import Segment, plan_segments
 from copying.small_measurements import MOST, GroupCopy, GroupProgress, may_be_grouped
 from copying.source_age import source_age, staleness
 from copying.task import Copy, Target
-from copying.unfinished import Unfinished
+from copying.unfinished import Marks, Unfinished
 from copying.writing import Writer
 from influx import line_protocol
 from influx.errors import InfluxError
@@ -52,6 +52,9 @@ from influx.frames import Frame
 from influx.influxql import Location
 from influx.written import Written
 from influx_client import InfluxClient, connect
+
+if TYPE_CHECKING:
+    from copying.distribution.cluster import Cluster
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +69,9 @@ R = TypeVar("R")
 class BackupManager:
     """Copies what one job names from `source` to `destination`.
 
-    `now` (nanoseconds) is fixed for the whole run. `stopping` ends the run after the batch in flight.
+    `now` (nanoseconds) is fixed for the whole run. `stopping` ends the run after the batch in flight. With a
+    `cluster` its workers copy the measurements; each has a manager of its own, to which `marks` and `quarantines`
+    stand for the disk of the machine that plans.
     """
 
     def __init__(
@@ -78,6 +83,9 @@ class BackupManager:
         now: int | None = None,
         stopping: StopRequest | None = None,
         listener: RunListener | None = None,
+        cluster: "Cluster | None" = None,
+        marks: Marks | None = None,
+        quarantines: Callable[[Location], Quarantine] | None = None,
     ) -> None:
         self._job = config.job
         self._options = config.job.options
@@ -91,13 +99,15 @@ class BackupManager:
         comparer = Comparer(source, destination)
         self._prover = Prover(config.job, comparer, self._now, self._memory)
         self._look_back = LookBack(config.job, comparer, self._now, self._memory, self._prover)
+        self._cluster = cluster
         self._quarantines: dict[Location, Quarantine] = {}
+        self._new_quarantine = quarantines or self._quarantine_here
         self._news = News(destination, self._planner)
         self._unfinished = Unfinished(self._memory_file.with_suffix(".unfinished"))
         self._writer = Writer(
             destination,
             Reader(config.job, source, self._now, self._stopping),
-            Requests(config.job, destination, self._now, self._unfinished),
+            Requests(config.job, destination, self._now, marks or self._unfinished),
             stopping=self._stopping,
             quarantine=self._quarantine,
             listener=self._listener,
@@ -230,18 +240,78 @@ class BackupManager:
         copies = self._plan(database, policy, tags)
         self._mark(database, policy, copies)
         self._listener.planned(map(self._planned, copies))
-        self._news.expect(copies)
         self._listener.phase("looking for late data")
         lateness = {} if self._stopping.is_set() else self._look_back.find(copies)
         self._listener.copying()
-        done = self._copy_small_measurements([copy for copy in copies if copy.source not in lateness])
-        results = list(self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies))
-        results = self._settled(copies, results)
+        if self._cluster is None:
+            results = self.copy_measurements(copies, lateness)
+        else:
+            results = self._copy_elsewhere(self._cluster, database, policy, copies, lateness)
         if not self._stopping.is_set():
             self._prover.conclude(copies, results, self._news.newest_of(copies))
             if all(result.is_whole for result in results):
                 self._unfinished.end(database, policy)
         return results
+
+    def copy_measurements(
+        self, copies: Sequence[Copy], lateness: Mapping[Location, Lateness]
+    ) -> list[MeasurementResult]:
+        """Copy these measurements of one policy: of each what is late, then what is new. Raises InfluxError."""
+        self._news.expect(copies)
+        done = self._copy_small_measurements([copy for copy in copies if copy.source not in lateness])
+        return self._copied(copies, lateness, done)
+
+    def copy_together(
+        self, copies: Sequence[Copy]
+    ) -> tuple[dict[Location, MeasurementResult], dict[Location, GroupProgress]]:
+        """Copy those of these measurements that are small, and say how far the others have come.
+
+        Raises InfluxError.
+        """
+        self._news.expect(copies)
+        done = self._copy_small_measurements(copies)
+        left = {source: progress for source, progress in done.items() if progress.since < END_OF_TIME}
+        small = [copy for copy in copies if copy.source not in left]
+        results = self._copied(small, {}, done)
+        return {copy.source: result for copy, result in zip(small, results, strict=True)}, left
+
+    def _copied(
+        self, copies: Sequence[Copy], lateness: Mapping[Location, Lateness], done: Mapping[Location, GroupProgress]
+    ) -> list[MeasurementResult]:
+        results = list(self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies))
+        return self._settled(copies, results)
+
+    def _copy_elsewhere(
+        self,
+        cluster: "Cluster",
+        database: str,
+        policy: Target,
+        copies: Sequence[Copy],
+        lateness: Mapping[Location, Lateness],
+    ) -> list[MeasurementResult]:
+        """The same by the workers of a cluster, but for what there is nothing to copy of."""
+        is_due = {copy.source: copy.source in lateness or bool(self._segments(copy)) for copy in copies}
+        due = [copy for copy in copies if is_due[copy.source]]
+        rest = [copy for copy in copies if not is_due[copy.source]]
+        results = self.copy_measurements(rest, {}) if rest else []
+        found = {copy.source: result for copy, result in zip(rest, results, strict=True)}
+        is_marked = self._unfinished.holds(database, policy)
+        done = cluster.copy(
+            due,
+            lateness,
+            now=self._now,
+            is_marked=is_marked,
+            directory=self._quarantine_directory,
+            quarantine=self._quarantine,
+        )
+        self._warnings += self._warned(*done.warnings)
+        self._destination.count_elsewhere(policy.database, policy.destination.name, *done.counted)
+        for source, newest in done.newest.items():
+            self._news.read(source, newest)
+        for source, result in done.results.items():
+            self._listener.finished(source, result, stopped=self._stopping.is_set())
+        found |= done.results
+        return [found[copy.source] for copy in copies]
 
     def _mark(self, database: str, policy: Target, copies: Sequence[Copy]) -> None:
         """Points go in any order only while a mark says so. Raises NotCompared where one was left."""
@@ -494,14 +564,12 @@ class BackupManager:
     def _quarantine(self, location: Location) -> Quarantine:
         """The quarantine of a measurement, the same one for the whole run."""
         if location not in self._quarantines:
-            self._quarantines[location] = Quarantine(
-                self._quarantine_directory,
-                self._job.name,
-                self._job.destination.url,
-                location,
-                format_time(self._now),
-            )
+            self._quarantines[location] = self._new_quarantine(location)
         return self._quarantines[location]
+
+    def _quarantine_here(self, location: Location) -> Quarantine:
+        directory, url = self._quarantine_directory, self._job.destination.url
+        return Quarantine(directory, self._job.name, url, location, format_time(self._now))
 
 
 def _range(windows: Sequence[Window]) -> str:

@@ -45,6 +45,7 @@ from settings.keys import (
 )
 from settings.kinds import Section, shown
 from settings.known_keys import EXAMPLES, HIDDEN, dotted, names_of, unknown_key
+from settings.references import PLAIN, password_references, plain_passwords
 from settings.shared import DEFAULTS, comes_from, inherited, merged
 from settings.yaml_reader import MAX_BYTES, KeyPath, Replaced, Unresolved, read_yaml
 
@@ -183,8 +184,12 @@ def parse_config(text: str, environ: Mapping[str, str], source: str, defaults: s
         file, invalid = _validated(data)
         found += invalid
         found += _conflicts(data, file, [path for path, _ in found])
+        is_sent = file is not None and file.options.distribute
+        found += [((name, HIDDEN), PLAIN) for name in (plain_passwords(text, defaults) if is_sent else ())]
         if file is not None and not found:
-            return _job(file, source).model_copy(update={"inherited": tuple(map(dotted, paths))})
+            known = password_references(text, defaults) if is_sent else {}
+            told = {"inherited": tuple(map(dotted, paths)), "references": known}
+            return _job(file, source).model_copy(update=told)
     raise ConfigError(source, [_problem(path, message, paths) for path, message in dict.fromkeys(found)])
 
 
@@ -373,6 +378,13 @@ class Config:
         """The typed value of a key as the file spells it (`options.retries`); `default` where there is none."""
         found = _look_up(self.job, key)
         return default if found is None else found
+
+    @classmethod
+    def of(cls, path: Path, job: Job) -> Config:
+        """That of a file which was read elsewhere."""
+        made = cls.__new__(cls)
+        made.path, made.job = path, job
+        return made
 
     def with_job(self, job: Job) -> Config:
         """The same file with another job, made of what is in it."""

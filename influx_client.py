@@ -233,6 +233,12 @@ class InfluxClient(PageReader):
         """How many points this has written to a policy so far, each as often as it was acknowledged."""
         return self._acknowledged[database, policy]
 
+    def count_elsewhere(self, database: str, policy: str, acknowledged: int, questions: int) -> None:
+        """So much has another client of the same run written to a policy, and so many questions has it asked."""
+        with self._counting:
+            self._acknowledged[database, policy] += acknowledged
+        self._server.count_elsewhere(activity.endpoints(self.version)[0], questions)
+
     def get_first_timestamp(self, location: Location, field: str, types: Iterable[str]) -> int | None:
         """The time of the oldest value of a field; None when it has none."""
         return self.get_edges("first", [(location, field, types)], unknowable=MIN_TIME)[0]

@@ -40,6 +40,13 @@ class StopRequest:
             time.sleep(min(left, 0.1))
         return self.requested
 
+    def before_request(self) -> None:
+        """Hear of each attempt of a request to a server, before it is made. Raises Stopped where it must not be.
+
+        A stop lets it go on: a run ends between two batches.
+        """
+        self.is_set()  # a sign of life
+
     def check(self) -> None:
         """Raise Stopped when a stop is requested."""
         if self.is_set():

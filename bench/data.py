@@ -52,10 +52,15 @@ class DataSet:
             yield "\n".join(part).encode()
 
 
-def devops(scale: float = 1.0, begin: int = MONDAY) -> DataSet:
-    """What an agent sends from 100 hosts every ten seconds: 5 tags, 5 floats, 5 integers."""
+def devops(scale: float = 1.0, begin: int = MONDAY, measurements: int = 1) -> DataSet:
+    """What an agent sends from 100 hosts every ten seconds: 5 tags, 5 floats, 5 integers.
+
+    Where there are more `measurements`, each has as many of the hosts as any other.
+    """
+    names = [f"cpu{number}" for number in range(measurements)] if measurements > 1 else ["cpu"]
     hosts = [
-        f"cpu,datacenter=eu-{h % 7},host=host_{h:02d},os=debian{10 + h % 3},region=r{h % 4},team=t{h % 9}"
+        f"{names[h % len(names)]},datacenter=eu-{h % 7},host=host_{h:02d},os=debian{10 + h % 3},region=r{h % 4},"
+        f"team=t{h % 9}"
         for h in range(100)
     ]
     steps = _count(4320, scale)

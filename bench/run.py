@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import archives
 from bench.archives import ARCHIVES
 from bench.cases import CASES, TARGETS, Case, Options
+from bench.distributed import DASK
 from bench.fleet import FLEET
 from bench.measure import ROOT, BenchError
 from bench.peers import PEERS
@@ -27,7 +28,7 @@ from bench.restores import RESTORES
 from tests.support.servers import find_influxd
 
 RESULTS = Path(__file__).parent / "results"
-USUAL = (*CASES, FLEET, *ARCHIVES, *RESTORES)
+USUAL = (*CASES, FLEET, DASK, *ARCHIVES, *RESTORES)
 """What is measured unless something is chosen."""
 BUSY = 0.5
 """A load average from which on other programs are in the way."""

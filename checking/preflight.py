@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from basics.stopping import StopRequest
 from checking.archive_check import archive_line, archived_databases
+from checking.cluster_check import cluster_line
 from checking.findings import DatabasePlan, Findings, MeasurementPlan, PolicyPlan
 from checking.next_drill import drill_line
 from checking.type_conflicts import TypeConflicts
@@ -231,6 +232,9 @@ def check_job(config: Config) -> Findings:
     problems: list[str] = []
     if line := drill_line(job, os.environ, problems):
         found = replace(found, servers=(line,), problems=tuple(problems))
+    if job.options.distribute:
+        line = cluster_line(job, problems)
+        found = replace(found, servers=(*found.servers, line), problems=tuple(problems))
     try:
         stopping = StopRequest()
         source = connect(job.options, job.source, "source", stopping, retries=0)

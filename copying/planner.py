@@ -17,6 +17,7 @@ from copying.task import Copy, Target
 from influx import storable
 from influx.errors import AccessDenied, NotFound
 from influx.influxql import Location, Policy
+from influx.shard_groups import group_around
 from influx.written import Refusal
 from influx_client import InfluxClient
 from settings.keys import FieldRules, Job
@@ -307,6 +308,30 @@ class Planner:
                 resumed={name: time for name, time in times.items() if time is not None},
             )
             for copy, times in zip(copies, copied, strict=True)
+        ]
+
+    def advanced(self, copies: Sequence[Copy]) -> list[Copy]:
+        """The copies as they were planned in this run, each field from the shard group that somebody has reached.
+
+        Whoever began them has left all older groups whole. Where points are ahead of the clock, and in runs that
+        ask the destination for no place to resume, they begin where they were to begin.
+        """
+        if self._options.range is not None or self._job.source.group_by is not None:
+            return list(copies)
+        asked = [(c, f) for c in copies for f in c.starts]
+        types = [_united(c.types, c.written_types) for c, _ in asked]
+        fields = [(c.destination, f, known[f]) for (c, f), known in zip(asked, types, strict=True)]
+        newest = self._destination.get_edges("last", fields, unknowable=MIN_TIME)
+        begins = {
+            (c.source, f): group_around(
+                time, c.target.destination.shard_duration, c.target.written_groups or ()
+            ).start
+            for (c, f), time in zip(asked, newest, strict=True)
+            if time is not None and time <= self._now
+        }
+        return [
+            replace(c, starts={f: max(start, begins.get((c.source, f), start)) for f, start in c.starts.items()})
+            for c in copies
         ]
 
     def _first_in_source(self, fields: Sequence[tuple[Copy, str]], *, exact: bool) -> list[int | None]:

@@ -157,16 +157,20 @@ class Quarantine:
             return self._put_new(lines, answer)
 
     def _put_new(self, lines: Sequence[bytes], answer: str) -> int:
+        self.added += self._add(lines, answer)
+        before = len(self._put)
+        self._put.update(map(_digest, lines))
+        return len(self._put) - before
+
+    def _add(self, lines: Sequence[bytes], answer: str) -> int:
+        """Put them into the file; how many were not there before."""
         known = self._read_known()
         new = [line for line in dict.fromkeys(lines) if _digest(line) not in known]
         if new:
             self._append(b"".join(line + b"\n" for line in (*self._comments(answer), *_marked(new))))
             known.update(map(_digest, new))
-            self.added += len(new)
             self._answer = answer
-        before = len(self._put)
-        self._put.update(map(_digest, lines))
-        return len(self._put) - before
+        return len(new)
 
     def _comments(self, answer: str) -> Iterable[bytes]:
         about = [] if self._size else self._heading

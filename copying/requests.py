@@ -7,7 +7,7 @@ from basics.spans import Span, describe
 from copying import order
 from copying.selection import allowed_types, fits
 from copying.task import Copy
-from copying.unfinished import Unfinished
+from copying.unfinished import Marks
 from influx import line_protocol, shard_groups
 from influx.errors import InfluxError
 from influx.frames import Frame
@@ -47,9 +47,9 @@ Item = Request | Written | Reached
 class Requests:
     """Makes the requests of one job, in a run whose time is `now` (nanoseconds)."""
 
-    def __init__(self, job: Job, destination: InfluxClient, now: int, unfinished: Unfinished) -> None:
+    def __init__(self, job: Job, destination: InfluxClient, now: int, marks: Marks) -> None:
         self._job = job
-        self._unfinished = unfinished
+        self._marks = marks
         self._destination = destination
         self._now = now
         self._types_there: dict[tuple[Location, str, Span], str | None] = {}
@@ -93,7 +93,7 @@ class Requests:
 
     def is_free(self, copy: Copy) -> bool:
         """Whether its points may be written in any order, as far as their types are no hindrance."""
-        return order.is_free(copy, self._job) and self._unfinished.holds(copy.source.database, copy.target)
+        return order.is_free(copy, self._job) and self._marks.holds(copy.source.database, copy.target)
 
     def _stretch(self, copy: Copy, body: Body) -> int | None:
         return None if body.frame is None else order.stretch(body.frame.times, copy.target, self._now)

@@ -7,6 +7,7 @@ them, because it compares that group. One that would not compare it must not go 
 import json
 import logging
 from pathlib import Path
+from typing import Protocol
 
 from basics.files import write_whole
 from copying.memory import policy_key
@@ -18,6 +19,13 @@ logger = logging.getLogger(__name__)
 
 class NotCompared(InfluxError):
     """A run was interrupted in the middle of a shard group, and this one would not compare it."""
+
+
+class Marks(Protocol):
+    """Says where points may go in any order."""
+
+    def holds(self, database: str, target: Target) -> bool:
+        """Whether points of a policy may be written in any order."""
 
 
 class Unfinished:

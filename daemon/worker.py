@@ -3,8 +3,8 @@
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -184,6 +184,7 @@ def _unreached(run: _Run, problem: str) -> JobResult:
 def _copy_to_server(run: _Run) -> JobResult:
     # polars is heavy: only a run pays for it
     from backup import BackupManager  # noqa: PLC0415
+    from copying.distribution.cluster import Cluster, connect_cluster  # noqa: PLC0415
     from influx.errors import InfluxError  # noqa: PLC0415
     from influx_client import connect  # noqa: PLC0415
 
@@ -199,8 +200,16 @@ def _copy_to_server(run: _Run) -> JobResult:
     if problem := run.rivals.problem(job, stopping):
         return _refused(run, problem)
     logger.info("from %s to %s, %s", job.source.url, job.destination.url, job.options.backup_mode)
-    with closing(source), closing(destination):
-        return BackupManager(config, source, destination, stopping=stopping, listener=reporter).run_backup()
+    with closing(source), closing(destination), ExitStack() as stack:
+        cluster: Cluster | None = None
+        if job.options.distribute:
+            try:
+                cluster = stack.enter_context(closing(connect_cluster(job, config.path, stopping, reporter)))
+            except InfluxError as error:
+                return _unreached(run, str(error))
+        return BackupManager(
+            config, source, destination, stopping=stopping, listener=reporter, cluster=cluster
+        ).run_backup()
 
 
 def _take_snapshot(run: _Run, reporter: Reporter) -> JobResult:
@@ -232,13 +241,30 @@ def _wait_for_servers(config: Config, stopping: StopRequest, report: Report, rep
 def first_unreached(config: Config, stopping: StopRequest, report: Report) -> Unreached | None:
     """The server of a job that does not answer, which is logged; None when all do, or when asked to stop."""
     delay = config.job.options.initial_connection_retry_delay
-    for place in places(config.job):
-        problem = _unreachable(config, place.server, place.role, stopping)
+    for role, problem in _unreachable_places(config, stopping):
         if problem and not stopping.is_set():
-            logger.warning("waiting for the %s: %s; next attempt in %g s", place.role, problem, delay)
-            report(JobResult(config.job.name, problems=(f"waiting for the {place.role}: {problem}",)))
-            return Unreached(place.role, problem, delay)
+            logger.warning("waiting for the %s: %s; next attempt in %g s", role, problem, delay)
+            report(JobResult(config.job.name, problems=(f"waiting for the {role}: {problem}",)))
+            return Unreached(role, problem, delay)
     return None
+
+
+def _unreachable_places(config: Config, stopping: StopRequest) -> Iterator[tuple[str, str]]:
+    """What a job has to reach, each with why it cannot be reached yet."""
+    for place in places(config.job):
+        yield place.role, _unreachable(config, place.server, place.role, stopping)
+    if config.job.options.distribute:
+        yield "cluster", _no_cluster(config)
+
+
+def _no_cluster(config: Config) -> str:
+    from copying.distribution.cluster import look_at  # noqa: PLC0415 -- heavy libraries
+    from influx.errors import InfluxError  # noqa: PLC0415
+
+    try:
+        return look_at(config.job).obstacle
+    except InfluxError as error:
+        return str(error) if error.retryable else ""
 
 
 def _unreachable(config: Config, server: Server, role: str, stopping: StopRequest) -> str:

@@ -127,6 +127,11 @@ class Transport:
         """How many requests to these were answered so far."""
         return sum(self._answered[endpoint] for endpoint in endpoints)
 
+    def count_elsewhere(self, endpoint: str, answered: int) -> None:
+        """So many requests to it were answered to others who work for the same run."""
+        with self._counting:
+            self._answered[endpoint] += answered
+
     def attempts(self, what: str, request: Callable[[], T]) -> T:
         """Make a request until it succeeds, fails for good, or has failed too often (influx/retries.py)."""
         return self._retries.attempts(f"{self.name}: {what}", request)
@@ -265,7 +270,7 @@ class Transport:
         timed_out: type[InfluxError] = Unreachable,
     ) -> requests.Response:
         """One request. Redirects are not followed: a backup must not end up elsewhere."""
-        self._stopping.is_set()  # a sign of life
+        self._stopping.before_request()
         try:
             response = self.session.request(
                 method,

@@ -29,6 +29,7 @@ def conflicts(file: File) -> Iterator[Conflict]:
     yield from _database_conflicts(file.source)
     yield from _copies_onto_itself(file.source, file.destination)
     yield from _archive_conflicts(file)
+    yield from _distribute_conflicts(file)
     yield from _loki_conflicts(file.options.loki)
     yield from _verify_conflicts(file)
     yield from _drill_conflicts(file)
@@ -71,6 +72,12 @@ def _drill_conflicts(file: File) -> Iterator[Conflict]:
             "to, for example http://influxdb-spare:8086"
         )
         yield Conflict("options.drill.to", message, depends)
+
+
+def _distribute_conflicts(file: File) -> Iterator[Conflict]:
+    if file.options.distribute and file.destination.archive and not file.destination.url:
+        message = "there is only an archive, which the daemon writes by itself; remove it, or add destination.url"
+        yield Conflict("options.distribute", message, ("options.distribute", "destination"))
 
 
 def _tls_conflicts(name: str, server: Server) -> Iterator[Conflict]:

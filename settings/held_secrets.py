@@ -17,7 +17,7 @@ def has_password(section: Mapping[str, object]) -> bool:
 
 
 @dataclass(frozen=True)
-class _AllSetTo(Mapping[str, str]):
+class AllSetTo(Mapping[str, str]):
     """An environment in which every variable is there, with this text."""
 
     text: str
@@ -38,7 +38,7 @@ def held_secret(content: bytes) -> str:
 
     Not what comes from another file, a variable, or (of a URL) in part from a variable.
     """
-    data, other = (read_yaml(content.decode("utf-8-sig", "replace"), _AllSetTo(text)).data for text in ("", "x"))
+    data, other = (read_yaml(content.decode("utf-8-sig", "replace"), AllSetTo(text)).data for text in ("", "x"))
     sections = [data.get(name) for name in SERVERS] if isinstance(data, dict) else []
     if any(has_password(section) for section in sections if isinstance(section, dict)):
         return "a password"

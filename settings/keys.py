@@ -31,6 +31,7 @@ from settings.kinds import (
     PATTERN,
     PERCENT,
     PING_URL,
+    SCHEDULER,
     SECRET,
     TEXT,
     TIME,
@@ -379,6 +380,12 @@ class Options(Section):
     parallel_workers: Annotated[int, whole(1, 64)] = Field(
         4, description="Measurements copied at the same time inside this job"
     )
+    distribute: Annotated[str, SCHEDULER] = Field(
+        "",
+        description="Address of Dask's scheduler, tls:// or tcp://, whose workers copy the measurements; empty: "
+        "this machine does",
+        examples=["tls://scheduler:8786"],
+    )
     log_level: Annotated[str, choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")] = Field(
         "INFO", description="Least severe messages to log"
     )
@@ -475,6 +482,9 @@ class Job(Sections):
 
     name: str = Field(description="Name of the file without its suffix")
     inherited: tuple[str, ...] = Field((), description="Keys whose values come from what all jobs share")
+    references: Mapping[str, str] = Field(
+        default_factory=dict, description="Section of a server -> what its password is made of: ${NAME}"
+    )
     policies: tuple[str, ...] = Field((), description="Retention policies that are meant; empty: all")
     only: Patterns = Field(
         (), description="Of the measurements that the rules select those that are meant; empty: all"

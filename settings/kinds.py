@@ -390,6 +390,20 @@ def _archive(value: object) -> str:
 ARCHIVE = Kind(_archive, {"type": "string", "minLength": 1})
 
 
+def _scheduler(value: object) -> str:
+    """The address of Dask's scheduler."""
+    text = _text(value, "the address of a scheduler")
+    parts = _split(text)
+    host, port = (None, None) if parts is None else _host_and_port(parts)
+    is_whole = parts is not None and not (parts.path.strip("/") or parts.query or parts.fragment or "@" in text)
+    if parts is None or parts.scheme not in ("tls", "tcp") or not (host and port and is_whole):
+        raise _expected("tls://host:port or tcp://host:port", text, "Dask's schedulers listen at port 8786")
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+SCHEDULER = Kind(_scheduler, {"type": "string", "pattern": "^[Tt]([Ll][Ss]|[Cc][Pp])://[^@?#/]+:[0-9]+/?$"})
+
+
 def _url_or_host(value: object) -> str:
     """The same; a bare host is one of http://."""
     text = _text(value, "a URL")

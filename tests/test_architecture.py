@@ -55,7 +55,9 @@ def test_a_face_imports_nothing_above_its_package(face: str) -> None:
     assert _imported(ROOT / f"{face}.py") & above == set()
 
 
-@pytest.mark.parametrize("package", [*PACKAGES, "watching/web", "copying/archive", "copying/metadata"])
+@pytest.mark.parametrize(
+    "package", [*PACKAGES, "watching/web", "copying/archive", "copying/distribution", "copying/metadata"]
+)
 def test_a_package_begins_with_a_docstring_and_nothing_else(package: str) -> None:
     """It says what the package is for, and with which module to begin."""
     tree = ast.parse((ROOT / package / "__init__.py").read_text())

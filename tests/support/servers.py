@@ -185,7 +185,7 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _death_signal() -> Callable[[], None] | None:
+def death_signal() -> Callable[[], None] | None:
     """What a child runs before influxd, so that it never outlives this process, however that one ends.
 
     The kernel sends the signal when the *thread* that started the child ends: only for the main thread is
@@ -455,7 +455,7 @@ class InfluxServer:
                 cwd=self.directory,
                 env=environ,
                 start_new_session=True,  # Ctrl-C is for the tests, which then stop the server in order
-                preexec_fn=_death_signal(),  # noqa: PLW1509 - calls nothing but prctl, from the main thread only
+                preexec_fn=death_signal(),  # noqa: PLW1509 - calls nothing but prctl, from the main thread only
             )
         try:
             self._wait_until_ready()

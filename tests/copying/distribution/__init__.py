@@ -1,0 +1,1 @@
+"""Tests of what a cluster copies that need neither server nor cluster."""
