@@ -9,7 +9,7 @@ import pytest
 from basics.spans import Span
 from basics.times import DAY, HOUR
 from config import parse_config
-from copying.order import cuts, is_free, stretch
+from copying.order import cuts, is_free, rest_of_stretch, stretch
 from copying.task import Copy, Target
 from influx.frames import Frame
 from influx.influxql import Location, Policy
@@ -124,3 +124,20 @@ def test_rows_of_one_kind_are_not_cut() -> None:
     """Neither at their beginning nor at their end."""
     assert cuts(frame([NOW - 1, NOW], ["a", "b"]), target(), NOW) == []
     assert cuts(frame([NOW + 1, NOW + 2], ["a", "b"]), target(), NOW) == []
+
+
+def test_the_rest_of_a_stretch_ends_with_the_shard_group_or_now() -> None:
+    """All times in it have the same number as the first one. Before what lasts there is none, nor after now."""
+    yesterday = GROUP.start - DAY + HOUR
+    assert rest_of_stretch(yesterday, target(), NOW) == Span(yesterday, GROUP.start)
+    assert rest_of_stretch(GROUP.start, target(), NOW) == Span(GROUP.start, NOW + 1)
+    assert rest_of_stretch(NOW + 1, target(), NOW).length == 0
+    assert rest_of_stretch(NOW - 9 * DAY, target(10 * DAY), NOW).length == 0
+    uneven = replace(target(), written_groups=(Span(GROUP.start - DAY, GROUP.start - DAY + 2 * HOUR), GROUP))
+    assert rest_of_stretch(yesterday, uneven, NOW) == Span(yesterday, yesterday + HOUR)
+    for policy in (target(), uneven):
+        rest = rest_of_stretch(yesterday, policy, NOW)
+        numbers = {
+            stretch(np.array([time], np.int64), policy, NOW) for time in (rest.start, rest.end - 1, rest.end)
+        }
+        assert len(numbers) == 2
