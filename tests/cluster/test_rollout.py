@@ -84,7 +84,7 @@ def test_one_pod_at_a_time_may_be_taken_away(rolled_out: Namespace) -> None:
     """The second only when the first is back."""
 
     def one_may_go() -> bool:
-        return rolled_out.one("poddisruptionbudget").get("status", {}).get("disruptionsAllowed") == 1
+        return bool(rolled_out.one("poddisruptionbudget").get("status", {}).get("disruptionsAllowed") == 1)
 
     rolled_out.cluster.wait_until(one_may_go, "the budget")
     with rolled_out.cluster.closed_node():
@@ -141,7 +141,8 @@ def test_helm_installs_upgrades_and_uninstalls(namespace: Namespace) -> None:
 )
 def test_other_values_make_what_the_api_server_takes(namespace: Namespace, settings: str) -> None:
     """Without a warning."""
-    made = documents(namespace.helm("template", NAME, str(CHART), "--values", str(EXAMPLE), "--set", settings))
+    values = ("--values", str(EXAMPLE), "--set", settings)
+    made = documents(namespace.helm("template", NAME, str(CHART), "--validate", *values))
     assert "StatefulSet" in [found["kind"] for found in made]
     assert namespace.refusal(*made) == ""
 
