@@ -14,7 +14,7 @@ PARALLEL := -n $(shell echo $$(($$(nproc) + 2))) --dist worksteal
 DISKS := tests/faults/test_disks.py
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),unshare --map-root-user --mount)
 
-.PHONY: help demo test test-versions facts influxd victorialogs bench bench-quick bench-peers faults mutants containers kubernetes pythons lint types \
+.PHONY: help demo test test-versions facts influxd victorialogs bench bench-quick bench-peers faults mutants containers kubernetes cluster pythons lint types \
 	pytest format schema clean
 help:
 	@echo "make demo           two throwaway servers, sample data, backups into a server and into files, exact comparisons"
@@ -27,6 +27,7 @@ help:
 	@echo "make mutants        mistakes put into the code, one at a time: which of them does no test notice? About an hour"
 	@echo "make containers     as root: the integration tests on containers, and tests of the image"
 	@echo "make kubernetes     builds helm and kubeconform, and checks deploy/kubernetes with them"
+	@echo "make cluster        builds Kubernetes itself, and rolls them out on an API server; minutes, and no part of .ci/run"
 	@echo "make pythons        the unit tests, on every Python from 3.11 on that is here"
 	@echo "make influxd        the servers of make test-versions; make influxd VERSION=1.7.11 one of them"
 	@echo "make bench          time, CPU and memory on real servers, against SELECT INTO; make bench-quick in three minutes"
@@ -61,6 +62,11 @@ test-versions: prepare-versions .venv/tests
 kubernetes: prepare-versions .venv/tests
 	tests/support/programs.sh kubernetes
 	tests/support/kubernetes.sh
+
+cluster: prepare-versions .venv/tests
+	tests/support/programs.sh kubernetes
+	tests/support/programs.sh cluster
+	CLUSTER_TESTS=1 $(PYTEST) tests/cluster
 
 facts: prepare-versions .venv/tests
 	tests/support/versions.sh facts $(VERSION)

@@ -5,6 +5,7 @@
 #   tests/support/programs.sh peers             .cache/peers/influx and influx_inspect, which a bench compares with
 #   tests/support/programs.sh victorialogs      .cache/victorialogs/victoria-logs, which takes Loki's pushes
 #   tests/support/programs.sh kubernetes        .cache/kubernetes/helm, kubeconform and schemas, for deploy/kubernetes
+#   tests/support/programs.sh cluster           .cache/cluster/: an API server of Kubernetes, and what belongs to one
 #   tests/support/programs.sh versitygw         .cache/versitygw/versitygw, an object store that speaks S3
 #
 # InfluxDB 1.6 is Debian's package; the others are built from the Go module proxy, with any Go that their go.mod
@@ -106,7 +107,8 @@ provide_versitygw() {
     mv -T "$cache/versitygw.new" "$cache/versitygw"
 }
 
-kubernetes=v1.34.2 operator=v0.85.0
+kubernetes=$(sed -n 's|^\tk8s.io/kubernetes \(v[^ ]*\).*|\1|p' tests/support/cluster/go.mod)
+operator=v0.85.0
 
 provide_kubernetes() { # helm, kubeconform, and from what Kubernetes ships the schemas of the kinds that we use
     [ -d "$cache/kubernetes/schemas" ] && return
@@ -123,6 +125,22 @@ provide_kubernetes() { # helm, kubeconform, and from what Kubernetes ships the s
     mv -T "$cache/kubernetes.new" "$cache/kubernetes"
 }
 
+provide_cluster() { # etcd, the API server with controllers and scheduler, kubectl; and kwok, which says that pods run
+    [ -d "$cache/cluster" ] && return
+    echo "building Kubernetes $kubernetes"
+    need_go
+    rm -rf "$cache/cluster.new"
+    number=${kubernetes#v1.} version=k8s.io/component-base/version
+    # As in a release, /version tells it: a chart asks for it.
+    (cd tests/support/cluster && CGO_ENABLED=0 go build -o "$cache/cluster.new/" -ldflags "-s -w \
+        -X $version.gitVersion=$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=${number%.*}" tool) ||
+        fail "it could not be built: see above"
+    mv "$cache/cluster.new/server" "$cache/cluster.new/etcd"
+    cp "$(module "github.com/prometheus-operator/prometheus-operator@$operator")/$crds/$monitors" \
+        "$cache/cluster.new/servicemonitors.yaml"
+    mv -T "$cache/cluster.new" "$cache/cluster"
+}
+
 crds=example/prometheus-operator-crd monitors=monitoring.coreos.com_servicemonitors.yaml
 
 module() { # the folder of a Go module's source
@@ -131,10 +149,11 @@ module() { # the folder of a Go module's source
 
 case "$*" in
 kubernetes) provide_kubernetes ;;
+cluster) provide_cluster ;;
 "influxd all") for version in $(cat tests/support/influxd_versions); do provide_influxd "$version"; done ;;
 "influxd "*) provide_influxd "$2" ;;
 victorialogs) provide_victorialogs ;;
 peers) provide_peers 1.8.10 ;;
 versitygw) provide_versitygw ;;
-*) fail "usage: $0 influxd VERSION|all, or $0 victorialogs|versitygw|peers" ;;
+*) fail "usage: $0 influxd VERSION|all, or $0 victorialogs|versitygw|peers|kubernetes|cluster" ;;
 esac
