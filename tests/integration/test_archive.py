@@ -5,6 +5,7 @@ import importlib
 import itertools
 import json
 import os
+import random
 import re
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.support.archive_reader import read_snapshot
 from tests.support.reader import difference
 from tests.support.samples import load_demo_data
 from tests.support.servers import InfluxServer
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -180,6 +182,34 @@ def test_a_value_that_was_overwritten_is_in_the_next_snapshot(line: str, archive
     archived.pair.write(f"cpu,host=h1 {line} {MONDAY + 25 * HOUR}")
     archived.taken()
     archived.assert_restored()
+
+
+def test_a_text_that_was_overwritten_counts_though_the_files_are_as_large_as_before(archived: Archived) -> None:
+    """The source has put its files together again meanwhile; of a text fingerprints tell number and time alone."""
+    soon = {f"data.{key}-cold-duration": "1s" for key in ("cache-snapshot-write", "compact-full-write")}
+    with InfluxServer.start("compacting", settings=soon) as server:
+        pair = Pair(server, archived.pair.destination, archived.pair.database, archived.pair.directory)
+        own, chance = Archived(pair), random.Random(1)
+        pair.write("\n".join(f'm s="{chance.getrandbits(64):016x}" {MONDAY + n}' for n in range(1000)))
+        size = compacted(server)
+        own.taken()
+        pair.write(f'm s="{chance.getrandbits(64):016x}" {MONDAY + 5}')
+        wait_until(lambda: compacted(server) == size, "files of the same size")
+        own.taken()
+        own.assert_restored()
+
+
+def compacted(server: InfluxServer) -> int:
+    """How large the only shard is, once all of it is in one file."""
+    sizes = list[int]()
+
+    def is_one() -> bool:
+        sizes[:] = [file.stat().st_size for file in server.directory.glob("data/**/*.tsm")]
+        told = server.records("SHOW STATS FOR 'shard'")[0]["diskBytes"]
+        return len(sizes) == 1 and told == sizes[0]
+
+    wait_until(is_one, "one file", pause=0.2)
+    return sizes[0]
 
 
 def test_points_that_were_deleted_are_gone_from_the_next_snapshot_and_still_in_the_one_before(

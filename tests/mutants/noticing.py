@@ -44,7 +44,7 @@ ELSEWHERE = tuple(
 )
 """They watch other processes run, and so reach nothing themselves: not asked, for they take long."""
 
-OUTSIDE = ("run_main(", ".main(", ".json(", "restored(", "running(", "Popen(")
+OUTSIDE: tuple[str, ...] = ("run_main(", ".main(", ".json(", "restored(", "running(", "Popen(")
 """How tests run the tool as a process of its own."""
 
 PACKAGES: dict[str, tuple[str, ...]] = {
