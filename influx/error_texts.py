@@ -213,10 +213,13 @@ def names_no_port(url: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause of a failed request, in the system's words: `Connection refused`."""
+    """The innermost cause of a failed request, in the system's words: `Connection refused`.
+
+    An error of ours is none: it is what was being dealt with when the request was made.
+    """
     seen: list[BaseException] = []
     current: BaseException | None = error
-    while current is not None and current not in seen:
+    while current is not None and current not in seen and not (seen and isinstance(current, InfluxError)):
         seen.append(current)
         inner = getattr(current, "reason", None)
         arguments = [inner, *current.args] if isinstance(current, Exception) else []

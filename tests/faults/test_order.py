@@ -237,7 +237,7 @@ def _interrupt(many: Pair, number: int, sent: signal.Signals, seen: Seen) -> Non
 
 # ---------------------------------------------------------------- very many series
 
-VERY_MANY, MINUTES = 1000, 30
+VERY_MANY, MINUTES = 350, 60
 WIDE = 2 * VERY_MANY * MINUTES
 
 

@@ -687,3 +687,10 @@ def test_a_document_keeps_names_that_are_not_utf8() -> None:
     whole = {"results": [{"series": [{"columns": ["name"], "values": [[b"caf\xe9"]]}]}]}
     packed = msgpack.packb(whole, use_bin_type=False)
     assert answers.document(packed)["results"][0]["series"][0]["values"] == [["caf\udce9"]]
+
+
+def test_a_request_made_because_of_an_error_of_ours_has_a_reason_of_its_own() -> None:
+    """Such as a shorter question after one that was too large: what is told, and done, is about the new one."""
+    error = requests.ReadTimeout("Read timed out.")
+    error.__context__ = QueryTooLarge("the answer is larger than 8 bytes")
+    assert error_texts.reason(error) == "Read timed out."

@@ -19,7 +19,12 @@ GROUP, OTHER = Span(0, 10), Span(10, 20)
 
 def job(rules: str = "{}") -> Job:
     """A job with these rules."""
-    return parse_config(f"source: {{url: http://a}}\nmeasurements: {rules}\ndestination: {{url: http://b}}\noptions: {{backup_mode: incremental}}\n", {}, "job.yaml")
+    return parse_config(
+        f"source: {{url: http://a}}\nmeasurements: {rules}\ndestination: {{url: http://b}}\n"
+        "options: {backup_mode: incremental}\n",
+        {},
+        "job.yaml",
+    )
 
 
 def states(started: str = "a", shard: str = "1", other: int = 0, **counters: int) -> ShardStates:
@@ -79,7 +84,7 @@ def test_other_rules_and_shards_that_nobody_may_see_are_compared() -> None:
 def test_a_part_stands_for_what_is_told_alike_where_that_feels_its_values(
     trusted: Trust, type_: str, fingerprint: str, is_all_told: bool, expected: bool
 ) -> None:
-    """Of texts and booleans only numbers and times are told: where somebody may have written they are read again."""
+    """Of texts and booleans only numbers and times are told: where somebody may write they are read again."""
     part = Part("m", {"v": type_, "w": "integer"}, (), fingerprint, ())
     look = Look(Location("db", "p", "m"), {"v": (type_,)}, GROUP)
     told = Told(look, {}, "f", one_shard=True)
