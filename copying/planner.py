@@ -316,23 +316,33 @@ class Planner:
         Whoever began them has left all older groups whole. Where points are ahead of the clock, and in runs that
         ask the destination for no place to resume, they begin where they were to begin.
         """
-        if self._options.range is not None or self._job.source.group_by is not None:
-            return list(copies)
         asked = [(c, f) for c in copies for f in c.starts]
-        types = [_united(c.types, c.written_types) for c, _ in asked]
-        fields = [(c.destination, f, known[f]) for (c, f), known in zip(asked, types, strict=True)]
+        types = [_united(c.types, c.written_types)[f] for c, f in asked]
+        fields = [(c.destination, f, known) for (c, f), known in zip(asked, types, strict=True)]
         newest = self._destination.get_edges("last", fields, unknowable=MIN_TIME)
-        begins = {
-            (c.source, f): group_around(
-                time, c.target.destination.shard_duration, c.target.written_groups or ()
-            ).start
-            for (c, f), time in zip(asked, newest, strict=True)
-            if time is not None and time <= self._now
-        }
+        there: dict[Location, dict[str, tuple[str, ...]]] = {}
+        begins: dict[tuple[Location, str], int] = {}
+        for (copy, name), known, time in zip(asked, types, newest, strict=True):
+            if time is not None:
+                there.setdefault(copy.source, {})[name] = known
+                begins[copy.source, name] = self._begin_again(copy.target, time)
         return [
-            replace(c, starts={f: max(start, begins.get((c.source, f), start)) for f, start in c.starts.items()})
-            for c in copies
+            replace(
+                copy,
+                target=replace(
+                    copy.target, written_types={copy.source.measurement: {**copy.written_types, **found}}
+                ),
+                starts={f: max(start, begins.get((copy.source, f), start)) for f, start in copy.starts.items()},
+            )
+            for copy in copies
+            for found in [there.get(copy.source, {})]
         ]
+
+    def _begin_again(self, target: Target, newest: int) -> int:
+        """The beginning of the shard group of a newest point; MIN_TIME where that says nothing."""
+        if self._options.range is not None or self._job.source.group_by is not None or newest > self._now:
+            return MIN_TIME
+        return group_around(newest, target.destination.shard_duration, target.written_groups or ()).start
 
     def _first_in_source(self, fields: Sequence[tuple[Copy, str]], *, exact: bool) -> list[int | None]:
         """From when on each field may have points; `exact`, or without a right to see shard groups, has some."""

@@ -89,11 +89,9 @@ class WorkerBoard:
 
         async def ask() -> Any:  # noqa: ANN401
             try:
-                record = await scheduler.variable_get(name=name, timeout=patience, client=self._worker.id)
+                return (await scheduler.variable_get(name=name, timeout=patience, client=self._worker.id))["value"]
             except TimeoutError:
                 return None
-            self._worker.batched_send({"op": "variable_delete", "name": name, "client": self._worker.id})
-            return record["value"]
 
         return self._asked(ask, patience)
 

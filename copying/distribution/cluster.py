@@ -44,7 +44,7 @@ from influx.written import Written
 from settings.keys import Job
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, Variable
 
 logger = logging.getLogger(__name__)
 
@@ -175,12 +175,15 @@ class Cluster:
         self._inbox = queue.SimpleQueue[bytes]()
         self._tasks: dict[str, _Task] = {}
         self._before: dict[Location, Written] = {}
+        self._answers: list[Variable] = []
         self._watch = _Watch(client, job, listener)
         client.subscribe_topic(self._topic, lambda event: self._inbox.put(event[1]))
 
     def close(self) -> None:
         """Let go of it. Units that still go on are stopped: nobody wants them any more."""
         self._asked("event_clear", stop_event(self._run))
+        for answer in self._answers if self._client.status == "running" else ():
+            answer.delete()
         self._client.close(STOPPING)
 
     def copy(
@@ -358,8 +361,10 @@ class Cluster:
             kept.put(message.lines, message.answer)
         except OSError as error:
             problem = error.strerror or str(error)
+        answer = Variable(message.name, client=self._client)
+        self._answers.append(answer)
         try:
-            Variable(message.name, client=self._client).set((kept.added - before, problem), timeout=CONNECTING)
+            answer.set((kept.added - before, problem), timeout=CONNECTING)
         except OSError as error:
             logger.info("a worker does not hear that its lines are kept: %s", error)
 

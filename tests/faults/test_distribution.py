@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -37,9 +38,9 @@ from tests.support.cluster import Cluster, Process
 from tests.support.proxy import Proxy
 from tests.support.servers import quoted
 
-GROUPS, SERIES, TIMES = 4, 20, 300
+GROUPS, SERIES, TIMES = 3, 20, 270
 """In a shard group there are more points of a measurement than go together with others."""
-SMALL = 1000
+SMALL = 300
 """Minutes of small measurements."""
 SHARE = {0: len(lines(SMALL).splitlines()), 1: 2 * GROUPS * SERIES * TIMES}
 
@@ -134,6 +135,11 @@ def assert_whole(round_: Pair, found: Ended) -> None:
     round_.assert_equal()
 
 
+def _points_told(output: str) -> int:
+    told = re.search(r"run ended: ([\d,]+) points", output)
+    return int(told[1].replace(",", "")) if told else 0
+
+
 def assert_next_is_whole(field: Field, round_: Pair, number: int) -> None:
     """A run by the cluster, and one by this machine alone, which would find what that has not seen."""
     assert_whole(round_, run(round_, field.sections(number)))
@@ -148,6 +154,7 @@ def test_kill_9_of_a_worker(field: Field, rounds: Rounds) -> None:
             field.start_worker()
             found = ended(tool)
             assert_whole(round_, found)
+            assert _points_told(found.output) <= SHARE[number % 2], f"points count twice\n{found}"
             assert_next_is_whole(field, round_, number)
 
 

@@ -1349,6 +1349,7 @@ KEYS = [
     "options.days_of_pagination",
     "options.max_lag",
     "options.allow_empty",
+    "options.distribute",
     "options.parallel_workers",
     "options.log_level",
     "options.log_format",
