@@ -19,12 +19,8 @@ GROUP, OTHER = Span(0, 10), Span(10, 20)
 
 def job(rules: str = "{}") -> Job:
     """A job with these rules."""
-    return parse_config(
-        f"source: {{url: http://a}}\nmeasurements: {rules}\ndestination: {{url: http://b}}\n"
-        "options: {backup_mode: incremental}\n",
-        {},
-        "job.yaml",
-    )
+    servers = "source: {url: http://a}\ndestination: {url: http://b}\n"
+    return parse_config(f"{servers}options: {{backup_mode: incremental}}\nmeasurements: {rules}\n", {}, "a.yaml")
 
 
 def states(started: str = "a", shard: str = "1", other: int = 0, **counters: int) -> ShardStates:
@@ -84,7 +80,7 @@ def test_other_rules_and_shards_that_nobody_may_see_are_compared() -> None:
 def test_a_part_stands_for_what_is_told_alike_where_that_feels_its_values(
     trusted: Trust, type_: str, fingerprint: str, is_all_told: bool, expected: bool
 ) -> None:
-    """Of texts and booleans only numbers and times are told: where somebody may write they are read again."""
+    """Of texts and booleans numbers and times alone are told: where somebody may have written they are read."""
     part = Part("m", {"v": type_, "w": "integer"}, (), fingerprint, ())
     look = Look(Location("db", "p", "m"), {"v": (type_,)}, GROUP)
     told = Told(look, {}, "f", one_shard=True)
