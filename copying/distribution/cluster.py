@@ -113,7 +113,8 @@ def _client(scheduler: str) -> "Client":
     try:
         import dask  # noqa: PLC0415 -- only jobs with options.distribute need it
 
-        dask.config.set({"logging.distributed": "critical"})  # what is worth a word is told by ourselves
+        # what is worth a word is told by ourselves
+        dask.config.set({"logging": dict.fromkeys(("distributed", "distributed.client"), "critical")})
         from distributed import Client  # noqa: PLC0415
     except ImportError as error:
         raise DistributedMissing(
