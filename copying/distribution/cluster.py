@@ -242,7 +242,8 @@ class Cluster:
         if task.future.status == "error":
             return self._given_up(key, _reason(task.future.exception(CONNECTING)))
         if task.future.status != "finished":
-            return self._given_up(key, f"{self._watch.scheduler} has forgotten it; was it started anew?")
+            forgotten = f"Dask's scheduler {self._watch.scheduler} has forgotten it; was it started anew?"
+            return self._given_up(key, self._watch.gone or forgotten)
         try:
             done = opened(task.future.result(CONNECTING))
         except (OSError, CancelledError) as error:  # it is looked at again
