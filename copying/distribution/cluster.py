@@ -113,7 +113,8 @@ def _client(scheduler: str) -> "Client":
     try:
         import dask  # noqa: PLC0415 -- only jobs with options.distribute need it
 
-        dask.config.set({"logging.distributed": "critical"})  # what is worth a word is told by ourselves
+        # what is worth a word is told by ourselves
+        dask.config.set({"logging": dict.fromkeys(("distributed", "distributed.client"), "critical")})
         from distributed import Client  # noqa: PLC0415
     except ImportError as error:
         raise DistributedMissing(
@@ -241,7 +242,8 @@ class Cluster:
         if task.future.status == "error":
             return self._given_up(key, _reason(task.future.exception(CONNECTING)))
         if task.future.status != "finished":
-            return self._given_up(key, f"{self._watch.scheduler} has forgotten it; was it started anew?")
+            forgotten = f"Dask's scheduler {self._watch.scheduler} has forgotten it; was it started anew?"
+            return self._given_up(key, self._watch.gone or forgotten)
         try:
             done = opened(task.future.result(CONNECTING))
         except (OSError, CancelledError) as error:  # it is looked at again

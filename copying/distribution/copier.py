@@ -41,7 +41,7 @@ def copy_unit(topic: str, unit: bytes) -> bytes:
         raise TypeError(f"that is no unit of work: {type(asked)}")
     board = WorkerBoard(get_worker(), asked.key, asked.run, asked.lease)
     relay = Relay(asked.run, asked.key, lambda message: board.tell(topic, message))
-    with relay, relay.logs(asked.job.options.log_level):
+    with relay, relay.logs(asked.job.options.log_level, board.name):
         done = _done(asked, board, relay, topic)
     return packed(replace(done, messages=relay.messages))
 

@@ -149,9 +149,9 @@ class Relay:
     # ------------------------------------------------------------ as a log
 
     @contextmanager
-    def logs(self, level: str) -> Iterator[None]:
-        """Send lines of at least this level to the daemon's log, too."""
-        handler = _Handler(self._note)
+    def logs(self, level: str, worker: str) -> Iterator[None]:
+        """Send lines of at least this level to the daemon's log, too; what is not fine names the worker."""
+        handler = _Handler(self._note, worker)
         loggers = [logging.getLogger(name) for name in LOGGERS]
         for logger in loggers:
             logger.setLevel(level)
@@ -164,9 +164,11 @@ class Relay:
 
 
 class _Handler(logging.Handler):
-    def __init__(self, note: Callable[[str, str, int, str], None]) -> None:
+    def __init__(self, note: Callable[[str, str, int, str], None], worker: str) -> None:
         super().__init__()
         self._note = note
+        self._worker = worker
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._note("log", record.name, record.levelno, record.getMessage())
+        where = f" (worker {self._worker})" if record.levelno >= logging.WARNING else ""
+        self._note("log", record.name, record.levelno, record.getMessage() + where)

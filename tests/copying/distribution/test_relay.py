@@ -64,9 +64,13 @@ def test_lines_of_the_log_come_along() -> None:
     sent: list[bytes] = []
     ours, others = logging.getLogger("copying.reading"), logging.getLogger("somebody.else")
     with Relay("run", "key", sent.append) as relay:
-        with relay.logs("INFO"):
+        with relay.logs("INFO", "w1"):
             ours.info("read %d", 7)
+            ours.warning("slow")
             ours.debug("too much")
             others.error("not ours")
         ours.warning("later")
-    assert told(sent) == [("log", ("copying.reading", logging.INFO, "read 7"))]
+    assert told(sent) == [
+        ("log", ("copying.reading", logging.INFO, "read 7")),
+        ("log", ("copying.reading", logging.WARNING, "slow (worker w1)")),
+    ]
