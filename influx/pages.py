@@ -54,10 +54,10 @@ class Page:
     tags: tuple[str, ...] = ()
     meter: Meter = field(default_factory=Meter)
     """What it took to read it."""
-    floor: int | None = None
-    """Where it has only a share of the series: every point before this time came before it."""
     limit: int = 0
     """How many rows were asked for, after all: more than wanted where so many points share a time."""
+    floor: int | None = None
+    """Where it has only a share of the series: every point before this time came before it."""
 
     @property
     def rows(self) -> int:
@@ -192,12 +192,12 @@ class PageReader:
                 keys = tuple(sorted({*keys, *present}))
                 continue
             if sum(map(len, parts)) < limit:
-                return Page(tuple(parts), span, keys, meter, limit)
+                return Page(tuple(parts), span, keys, meter, limit=limit)
             last = int(parts[-1].times[-1])
             if last > int(parts[0].times[0]):
                 # the points at the last time may go on beyond the limit: leave them to the next page
                 whole = [part for part in (p.before(last) for p in parts) if len(part)]
-                return Page(tuple(whole), Span(span.start, last), keys, meter, limit)
+                return Page(tuple(whole), Span(span.start, last), keys, meter, limit=limit)
             limit, most_bytes = 3 * limit, None  # points of one time cannot be read apart, however many
 
     def _read_rows(
