@@ -215,12 +215,11 @@ class Comparer:
         others = [
             replace(k, location=q.copy.destination, without=()) for q, k in zip(questions, looks, strict=True)
         ]
-        with ThreadPoolExecutor(2) as pool:
-            source = pool.submit(self._source.get_fingerprints, list(compress(looks, there)), ANSWER_BYTES)
-            destination = pool.submit(
-                self._destination.get_fingerprints, list(compress(others, here)), ANSWER_BYTES
-            )
-            sides = _spread(source.result(), there), _spread(destination.result(), here)
+        source, destination = both(
+            lambda: self._source.get_fingerprints(list(compress(looks, there)), ANSWER_BYTES),
+            lambda: self._destination.get_fingerprints(list(compress(others, here)), ANSWER_BYTES),
+        )
+        sides = _spread(source, there), _spread(destination, here)
         return [
             self._in_parts(question)
             if ours is None or theirs is None

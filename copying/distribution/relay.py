@@ -3,13 +3,12 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from copying.distribution.unit import packed
-from copying.listener import Phase, Planned
-from copying.results import MeasurementResult
+from copying.listener import SilentRun
 from influx.influxql import Location
 from influx.written import Written
 
@@ -44,8 +43,10 @@ class PutAside:
     answer: str
 
 
-class Relay:
+class Relay(SilentRun):
     """Hears of a unit, as listener of its run and of its requests. Safe to use from several threads.
+
+    What else there is to hear the daemon tells by itself.
 
     `send` gets a packed message.
     """
@@ -92,21 +93,6 @@ class Relay:
 
     # ------------------------------------------------------------ as a listener
 
-    def phase(self, phase: Phase) -> None:
-        """The daemon's."""
-
-    def databases(self, count: int) -> None:
-        """The daemon's."""
-
-    def database(self, name: str, number: int) -> None:
-        """The daemon's."""
-
-    def planned(self, measurements: Iterable[Planned]) -> None:
-        """The daemon's."""
-
-    def copying(self) -> None:
-        """The daemon's."""
-
     def begun(self, source: Location) -> None:
         """A measurement's turn has come."""
         self._note("begun", source)
@@ -121,12 +107,6 @@ class Relay:
             with self._lock:
                 self.newest[source] = max(newest, self.newest.get(source, newest))
         self._note("reached", source, position, newest)
-
-    def finished(self, source: Location, result: MeasurementResult, *, stopped: bool) -> None:
-        """The daemon tells of that, when it has the result."""
-
-    def failed(self, problems: Sequence[str]) -> None:
-        """The daemon's."""
 
     def acknowledged(self) -> None:
         """A request with points was."""
