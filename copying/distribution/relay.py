@@ -130,17 +130,21 @@ class Relay(SilentRun):
 
     @contextmanager
     def logs(self, level: str, worker: str) -> Iterator[None]:
-        """Send lines of at least this level to the daemon's log, too; what is not fine names the worker."""
+        """Send lines of at least this level to the daemon's log, too; what is not fine names the worker.
+
+        The loggers are as before afterwards: the next unit, of another job, has a level of its own.
+        """
         handler = _Handler(self._note, worker)
-        loggers = [logging.getLogger(name) for name in LOGGERS]
-        for logger in loggers:
+        levels = {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
+        for logger in levels:
             logger.setLevel(level)
             logger.addHandler(handler)
         try:
             yield
         finally:
-            for logger in loggers:
+            for logger, before in levels.items():
                 logger.removeHandler(handler)
+                logger.setLevel(before)
 
 
 class _Handler(logging.Handler):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from copying.distribution.relay import Call, Message, Relay
+from copying.distribution.relay import LOGGERS, Call, Message, Relay
 from copying.distribution.unit import opened
 from influx.influxql import Location
 from influx.written import Written
@@ -63,6 +63,7 @@ def test_lines_of_the_log_come_along() -> None:
     """Those of the copy, at the job's level, and only while the unit goes on."""
     sent: list[bytes] = []
     ours, others = logging.getLogger("copying.reading"), logging.getLogger("somebody.else")
+    levels = [logging.getLogger(name).level for name in LOGGERS]
     with Relay("run", "key", sent.append) as relay:
         with relay.logs("INFO", "w1"):
             ours.info("read %d", 7)
@@ -70,6 +71,7 @@ def test_lines_of_the_log_come_along() -> None:
             ours.debug("too much")
             others.error("not ours")
         ours.warning("later")
+    assert [logging.getLogger(name).level for name in LOGGERS] == levels
     assert told(sent) == [
         ("log", ("copying.reading", logging.INFO, "read 7")),
         ("log", ("copying.reading", logging.WARNING, "slow (worker w1)")),
