@@ -1,10 +1,12 @@
 #!/bin/sh
-# The unit tests, those that need no server, on every Python from 3.11 on that is here: on the PATH, as pyenv has it,
-# or as uv has it. Says which ones it ran; each has an environment of its own in .cache/pythons.
+# The unit tests, those that need no server, on each of these versions of Python that is here: on the PATH, as pyenv has
+# it, or as uv has it. Says which ones it ran; each has an environment of its own in .cache/pythons.
+#
+#   tests/support/pythons.sh 3.11 3.12
 set -u
 cd "$(dirname "$0")/../.."
 cache=$PWD/.cache/pythons
-versions='3.11 3.12 3.13 3.14'
+versions=$*
 
 # What is left out of `tests` needs servers or browsers. A test that starts one here all the same, fails.
 servers='browser containers facts faults integration security soak versions test_support.py test_proxy.py'
