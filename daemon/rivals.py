@@ -51,12 +51,12 @@ def _shared(job: Job, rival: Rival, stopping: StopRequest) -> str:
     from copying.same_server import shared_destination  # noqa: PLC0415 -- heavy libraries
 
     role = f"destination of job {rival.job!r}"
-    with both(job, stopping, ("destination", job.destination), (role, rival.destination)) as (own, other):
+    with for_questions(job, stopping, ("destination", job.destination), (role, rival.destination)) as (own, other):
         return shared_destination(own, other, rival.job, rival.database)
 
 
 @contextmanager
-def both(
+def for_questions(
     job: Job, stopping: StopRequest, own: tuple[str, Server], other: tuple[str, Server]
 ) -> Iterator[tuple["InfluxClient", "InfluxClient"]]:
     """Two servers with their roles, to be asked once, and not for long. Raises InfluxError."""
