@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from basics.stopping import StopRequest
-from daemon.rivals import both
+from daemon.rivals import for_questions
 from daemon.turns import Doubt, Near, Place, Sameness, full
 from settings.keys import Job
 
@@ -32,7 +32,7 @@ def _is_same(job: Job, own: Place, near: Near, stopping: StopRequest, tell: Call
 
     place = near.place
     try:
-        with both(job, stopping, (own.role, own.server), (place.role, place.server)) as (one, other):
+        with for_questions(job, stopping, (own.role, own.server), (place.role, place.server)) as (one, other):
             found = bool(is_same(one, other))
     except InfluxError as error:
         logger.info("whether %s is the same server is not known yet: %s", place.server.url, error)
