@@ -8,6 +8,7 @@ import pytest
 
 from tests.mutants.bounds import shares
 from tests.mutants.noticing import ENOUGH, MODULES, PACKAGES, all_files, chosen, files_of, quick_files_of, watchers
+from tests.mutants.reached import Reached
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,23 +27,23 @@ def test_every_module_that_has_tests_of_its_own_is_there() -> None:
     assert [module for module in MODULES if not (ROOT / module).is_file()] == []
 
 
-def test_of_the_tests_that_reach_a_mistake_those_without_a_server_come_first_then_the_likely_then_the_quick() -> (
-    None
-):
-    """All without a server; of the others as many as there is time for."""
-    seconds = {
-        "tests/integration/test_b.py::test_slow": ENOUGH - 1,
-        "tests/integration/test_b.py::test_quick": 0.5,
-        "tests/integration/test_likely.py::test_one": 2.0,
-        "tests/copying/test_a.py::test_one": 3 * ENOUGH,
-        "tests/copying/test_a.py::test_two": 0.1,
-    }
-    assert chosen(seconds, seconds, ["tests/integration/test_likely.py"]) == [
-        "tests/copying/test_a.py::test_two",
-        "tests/copying/test_a.py::test_one",
-        "tests/integration/test_likely.py::test_one",
-        "tests/integration/test_b.py::test_quick",
-    ]
+def test_of_the_tests_that_reach_a_mistake_those_without_a_server_come_first() -> None:
+    """All of them. Of the others as many as there is time for: the likely, the quick, then those of rare ways."""
+    names = ("test_b.py::test_slow", "test_b.py::test_quick", "test_likely.py::test_one", "test_b.py::test_rare")
+    slow, quick, likely, rare = (f"tests/integration/{name}" for name in names)
+    units = ["tests/copying/test_a.py::test_two", "tests/copying/test_a.py::test_one"]
+    seconds = {slow: ENOUGH, quick: 0.5, likely: 2.0, rare: 0.6 * ENOUGH, units[0]: 0.1, units[1]: 3 * ENOUGH}
+    found = chosen(seconds, seconds, ["tests/integration/test_likely.py"], rare={rare: 9.0, slow: 1.0})
+    assert found == [*units, likely, quick, rare]
+    assert chosen([slow, rare], seconds, [], enough=1.0) == [rare]
+
+
+def test_a_test_that_goes_where_no_other_goes_is_a_rare_one() -> None:
+    """Of each line that several reach, each has its share; those that are not asked are not counted."""
+    lines = {"a.py": {1: frozenset({"one", "two"}), 2: frozenset({"two"}), 3: frozenset({"one", "unit"})}}
+    known = Reached(dict.fromkeys(("one", "two", "unit"), 1.0), lines)
+    assert known.rare(lambda test: test != "unit") == {"one": 1.5, "two": 1.5}
+    assert known.rare(bool) == {"one": 1.0, "two": 1.5, "unit": 0.5}
 
 
 def test_with_units_no_test_on_a_server_is_asked() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 ENOUGH = 240.0
-"""Seconds of tests on servers that look at one mistake, the likely and the quick ones first; a default."""
+"""Seconds of tests on servers that look at one mistake; a default."""
 
 SECONDS = ".seconds.json"
 """The file in a copy of the folder that says how long each test takes with all its parameters."""
@@ -245,20 +245,37 @@ def _watching(text: str) -> set[str]:
 
 
 def chosen(
-    found: Collection[str], seconds: Mapping[str, float], likely: Sequence[str], enough: float = ENOUGH
+    found: Collection[str],
+    seconds: Mapping[str, float],
+    likely: Sequence[str],
+    enough: float = ENOUGH,
+    rare: Mapping[str, float] | None = None,
 ) -> list[str]:
-    """All tests that need no server, then as many others as there is time for: the likely and the quick ones."""
+    """All tests that need no server, then as many others as there is time for.
 
-    def order(test: str) -> tuple[bool, bool, float, str]:
-        return needs_server(test), not within([test], likely), seconds[test], test
+    Half of it is for the likely and the quick ones, the rest for those that go where few others go: `rare` says
+    how much each does so.
+    """
+    units = sorted((test for test in found if not needs_server(test)), key=lambda test: (seconds[test], test))
+    others = sorted(
+        (test for test in found if needs_server(test)),
+        key=lambda test: (not within([test], likely), seconds[test], test),
+    )
+    first = _affordable(others, seconds, enough / 2)
+    worth = {test: (rare or {}).get(test, 0.0) / max(seconds[test], 0.01) for test in others}
+    rest = sorted((test for test in others if test not in first), key=lambda test: -worth[test])
+    more = _affordable(rest, seconds, enough - sum(seconds[test] for test in first))
+    return [*units, *first, *more] or others[:1]
 
-    spent, tests = 0.0, list[str]()
-    for test in sorted(found, key=order):
-        cost = seconds[test] * needs_server(test)
-        if not tests or spent + cost <= enough:
-            tests.append(test)
-            spent += cost
-    return tests
+
+def _affordable(tests: Iterable[str], seconds: Mapping[str, float], enough: float) -> list[str]:
+    """Of these as many as there is time for, in their order; what takes too long is left out."""
+    spent, found = 0.0, list[str]()
+    for test in tests:
+        if spent + seconds[test] <= enough:
+            found.append(test)
+            spent += seconds[test]
+    return found
 
 
 def within(tests: Iterable[str], files: Sequence[str]) -> list[str]:

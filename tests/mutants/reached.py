@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,16 @@ class Reached:
         of_module = self.lines.get(module, {})
         found = frozenset[str]().union(*(of_module.get(line, ()) for line in range(first, last + 1)))
         return found & self.seconds.keys()
+
+    def rare(self, is_asked: Callable[[str], bool]) -> dict[str, float]:
+        """How much each of these tests goes where few of them go: of each line that n of them reach, an n-th."""
+        found = dict.fromkeys(filter(is_asked, self.seconds), 0.0)
+        for of_module in self.lines.values():
+            for tests in of_module.values():
+                here = [test for test in tests if test in found]
+                for test in here:
+                    found[test] += 1 / len(here)
+        return found
 
 
 def reached(

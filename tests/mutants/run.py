@@ -97,6 +97,7 @@ class Campaign:
         self._watchers = watchers(ROOT, {test.partition("::")[0] for test in reached.seconds})
         self._idle: queue.SimpleQueue[Runner] = queue.SimpleQueue()
         self._workers = len(runners)
+        self._rare = reached.rare(needs_server)
         for runner in runners:
             runner.check(sorted(reached.seconds, key=lambda test: reached.seconds[test])[:20])
             self._idle.put(runner)
@@ -122,9 +123,8 @@ class Campaign:
         seconds, files = self._reached.seconds, files_of(mistake.module)
         likely = within(seconds, files)
         found = self._reached.tests(mistake.module, *mistake.lines) if mistake.lines else frozenset[str]()
-        return chosen(
-            found.union(self._watchers.intersection(likely)) if found else likely, seconds, files, self._enough
-        )
+        asked = found.union(self._watchers.intersection(likely)) if found else likely
+        return chosen(asked, seconds, files, self._enough, self._rare)
 
 
 class Runner:
