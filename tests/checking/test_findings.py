@@ -84,3 +84,4 @@ def test_json_has_everything() -> None:
         "until": "1970-01-02T00:00:00Z",
     }
     assert as_json([ONCE], {})["result"] == "ok"
+    assert as_json([ONCE], {"bad": "x"})["result"] == as_json([NIGHTLY], {})["result"] == "problems"

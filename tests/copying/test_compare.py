@@ -7,7 +7,16 @@ import pytest
 from basics.spans import Span
 from basics.times import DAY, HOUR, MINUTE, SECOND
 from config import FieldRules
-from copying.compare import Mismatch, Question, Window, comparable_types, mismatches, next_step, weighed
+from copying.compare import (
+    Mismatch,
+    Question,
+    Window,
+    comparable_types,
+    lacking_parts,
+    mismatches,
+    next_step,
+    weighed,
+)
 from copying.task import Copy, Target
 from influx import fingerprints, frames
 from influx.fingerprints import Fingerprints, Look
@@ -129,6 +138,34 @@ def test_values_are_equal_only_with_type_tags_time_and_every_bit() -> None:
     ]
     assert equal == [1, 4, 9]
     assert mismatches(sides[0], sides[0], "m")[0] == []
+
+
+def test_only_what_the_destination_lacks_is_brought_there() -> None:
+    """Of each point the fields that it has not; what it has with another value stays as it is."""
+    source: list[list[Any]] = [
+        [1, 1.0, 1, b"a"],
+        [2, 2.0, 2, b"a"],
+        [3, 3.0, 3, b"a"],
+        [4, 4.0, 4, b"a"],
+        [5, 5.0, 5, b"a"],
+        [5, 5.0, None, b"b"],
+    ]
+    destination: list[list[Any]] = [
+        [1, 1.0, 1, b"a"],
+        [2, 2.0, None, b"a"],
+        [3, 9.0, 3, b"a"],
+        [4, 4.0, 4, b"b"],
+        [5, 9.0, None, b"a"],
+        [6, 6.0, 6, b"a"],
+    ]
+    sides = [[frames.to_frame(rows, ["f", "i"], ["t"])] for rows in (source, destination)]
+    found = [
+        (time, tag, sorted(names))
+        for part, names in lacking_parts(sides[0], sides[1], "m")
+        for time, tag in zip(part.times.tolist(), part.tags[0][1].to_list(), strict=True)
+    ]
+    assert sorted(found) == [(2, "a", ["i"]), (4, "a", ["f", "i"]), (5, "a", ["i"]), (5, "b", ["f"])]
+    assert list(lacking_parts(sides[0], sides[0], "m")) == []
 
 
 def test_the_same_number_as_another_type_is_different() -> None:

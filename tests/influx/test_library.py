@@ -32,10 +32,10 @@ class Recorder(Transport):
         return response
 
 
-def statement(call: Callable[[Library], object]) -> str:
-    """What a call asks for."""
-    transport = Recorder(
-        Server.model_validate({"url": URL}),
+def recorder(url: str = URL) -> Recorder:
+    """In place of the server with that address."""
+    return Recorder(
+        Server.model_validate({"url": url}),
         "source",
         timeout=1,
         retries=0,
@@ -44,8 +44,27 @@ def statement(call: Callable[[Library], object]) -> str:
         stopping=StopRequest(),
         listener=SilentRequests(),
     )
+
+
+def statement(call: Callable[[Library], object]) -> str:
+    """What a call asks for."""
+    transport = recorder()
     call(Library(transport))
     return str(transport.statement)
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("http://influx", "http://influx:80"),
+        ("https://influx/proxied", "https://influx:443/proxied"),
+        ("http://influx:8087", "http://influx:8087"),
+        ("http://[::1]:8086", "http://[::1]:8086"),
+    ],
+)
+def test_an_address_without_a_port_has_that_of_its_scheme(url: str, whole: str) -> None:
+    """As everywhere else, and not InfluxDB's usual one."""
+    assert Library(recorder(url))._baseurl == whole
 
 
 def test_the_policies_of_a_database_are_asked_by_its_quoted_name() -> None:

@@ -97,6 +97,23 @@ def test_a_share_is_a_stretch_of_shard_groups(archived: Archived) -> None:
     assert archived.json("drill", "--sample", "100%")["points"] == 6 * 7 * 24
 
 
+def test_a_share_needs_a_user_who_may_see_shard_groups(pair: Pair, tmp_path: Path) -> None:
+    """Without that right all of it can be drilled, and that is said."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.create_database(pair.database)
+        guarded.write(hourly(), pair.database)
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
+        config = pair.config()
+        config["destination"] = {"url": guarded.url, "user": "reader", "password": "pw"}
+        job = write_job(tmp_path, config)
+        found = drilled(job, to=pair.destination.url, share=0.5)
+        assert found.result == "not done"
+        assert "only an administrator may see: drill all of it" in found.detail
+        found = drilled(job, to=pair.destination.url)
+        assert (found.result, found.points) == ("passed", 504)
+
+
 def test_nothing_but_points_and_policies_comes_back(archived: Archived) -> None:
     """A continuous query would run in the scratch database, and write from it into others."""
     pair = archived.pair

@@ -89,7 +89,7 @@ def test_series_are_compared_share_by_share(pair: Pair, watched: Proxy, asked: A
     again = pair.backup(sections)
     assert again.succeeded, again.sentence
     assert again.written.points == 0
-    assert asked.comparisons >= 10
+    assert 10 <= asked.comparisons <= 30  # none is divided further than it has to be
 
     for condition in ("host = 'h00123'", "host = 'é'", "host = '' AND rack = ''"):
         pair.destination.query("DELETE FROM m WHERE " + condition, db=pair.database)  # noqa: S608

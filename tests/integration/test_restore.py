@@ -268,6 +268,19 @@ def test_fill_brings_the_opposite_half_of_a_series_and_changes_nothing(pair: Pai
     assert markers(pair) == []
 
 
+@pytest.mark.parametrize("existing", ["fill", "overwrite"])
+def test_outside_of_the_range_nothing_is_brought(existing: str, pair: Pair) -> None:
+    """What is missing in the next week stays so, beside what the target has there."""
+    expected = dict(backed_up(pair, lines()).points)
+    start, end = MONDAY + WEEK, MONDAY + 2 * WEEK
+    for begin in (start, end):
+        where = f"time >= {begin} AND time < {begin + DAY}"
+        pair.source.query(f"DELETE FROM cpu WHERE {where}", db=pair.database)  # noqa: S608
+    restore(pair, "--existing", existing, "--start", "2024-01-08", "--end", "2024-01-15")
+    found = snapshot(pair.source, pair.database).points
+    assert found == {key: value for key, value in expected.items() if not end <= key[4] < end + DAY}
+
+
 def test_bad_values_are_overwritten_and_nothing_is_deleted(pair: Pair) -> None:
     """Of one day; text too, which no fingerprint feels."""
     expected = dict(backed_up(pair, lines()).points)

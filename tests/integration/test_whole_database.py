@@ -10,9 +10,11 @@ from basics.stopping import StopRequest
 from copying.metadata import restoring, store, tokens
 from copying.metadata.passwords import GeneratedPasswords, GivenPasswords
 from copying.metadata.restoring import MetadataPlan
+from copying.metadata.running import running_queries
 from copying.metadata.snapshot import SavedMetadata
 from copying.results import JobResult
 from influx.entries import ContinuousQuery
+from influx.errors import Unreachable
 from influx.influxql import Policy
 from influx_client import InfluxClient, connect
 from main import run_worker
@@ -284,6 +286,14 @@ def test_check_fails_where_continuous_queries_run_at_the_destination(pair: Pair)
     result = pair.backup()
     assert (result.verdict, len(result.cautions)) == ("ok, 1 warning", 1)
     pair.destination.drop_database(f"{pair.database}_other")
+
+
+def test_a_server_that_does_not_answer_is_not_one_without_continuous_queries() -> None:
+    """It is asked again, as all else of that run is."""
+    with InfluxServer.start("gone") as server:
+        asking = InfluxClient(Server.model_validate(endpoint(server)), "destination", retries=0)
+    with pytest.raises(Unreachable, match="refused"):
+        running_queries(asking, "db")
 
 
 @pytest.mark.parametrize("login", [{}, {"user": "plain", "password": "plain"}])

@@ -47,6 +47,14 @@ def test_a_negative_zero_and_a_null_are_told_apart() -> None:
     assert not parquet.are_same(one, third)
 
 
+def test_points_at_other_times_are_not_the_same() -> None:
+    """However many they are, and whatever they hold; nor are some of them."""
+    frame = parquet.sort_by_series(points(30))
+    later = Frame(frame.time + 1, frame.fields, frame.tags)
+    assert not parquet.are_same(frame, later)
+    assert not parquet.are_same(frame, frame.split([20])[0])
+
+
 @pytest.mark.parametrize("heaviest", [300, 2000, 10**9])
 def test_the_same_points_make_the_same_files(heaviest: int) -> None:
     """However they were cut into pages."""
