@@ -433,6 +433,7 @@ def test_a_clock_that_goes_backwards_publishes_nothing(archived: Archived) -> No
     result = archived.run()
     assert "correct the clock" in result.failures[0]
     assert archived.snapshots() == [later]
+    assert "is later than this machine's clock: correct the clock" in archived.main("check", code=1).stdout
 
 
 def test_a_newer_format_is_refused_and_left_alone(archived: Archived) -> None:

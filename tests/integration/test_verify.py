@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from checking.repair import Repairer
 from checking.verdict import JobVerdict, Scope
 from checking.verify import Verifier
 from config import Config
+from copying.compare import Comparer, Window
 from copying.results import MeasurementResult
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, job_config, run_main, write_job
@@ -353,6 +354,28 @@ def test_what_was_found_before_a_stop_is_told_of_each_measurement(full: bool, pa
     assert verdict.all_problems == ("stopped before the end",)
     assert {m.name.rpartition(".")[2]: m.missing for m in verdict.measurements} == {"cpu": 4, "disk": 1, "mem": 1}
     assert all(d.at_least for m in verdict.measurements for d in m.differences)
+
+
+def test_a_stop_while_it_is_looked_closer_leaves_bounds(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a time that lacks points, of which nobody read the values any more."""
+    fill(pair, 500)
+    pair.destination.query(f"DELETE FROM cpu WHERE time = {MONDAY}", db=pair.database)  # noqa: S608
+    stopping, narrow = StopRequest(), Comparer.narrow
+    verifier, _ = tools(pair, stopping=stopping)
+
+    def narrowed(*asked: Any) -> Iterator[Window]:  # noqa: ANN401
+        found = list(narrow(*asked))
+        assert verifier.progress.phase == "looking closer"
+        assert verifier.progress.of == 1
+        stopping.requested = True
+        return iter(found)
+
+    monkeypatch.setattr(Comparer, "narrow", narrowed)
+    verdict = verifier.verify()
+    assert verdict.all_problems == ("stopped before the end",)
+    (difference,) = (d for m in verdict.measurements for d in m.differences)
+    assert (difference.missing, difference.at_least) == (4, True)
+    assert difference.span.length > MINUTE
 
 
 def test_a_signal_ends_a_comparison_which_says_so(pair: Pair, tmp_path: Path) -> None:
