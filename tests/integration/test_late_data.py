@@ -2,7 +2,8 @@
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -57,34 +58,63 @@ def test_a_host_that_flushes_later_than_the_others_loses_nothing(pair: Pair) -> 
     pair.assert_equal()
 
 
-def test_forecasts_do_not_hide_observations_however_long_the_tool_stood_still(pair: Pair) -> None:
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[InfluxServer]:
+    """A source that shows an administrator who wrote to which shard, and a reader nothing of that."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as server:
+        server.query("CREATE USER reader WITH PASSWORD 'pw'")
+        yield server
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of a job as one of the source's users."""
+
+    pair: Pair
+    login: Mapping[str, str]
+
+    def at(self, now: int) -> JobResult:
+        """One that takes `now` for the present."""
+        self.pair.source.query(f'GRANT READ ON "{self.pair.database}" TO reader')
+        return run_at(self.pair, now, {"source": self.login})
+
+
+@pytest.fixture(params=[{}, {"user": "reader", "password": "pw"}], ids=["administrator", "reader"])
+def runs(request: pytest.FixtureRequest, guarded: InfluxServer, pair: Pair) -> Runs:
+    """Of everybody who may run one."""
+    return Runs(Pair(guarded, pair.destination, pair.database, pair.directory), request.param)
+
+
+def test_forecasts_do_not_hide_observations_however_long_the_tool_stood_still(runs: Runs) -> None:
     """Copied forecasts lie between the last run and this one; the real points beside them come in one run."""
+    pair = runs.pair
     pair.write(points("real", NOW - 40 * DAY, NOW - 30 * DAY, HOUR))
     pair.write(points("forecast", NOW - 40 * DAY, NOW - 20 * DAY, HOUR))
-    assert run_at(pair, NOW - 30 * DAY).failures == ()
+    assert runs.at(NOW - 30 * DAY).failures == ()
     pair.write(points("real", NOW - 30 * DAY, NOW, HOUR))
     pair.write(points("forecast", NOW - 20 * DAY, NOW + 10 * DAY, HOUR))
-    result = run_at(pair, NOW)
+    result = runs.at(NOW)
     assert result.failures == ()
     assert result.late == 2 * 10 * 24
     pair.assert_equal(points=2 * 24 * (40 + 50))
 
 
-def test_forecasts_do_not_hide_what_came_with_pauses(pair: Pair) -> None:
+def test_forecasts_do_not_hide_what_came_with_pauses(runs: Runs) -> None:
     """Shard groups that hold nothing but forecasts say nothing about the observations before them."""
+    pair = runs.pair
     policy = 'WITH SHARD DURATION 1d NAME "autogen"'
     pair.source.query(f'CREATE DATABASE "{pair.database}" {policy}')
     pair.write(points("real", NOW - 40 * DAY, NOW - 30 * DAY, HOUR))
     pair.write(points("forecast", NOW - 40 * DAY, NOW - 5 * DAY, HOUR))
-    assert run_at(pair, NOW - 30 * DAY).failures == ()
+    assert runs.at(NOW - 30 * DAY).failures == ()
     for day in range(30, 0, -1):
         if day % 7 > 1:
             pair.write(points("real", NOW - day * DAY, NOW - (day - 1) * DAY, HOUR))
     pair.write(points("new", NOW - 29 * DAY, NOW - 28 * DAY, HOUR))
     pair.write(points("forecast", NOW - 5 * DAY, NOW + 2 * DAY, HOUR))
-    assert run_at(pair, NOW).failures == ()
+    assert runs.at(NOW).failures == ()
     pair.assert_equal()
-    assert run_at(pair, NOW).late == 0
+    assert runs.at(NOW).late == 0
 
 
 def test_series_that_cannot_be_kept_fail_only_the_run_that_meets_them(pair: Pair) -> None:
@@ -127,17 +157,18 @@ def _lost(*_: object) -> None:
 
 
 @pytest.mark.parametrize("ended", ["at the source too", "only in time"])
-def test_forecasts_that_ended_do_not_hide_observations(ended: str, pair: Pair) -> None:
+def test_forecasts_that_ended_do_not_hide_observations(ended: str, runs: Runs) -> None:
     """They were withdrawn, or not continued, while the tool stood still."""
+    pair = runs.pair
     days_of_one(pair)
     pair.write(points("real", NOW - 40 * DAY, NOW - 30 * DAY, HOUR))
     pair.write(points("forecast", NOW - 40 * DAY, NOW + (5 if ended == "at the source too" else -20) * DAY, HOUR))
-    assert run_at(pair, NOW - 30 * DAY).failures == ()
+    assert runs.at(NOW - 30 * DAY).failures == ()
     if ended == "at the source too":
         withdrawn = f"host = 'forecast' AND time >= {NOW - DAY}"
         pair.source.query(f"DELETE FROM cpu WHERE {withdrawn}", db=pair.database)  # noqa: S608
     pair.write(points("real", NOW - 30 * DAY, NOW - 25 * DAY, HOUR) + "\n" + points("real", NOW - 2 * HOUR, NOW))
-    assert run_at(pair, NOW).failures == ()
+    assert runs.at(NOW).failures == ()
     expected, found = pair.snapshots()
     assert expected.points.items() <= found.points.items()
 
