@@ -15,7 +15,7 @@ from copying.results import JobResult
 from influx.errors import Unreachable
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, moved, write_job
-from tests.support.proxy import Proxy, before
+from tests.support.proxy import Proxy, before, respond
 from tests.support.servers import InfluxServer
 
 MINUTE = HOUR // 60
@@ -60,29 +60,38 @@ def test_a_host_that_flushes_later_than_the_others_loses_nothing(pair: Pair) -> 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[InfluxServer]:
-    """A source that shows an administrator who wrote to which shard, and a reader nothing of that."""
+    """It shows administrators who wrote to which shard; others find that in its counters."""
     with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as server:
-        server.query("CREATE USER reader WITH PASSWORD 'pw'")
+        server.query("CREATE USER plain WITH PASSWORD 'pw'")
         yield server
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of a job as one of the source's users."""
+    """Runs of a job, of which a user of one side is no administrator; none where that is empty."""
 
     pair: Pair
-    login: Mapping[str, str]
+    plain: str
+    url: str
 
     def at(self, now: int) -> JobResult:
         """One that takes `now` for the present."""
-        self.pair.source.query(f'GRANT READ ON "{self.pair.database}" TO reader')
-        return run_at(self.pair, now, {"source": self.login})
+        pair, login = self.pair, {"url": self.url, "user": "plain", "password": "pw"}
+        for server in (pair.source, pair.destination):
+            if server.user:
+                server.create_database(pair.database)
+                server.query(f'GRANT ALL ON "{pair.database}" TO plain')
+        return run_at(pair, now, {self.plain: login} if self.plain else {})
 
 
-@pytest.fixture(params=[{}, {"user": "reader", "password": "pw"}], ids=["administrator", "reader"])
-def runs(request: pytest.FixtureRequest, guarded: InfluxServer, pair: Pair) -> Runs:
-    """Of everybody who may run one."""
-    return Runs(Pair(guarded, pair.destination, pair.database, pair.directory), request.param)
+@pytest.fixture(params=["", "source", "destination"], ids=lambda side: side or "none")
+def runs(request: pytest.FixtureRequest, guarded: InfluxServer, pair: Pair) -> Iterator[Runs]:
+    """As administrators of both sides; as one of one, where a proxy before the other shows no counters either."""
+    source = guarded if request.param == "source" else pair.source
+    destination = guarded if request.param == "destination" else pair.destination
+    with Proxy(guarded.url) as proxy:
+        proxy.inject(respond(404), "vars", count=None)
+        yield Runs(Pair(source, destination, pair.database, pair.directory), request.param, proxy.url)
 
 
 def test_forecasts_do_not_hide_observations_however_long_the_tool_stood_still(runs: Runs) -> None:
@@ -117,8 +126,10 @@ def test_forecasts_do_not_hide_what_came_with_pauses(runs: Runs) -> None:
     assert runs.at(NOW).late == 0
 
 
-def test_series_that_cannot_be_kept_fail_only_the_run_that_meets_them(pair: Pair) -> None:
-    """Later runs neither copy what is around them again, nor take them for late."""
+def test_series_that_cannot_be_kept_fail_only_the_run_that_meets_them(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Later runs neither copy what is around them again, nor take them for late; they are told in each."""
     pair.write(points("a", NOW - 30 * DAY, NOW, HOUR))
     pair.write("\n".join(f"cpu,host=a#!~#b v=1 {t}" for t in range(NOW - 30 * DAY, NOW - DAY, HOUR)))
     assert "696 not sent" in pair_failure(run_at(pair, NOW))
@@ -126,7 +137,9 @@ def test_series_that_cannot_be_kept_fail_only_the_run_that_meets_them(pair: Pair
     assert (result.failures, result.late) == ((), 0)
     assert moved(result) < 10
     pair.write(points("b", NOW - 3 * DAY, NOW - 2 * DAY, HOUR))
+    caplog.clear()
     assert run_at(pair, NOW).late == 48
+    assert "values of tag host cannot be kept by InfluxDB; at least 192 field values are not" in caplog.text
 
 
 def days_of_one(pair: Pair) -> None:
@@ -171,6 +184,19 @@ def test_forecasts_that_ended_do_not_hide_observations(ended: str, runs: Runs) -
     assert runs.at(NOW).failures == ()
     expected, found = pair.snapshots()
     assert expected.points.items() <= found.points.items()
+
+
+def test_forecasts_that_go_on_do_not_hide_what_came_before_a_pause(runs: Runs) -> None:
+    """The newest time that was copied is that of a forecast, and not long ago."""
+    pair = runs.pair
+    days_of_one(pair)
+    pair.write(points("real", NOW - 20 * DAY, NOW - 12 * DAY, HOUR))
+    pair.write(points("forecast", NOW - 20 * DAY, NOW - HOUR, HOUR))
+    assert runs.at(NOW - 12 * DAY).failures == ()
+    pair.write(points("real", NOW - 12 * DAY, NOW - 11 * DAY, HOUR))
+    pair.write(points("forecast", NOW - HOUR, NOW + 2 * DAY, HOUR))
+    assert runs.at(NOW).failures == ()
+    pair.assert_equal()
 
 
 def test_a_measurement_without_points_there_begins_at_fallback_days(pair: Pair) -> None:
