@@ -246,7 +246,8 @@ class LookBack:
             found[copy.source] = again[copy.source]
             never_sent -= sum(w.missing for w in found[copy.source].windows)
             logger.warning(
-                "%s: values of tag %s cannot be kept by InfluxDB; at least %s field values are not at the destination",
+                "%s: values of tag %s cannot be kept by InfluxDB; "
+                "at least %s field values are not at the destination",
                 copy.source,
                 ", ".join(map(printable, copy.unstorable)),
                 f"{never_sent:,}",
