@@ -65,6 +65,7 @@ def test_several_jobs_have_a_line_together() -> None:
         "3 jobs: 3 databases, 5 measurements, about 1,203 points, roughly 4 min; 1 runs once; "
         "2 run on a schedule; 2 problems; 1 file invalid"
     )
+    assert summary([], {"bad": "x", "worse": "y"}).endswith("; 2 files invalid")
     nothing = replace(ONCE, databases=(), seconds=None)
     assert summary([nothing, nothing], {}) == "2 jobs: 0 databases, 0 measurements, nothing to copy; 2 run once"
 

@@ -1,5 +1,7 @@
 """What a comparison found: exit codes, the table, JSON, and stretches of time that differ."""
 
+from typing import Any
+
 import pytest
 
 from basics.spans import Span
@@ -64,6 +66,19 @@ def test_the_table_shows_numbers_differences_and_what_was_not_checked() -> None:
         "  NOT CHECKED: db.autogen.t: counting cannot tell",
         "  DIFFERENT: 2 values missing, 1 extra, 7 different (6 of 7 windows compared)",
     ]
+
+
+def test_of_very_many_differences_the_first_are_shown_and_the_others_counted() -> None:
+    """JSON has them all."""
+    many = tuple(Difference(Span(n * SECOND, (n + 1) * SECOND), ("v",), missing=1) for n in range(25))
+    for count, more in ((20, []), (21, ["1 more stretch"]), (25, ["5 more stretches"])):
+        job = JobVerdict("job", ALL, measurements=(Verdict("m", 99, 0, 1, 1, many[:count]),))
+        lines = table(job).splitlines()
+        assert sum(line.startswith("  m [") for line in lines) == 20
+        told = [line for line in lines if " more stretch" in line]
+        assert told == [f"  m and {text} of time in which both sides differ" for text in more]
+        found: Any = as_json([job])
+        assert len(found["jobs"][0]["measurements"][0]["differences"]) == count
 
 
 def test_all_measurements_are_listed_for_who_wants_them() -> None:

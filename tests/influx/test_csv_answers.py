@@ -201,6 +201,7 @@ def test_tag_values_come_out_as_they_are(tag: str) -> None:
         b"name,tags,time,f,host\nm,,1,1,a\nb\n",
         b"name,tags,time,f,host\nm,,1,1,\xff\n",
         b"name,time,f\nm,1,1\n",
+        b"name,tags,when,f\nm,,1,1\n",
     ],
 )
 def test_rows_that_are_not_what_was_asked_for_are_in_doubt(rows: bytes) -> None:

@@ -193,7 +193,7 @@ LOGIN = {**HTML, "X-Influxdb-Version": "1.6.7"}
 @pytest.mark.parametrize(
     ("handler", "named"),
     [
-        (Page, "no InfluxDB answers there"),
+        (Page, "no InfluxDB answers there (HTTP 200); check the url"),
         (page(302, {"Location": "http://elsewhere.invalid/"}), "redirects to http://elsewhere.invalid/"),
         (page(503, HTML, b"<html>Service Unavailable</html>"), "HTTP 503"),
         (page(200, LOGIN, b"<html>Please log in</html>"), "not InfluxDB's"),

@@ -122,9 +122,14 @@ def _mutated(source: str, operator: Operator, occurrence: int) -> str | None:
 def _idle(tree: ast.AST) -> Iterator[Place]:
     """All places inside of annotations and of what decorators are called with, which do nothing at run time.
 
-    And of `zip(..., strict=True)`, which guards against mistakes of our own: both lists come from one place.
+    Nor do protocols, and what is asked for type checkers alone. And of `zip(..., strict=True)`, which guards
+    against mistakes of our own: both lists come from one place.
     """
     for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases):
+            yield from _places(node)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from _places(node.test)
         parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
         parts += getattr(node, "decorator_list", [])
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
@@ -134,7 +139,7 @@ def _idle(tree: ast.AST) -> Iterator[Place]:
                 yield from _places(part)
 
 
-def _places(part: ast.expr) -> Iterator[Place]:
+def _places(part: ast.expr | ast.stmt) -> Iterator[Place]:
     for line in range(part.lineno, (part.end_lineno or part.lineno) + 1):
         first = part.col_offset if line == part.lineno else 0
         last = part.end_col_offset if line == part.end_lineno else 1000

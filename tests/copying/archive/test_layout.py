@@ -40,6 +40,7 @@ def test_any_name_is_one_safe_part_of_a_path_and_no_two_are_the_same() -> None:
         assert 0 < len(text) <= 200
         if len(name) < 100 and name:
             assert layout.decoded(text) == name
+    assert [text.index("~") for text in found if text.startswith("xxx")] == [167, 167]  # it can be recognised
 
 
 def test_the_place_of_a_file() -> None:
