@@ -8,6 +8,7 @@ import os
 import random
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from basics.times import SECOND
 from influx import line_protocol
+from influx.fingerprints import Look
+from influx_client import InfluxClient
 from main import main
 from tests.integration.archives import Archived
 from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, snapshot
@@ -421,6 +425,24 @@ def test_a_file_that_is_lost_or_cut_is_named_and_the_next_run_writes_it_again(ar
     )
     archived.taken()
     archived.assert_restored()
+
+
+def test_series_that_are_too_many_to_be_compared_fail_the_snapshot(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for half of the time, and half of that: not for ever."""
+    archived.pair.write(hourly(weeks=1))
+    asked = list[int]()
+
+    def nothing_fits(_client: InfluxClient, looks: Sequence[Look]) -> list[None]:
+        asked.extend(look.span.length for look in looks)
+        return [None] * len(looks)
+
+    monkeypatch.setattr(InfluxClient, "get_fingerprints", nothing_fits)
+    result = archived.run()
+    assert "one second holds too many series to compare" in result.failures[0]
+    assert min(asked) > SECOND // 2
+    assert archived.snapshots() == []
 
 
 def test_a_clock_that_goes_backwards_publishes_nothing(archived: Archived) -> None:
