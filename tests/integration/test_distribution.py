@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from basics.stopping import StopRequest
+from config import Config
 from copying.distribution.version import PARTS
+from copying.planner import Planner
+from influx_client import connect
 from tests.faults.harness import points_written
 from tests.integration.daemon import running, wait_until
-from tests.integration.harness import MONDAY, Pair, run_main, write_job
+from tests.integration.harness import DAY, MONDAY, Pair, run_main, write_job
 from tests.support.certificates import Authority
 from tests.support.cluster import ROOT, Cluster
 from tests.support.servers import InfluxServer
@@ -24,6 +28,27 @@ from tests.support.servers import InfluxServer
 MINUTE = 60_000_000_000
 SMALL, LARGE = 12, 6000
 """How many points small measurements have, and large ones: too many to go together."""
+
+
+def test_who_begins_a_unit_again_goes_on_where_somebody_has_been(pair: Pair) -> None:
+    """From the shard group of the newest point at the destination, with the types that are there by now."""
+    lines = [f"cpu v={n},w={n}i {MONDAY + n * DAY}" for n in range(21)]
+    pair.write("\n".join(lines))
+    config = Config(write_job(pair.directory, pair.config()))
+    source = connect(config.job.options, config.job.source, "source", StopRequest())
+    destination = connect(config.job.options, config.job.destination, "destination", StopRequest())
+    planner = Planner(config.job, source, destination, MONDAY + 30 * DAY)
+    (policy,), _ = planner.prepare(pair.database, pair.database)
+    planned = planner.plan(pair.database, policy, source.get_tag_keys(pair.database))
+    pair.destination.write("\n".join(lines[:10]), pair.database)
+    (copy,) = planner.advanced(planned)
+    assert [c.starts for c in planned] == [{"v": MONDAY, "w": MONDAY}]
+    assert (copy.starts, copy.written_types) == (
+        {"v": MONDAY + 7 * DAY, "w": MONDAY + 7 * DAY},
+        {"v": ("float",), "w": ("integer",)},
+    )
+    source.close()
+    destination.close()
 
 
 @pytest.fixture(scope="module")

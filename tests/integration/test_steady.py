@@ -101,6 +101,27 @@ def test_what_is_new_costs_itself(steady: Pair, monkeypatch: pytest.MonkeyPatch)
     assert_brought(steady)
 
 
+def test_the_pieces_that_are_compared_again_are_as_long_as_they_hold_little(
+    steady: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice as long as the one before where that held few values, half as long where it held many."""
+    steady.write(f"cpu,host=a v=1 {now() - 50 * YEAR}")  # the longer all of it is, the sooner a piece is due
+    for _ in range(3):
+        run(steady)
+
+    def change(many: int) -> float:
+        """How many times as long the next piece is."""
+        monkeypatch.setattr("copying.balance.AGAIN_VALUES", many)
+        before = after = proofs(steady)[0]["patrol"]
+        while after["compared_at"] == before["compared_at"]:
+            steady.write(f"cpu,host=a v=1.5,n=1i {time.time_ns()}")
+            run(steady)
+            after = proofs(steady)[0]["patrol"]
+        return float(after["length"] / before["length"])
+
+    assert [change(200_000), change(200_000), change(4)] == [2, 2, 0.5]
+
+
 def late(pair: Pair, begin: int) -> None:
     """A host that writes late."""
     pair.write(points(begin - HOUR, begin - HOUR + 5 * MINUTE, "late"))
