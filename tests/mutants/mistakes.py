@@ -101,13 +101,15 @@ def chances(root: Path, module: str, *, every: bool = False, seed: int = 0) -> l
 
 def _replaced(source: str) -> Iterator[tuple[Place, str, Make]]:
     """Operators, comparisons, numbers, conditions, loops, exceptions, whole decorators."""
-    nodes, provider, idle = list(ast_nodes(get_ast(source))), OperatorProvider(), set(_idle(ast.parse(source)))
+    nodes, provider, tree = list(ast_nodes(get_ast(source))), OperatorProvider(), ast.parse(source)
+    idle, chosen = set(_idle(tree)), set(_chosen(tree))
     for name in provider:
+        spared = idle | chosen if name.endswith("NumberReplacer") else idle
         if not provider[name].arguments():
             operator = provider[name]()
             places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
             for occurrence, place in enumerate(places):
-                if place not in idle:
+                if place not in spared:
                     yield place, name, functools.partial(_mutated, source, operator, occurrence)
 
 
@@ -137,6 +139,19 @@ def _idle(tree: ast.AST) -> Iterator[Place]:
         for part in parts:
             if isinstance(part, ast.expr):
                 yield from _places(part)
+
+
+def _chosen(tree: ast.Module) -> Iterator[Place]:
+    """Numbers of ten and more in the constants of a module: one more or less would have done as well."""
+    for statement in tree.body:
+        targets = [getattr(statement, "target", None), *getattr(statement, "targets", [])]
+        names = [
+            name.id for target in targets if target for name in ast.walk(target) if isinstance(name, ast.Name)
+        ]
+        if names and all(name.isupper() for name in names):
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value >= 10:
+                    yield node.lineno, node.col_offset
 
 
 def _places(part: ast.expr | ast.stmt) -> Iterator[Place]:
