@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import sys
+import threading
 
 import msgpack  # noqa: F401 - these are what takes long to read
 import numpy as np  # noqa: F401
@@ -18,6 +19,9 @@ import pydantic  # noqa: F401
 import pytest
 import requests  # noqa: F401
 import yaml  # noqa: F401
+
+PATIENCE, ENDLESS = 10.0, 99
+"""Seconds for a thread that is left over, and what is returned where it does not end."""
 
 
 def main() -> int:
@@ -29,11 +33,21 @@ def main() -> int:
         child = os.fork()
         if not child:
             _become_a_test_run(printed)
-            return int(pytest.main(arguments))
+            return _ended(int(pytest.main(arguments)))
         _answer(child)
         _, status = os.waitpid(child, 0)
         _answer(os.waitstatus_to_exitcode(status))
     return 0
+
+
+def _ended(code: int) -> int:
+    """The code, unless a thread goes on that would keep the process from ending: that is a mistake, too."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(PATIENCE)
+            if thread.is_alive():
+                os._exit(ENDLESS)
+    return code
 
 
 def _become_a_test_run(printed: str) -> None:
