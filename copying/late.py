@@ -51,8 +51,8 @@ class MeasurementLookBack:
     floor: int
     groups: list[Span]
     """Not compared yet, newest first, clipped to what is older than the last day."""
-    partial: frozenset[Span] = frozenset()
-    """Those of them of which another part is not compared with them."""
+    whole: frozenset[Span] = frozenset()
+    """Those of them that are a shard group from its beginning to its end, on both sides."""
     settled: bool = False
     ahead: int = 2
     differing: list[Window] = field(default_factory=list)
@@ -70,7 +70,7 @@ class MeasurementLookBack:
         """Take in a compared window. `is_open`: it differs, and it is not known that nothing is lacking in it."""
         if is_open:
             self.differing.append(window)
-        is_whole = window.span not in self.partial and window.span.end <= self.floor
+        is_whole = window.span in self.whole and window.span.end <= self.floor
         if is_whole and window.source and not is_open:
             self.settled = True
 
@@ -105,16 +105,11 @@ def plan_look_back(copy: Copy, groups: Iterable[Span], limits: Limits) -> Measur
     piece = limits.piece.clip(limits.earliest, min(limits.proved, newest + 1)) if limits.piece else Span(0, 0)
     until = min(recent.start, newest + 1)
     kept: list[Span] = []
-    partial: set[Span] = set()
     for group in groups:
-        part = group.clip(earliest, until)
-        pieces = _cut_at(part, edges)
-        kept += reversed(pieces)
-        if len(pieces) > 1 or part.end < group.end:
-            partial.update(pieces)
+        kept += reversed(_cut_at(group.clip(earliest, until), edges))
     floor = min(newest - limits.lookback, copy.hidden_since)
     spans = [*_cut_at(piece, edges), *_cut_at(recent, edges)]
-    return MeasurementLookBack(copy, spans, floor, kept, frozenset(partial))
+    return MeasurementLookBack(copy, spans, floor, kept, frozenset(kept).intersection(groups))
 
 
 def _cut_at(span: Span, edges: Iterable[int]) -> list[Span]:
@@ -162,6 +157,10 @@ class LookBack:
         self._has_told_sight = False
         self._surplus: list[Span] = []
         """Where only the destination has values: told in every run, so compared in every run, but not closely."""
+        self._coming: list[Span] = []
+        """Where it lacks values that are not late: they are about to be copied, and then have to be there."""
+        self._asked: dict[Location, list[Span]] = {}
+        """What was compared of a measurement: when it is looked at again, that is what is compared again."""
 
     def find(self, copies: Sequence[Copy]) -> dict[Location, Lateness]:
         """What is late of the measurements of one retention policy; those of which nothing is are left out.
@@ -176,8 +175,9 @@ class LookBack:
         proved = self._prover.prove(copies, groups)
         states = self._prover.states  # the newest ones: those that the proof rests on
         signed = {} if states is None else memory.unknown(self._memory, target, groups, states)
-        due = set(groups) if proved is not None else self._due(groups, signed, states)
+        due = set(groups) if proved is not None else self._due(groups, signed, states, there)
         self._surplus.clear()
+        self._coming.clear()
         try:
             found = self._find(there, due)
         except InfluxError as error:
@@ -190,12 +190,17 @@ class LookBack:
         return {source: lateness for source, lateness in found.items() if lateness != Lateness()}
 
     def _due(
-        self, groups: Sequence[Span], signed: Mapping[Span, str], states: tuple[ShardStates, ShardStates] | None
+        self,
+        groups: Sequence[Span],
+        signed: Mapping[Span, str],
+        states: tuple[ShardStates, ShardStates] | None,
+        copies: Sequence[Copy],
     ) -> set[Span] | None:
         """The groups to compare; None: as far back as something is found.
 
-        Where the times of shards are not told, a change in any but the latest one makes all of them due. Where
-        they are, one of the others is due too, by chance: points that are deleted from files change neither
+        Where the times of shards are not told, a change in any but the latest one makes all of them due. So does
+        one in the latest, unless that can be the present one: whoever imports old points makes it, too. Where they
+        are told, one of the others is due too, by chance: points that are deleted from files change neither
         counters nor sizes before the files are compacted, hours later.
         """
         if states is None:
@@ -203,9 +208,17 @@ class LookBack:
             return None
         if any(side.is_blind for side in states):
             is_old = any(group.end <= self._now - max(DAY, self._times.lookback) for group in signed)
-            return set(groups) if is_old else None
+            return set(groups) if is_old or (signed and not self._goes_on(copies)) else None
         quiet = [group for group in groups if group not in signed]
         return {*signed, *([random.choice(quiet)] if quiet else [])}  # noqa: S311
+
+    def _goes_on(self, copies: Sequence[Copy]) -> bool:
+        """Whether the source has points of the last day that are newer than all that was copied of the policy."""
+        newest = max(min(time, self._now) for copy in copies for time in copy.resumed.values())
+        since = max(newest, self._now - DAY) + 1
+        selected = replace(copies[0].target, source_types={c.source.measurement: c.types for c in copies})
+        found = self._comparer.newer_points(copies[0].source.database, selected, (since, self._now + 1))
+        return found[since] > found[self._now + 1]
 
     def _tell_sight(self) -> None:
         if not self._has_told_sight:
@@ -217,11 +230,11 @@ class LookBack:
             )
 
     def _remember(self, target: Target, due: Mapping[Span, str], found: Mapping[Location, Lateness]) -> None:
-        """Groups that are equal need no look until somebody writes to them."""
+        """Groups that are equal, all of them, need no look until somebody writes to them."""
         if any(lateness.problem for lateness in found.values()):
             return
         late = [window.span for lateness in found.values() for window in lateness.windows]
-        unequal = [*late, *self._surplus]
+        unequal = [*late, *self._surplus, *self._coming]
         equal = {g: s for g, s in due.items() if all(w.end <= g.start or w.start >= g.end for w in unequal)}
         self._memory.remember(target, equal)
 
@@ -233,6 +246,7 @@ class LookBack:
             return Lateness(problem=f"copy {copy.source}: looking for late data: {error}")
 
     def _find(self, copies: Sequence[Copy], due: Set[Span] | None) -> dict[Location, Lateness]:
+        self._asked.clear()
         found = self._lateness(copies, due)
         # points that are never sent are not late
         lacking = [copy for copy in copies if found[copy.source].windows]
@@ -270,10 +284,12 @@ class LookBack:
     def _resolved(self, differing: Sequence[Window]) -> tuple[list[Window], Counter[Location]]:
         """Inside windows that differ those to copy, oldest first, and how many values only the destination has.
 
-        A window in which nothing else differs is looked at again only when it has changed.
+        A window in which nothing else differs is looked at again only when it has changed. One that lacks what is
+        about to be copied is not such: nobody knows yet whether that will arrive.
         """
         extras: Counter[Location] = Counter()
         found: list[Window] = []
+        lacking: list[Window] = []
         inside: Counter[tuple[Location, Span]] = Counter()
 
         def note(window: Window, extra: int) -> None:
@@ -287,11 +303,13 @@ class LookBack:
             return window.differs and known is None
 
         for leaf in self._comparer.narrow(differing, is_open, self._is_small):
-            window, extra = self._judged(wanted(leaf))
+            window, extra, is_lacking = self._judged(wanted(leaf))
             found += [window] if window.is_to_copy else []
+            lacking += [window] if is_lacking else []
             note(window, extra)
+        self._coming += [window.span for window in lacking if not window.is_to_copy]
         for top in differing:
-            if not any(_holds(top, window) for window in found):
+            if not any(_holds(top, window) for window in lacking):
                 self._memory.accept(top, inside[top.copy.source, top.span])
         return sorted(found, key=lambda window: window.span), extras
 
@@ -303,28 +321,33 @@ class LookBack:
         is_cut = window.span.length <= HOUR or window.span.end <= self._now - DAY
         return (is_cut and window.is_small) or 2 * wanted(window).missing >= window.values
 
-    def _judged(self, window: Window) -> tuple[Window, int]:
-        """The window with what it really lacks, and how many values only the destination has in it.
+    def _judged(self, window: Window) -> tuple[Window, int, bool]:
+        """The window with what it really lacks of late values, how many values only the destination has in it, and
+        whether it lacks anything at all.
 
-        Those of a window that is copied are counted when it is looked at after that.
-        Where counts alone say that it lacks some, nothing is read: it is copied.
+        Those of a window that is copied are counted when it is looked at after that. Where counts alone say that
+        it lacks some, nothing is read: it is copied.
         """
         if window.lacks:
             resumed = window.copy.resumed
             fields = sorted(name for name in window.copy.types if name in resumed)
-            return replace(window, fields=tuple(fields)), 0
+            return replace(window, fields=tuple(fields)), 0, True
         found = Counter(
-            (mismatch.kind, mismatch.field)
+            (mismatch.kind, mismatch.field, is_late(window.copy, mismatch))
             for mismatch in self._comparer.compare_values(window.copy, window.span)
-            if mismatch.kind == "extra" or is_late(window.copy, mismatch)
         )
-        kinds = {kind: {f: n for (k, f), n in found.items() if k == kind} for kind in ("missing", "different")}
-        extra = sum(n for (kind, _), n in found.items() if kind == "extra")
+        kinds = {
+            kind: {name: n for (k, name, late), n in found.items() if k == kind and late}
+            for kind in ("missing", "different")
+        }
+        extra = sum(n for (kind, *_), n in found.items() if kind == "extra")
+        is_lacking = any(kind != "extra" for kind, *_ in found)
         judged = replace(window, lacks=kinds["missing"], changed=kinds["different"])
         if judged.is_to_copy:
-            return judged, 0
-        self._memory.accept(window, extra)
-        return judged, extra
+            return judged, 0, True
+        if not is_lacking:
+            self._memory.accept(window, extra)
+        return judged, extra, is_lacking
 
     def settle(self, windows: Sequence[Window]) -> Lateness:
         """What the destination still lacks in these windows after they were copied, and what only it has there."""
@@ -363,6 +386,9 @@ class LookBack:
 
         In the latter case one older shard group is compared too, so that in the course of many runs all are.
         """
+        again = [(look_back, self._asked.pop(look_back.copy.source, ())) for look_back in look_backs]
+        look_backs = [look_back for look_back, spans in again if not spans]
+        self._look([(look_back, span) for look_back, spans in again for span in spans], extras)
         self._look([(look_back, span) for look_back in look_backs for span in look_back.recent], extras)
         if is_all:
             self._look([(look_back, span) for look_back in look_backs for span in look_back.groups], extras)
@@ -375,6 +401,8 @@ class LookBack:
         self._look([(look_back, random.choice(look_back.groups)) for look_back in left], extras)  # noqa: S311
 
     def _look(self, asked: Sequence[tuple[MeasurementLookBack, Span]], extras: Counter[Location]) -> None:
+        for look_back, span in asked:
+            self._asked.setdefault(look_back.copy.source, []).append(span)
         answers = self._comparer.look([Question(look_back.copy, span) for look_back, span in asked])
         for (look_back, _), windows in zip(asked, answers, strict=True):
             for window in windows:

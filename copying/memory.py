@@ -145,8 +145,11 @@ def _newest(entries: Mapping[str, object]) -> dict[str, object]:
 
 def about(job: Job) -> str:
     """A short text for what a job compares with what; it holds no password."""
-    names = (job.source.databases, job.source.prefix, job.source.suffix, job.measurements)
-    text = repr((job.source.url, job.destination.url, *names, job.options.incremental.fallback_days))
+    source, options = job.source, job.options
+    selected = (source.databases, source.prefix, source.suffix, job.measurements, job.policies)
+    times = options.incremental
+    limited = (times.fallback_days, times.lookback, times.obsolete_threshold, options.field_obsolete_threshold)
+    text = repr((source.url, job.destination.url, *selected, *limited))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -63,8 +63,8 @@ def test_all_is_cut_where_shard_groups_of_either_side_begin() -> None:
     planned = plan_look_back(copy, GROUPS, Limits(NOW, DAY, MIN_TIME))
     assert planned.recent == [Span(NOW - DAY - HOUR // 2, NOW - HOUR // 2), Span(NOW - HOUR // 2, NOW + 1)]
     assert planned.groups[:9] == [*days[8:6:-1], *days[6::-1]][:9]
-    assert planned.partial.issuperset(planned.groups[:9])
     assert planned.groups[9] == GROUPS[-3]
+    assert planned.whole == {*GROUPS[:-2]}
 
 
 def test_the_lookback_counts_from_the_newest_point_that_was_there() -> None:
@@ -84,7 +84,7 @@ def test_what_is_about_to_be_copied_is_not_compared() -> None:
     """Nothing newer than the newest points that are there."""
     planned = walk(v=990 * WEEK + 5)
     assert planned.groups[0] == Span(990 * WEEK, 990 * WEEK + 6)
-    assert planned.groups[0] in planned.partial
+    assert planned.groups[0] not in planned.whole
     assert planned.recent == []
 
 

@@ -15,7 +15,7 @@ from copying.results import JobResult
 from influx.errors import Unreachable
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, moved, write_job
-from tests.support.proxy import Proxy, before, respond
+from tests.support.proxy import Exchange, Proxy, before, only, respond
 from tests.support.servers import InfluxServer
 
 MINUTE = HOUR // 60
@@ -74,14 +74,14 @@ class Runs:
     plain: str
     url: str
 
-    def at(self, now: int) -> JobResult:
+    def at(self, now: int, sections: Mapping[str, Any] | None = None) -> JobResult:
         """One that takes `now` for the present."""
         pair, login = self.pair, {"url": self.url, "user": "plain", "password": "pw"}
         for server in (pair.source, pair.destination):
             if server.user:
                 server.create_database(pair.database)
                 server.query(f'GRANT ALL ON "{pair.database}" TO plain')
-        return run_at(pair, now, {self.plain: login} if self.plain else {})
+        return run_at(pair, now, {**(sections or {}), **({self.plain: login} if self.plain else {})})
 
 
 @pytest.fixture(params=["", "source", "destination"], ids=lambda side: side or "none")
@@ -198,6 +198,97 @@ def test_forecasts_that_go_on_do_not_hide_what_came_before_a_pause(runs: Runs) -
     pair.write(points("forecast", NOW - HOUR, NOW + 2 * DAY, HOUR))
     assert runs.at(NOW).failures == ()
     pair.assert_equal()
+
+
+def test_half_a_shard_group_that_is_equal_does_not_end_the_look_back(runs: Runs) -> None:
+    """The last day is compared anyway, and begins in the middle of one."""
+    pair, afternoon = runs.pair, NOW + 17 * HOUR
+    days_of_one(pair)
+    pair.write(points("a", NOW - 30 * DAY, afternoon))
+    short = {"options": {"incremental": {"lookback": "1h"}}}
+    for _ in range(2):
+        assert runs.at(afternoon, short).failures == ()
+    pair.write(f"cpu,host=a v=1 {NOW - DAY + HOUR + 7}")
+    result = runs.at(afternoon, short)
+    assert (result.failures, result.late) == ((), 1)
+    pair.assert_equal()
+
+
+def test_values_that_were_about_to_be_copied_and_did_not_arrive_are_missing(pair: Pair) -> None:
+    """Of a new field requests overlap: an older one fails for good, newer ones arrive. The next run brings it."""
+    begin, count = NOW - 10 * HOUR, 600
+    times = [begin + hour * HOUR + n * (HOUR // count) for hour in range(8) for n in range(count)]
+    pair.write("\n".join(f"cpu a={n}i {time}" for n, time in enumerate(times)))
+
+    def is_refused(lines: str) -> bool:
+        first = int(lines.partition("\n")[0].rsplit(" ", 1)[1])
+        return " c=" in lines and begin + HOUR <= first < begin + 2 * HOUR
+
+    def refuse(exchange: Exchange) -> None:
+        exchange.pause(0.3)
+        respond(503)(exchange)
+
+    with Proxy(pair.destination.url) as proxy:
+        sections = {"options": {"days_of_pagination": 1 / 24}, "destination": {"url": proxy.url}}
+        for _ in range(2):
+            assert run_at(pair, NOW, sections).failures == ()
+        pair.write("\n".join(f"cpu c={n}i {time}" for n, time in enumerate(times)))
+        proxy.inject(only(is_refused, refuse), "write", count=None)
+        assert "503" in pair_failure(run_at(pair, NOW, sections))
+        newer = [at for at in pair.found().points if at[3] == b"c" and at[4] >= begin + 2 * HOUR]
+        assert newer, "no newer request has arrived: this shows nothing"
+        proxy.heal()
+        result = run_at(pair, NOW, sections)
+    assert (result.failures, result.late) == ((), count)
+    pair.assert_equal()
+
+
+def test_a_rule_that_left_a_measurement_out_leaves_no_memory_of_it(pair: Pair) -> None:
+    """Its shard groups were equal without it."""
+    days_of_one(pair)
+    pair.write(
+        points("a", NOW - 90 * DAY, NOW - 60 * DAY, HOUR) + "\n" + points("b", NOW - 90 * DAY, NOW, HOUR, "live")
+    )
+    for _ in range(2):
+        assert run_at(pair, NOW).failures == ()
+    lose(pair, f"time >= {NOW - 80 * DAY} AND time < {NOW - 79 * DAY}")
+    assert run_at(pair, NOW, {"options": {"incremental": {"obsolete_threshold": "30d"}}}).failures == ()
+    result = run_at(pair, NOW)
+    assert (result.failures, result.late) == ((), 2 * 24)
+    pair.assert_equal()
+
+
+def test_the_latest_shard_may_be_that_of_an_import(
+    pair: Pair, guarded: InfluxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader is told how much was written to which shard, and not which times that holds."""
+    monkeypatch.setattr("random.choice", max)
+    pair = Pair(guarded, pair.destination, pair.database, pair.directory)
+    oldest = NOW - NOW % WEEK - 30 * WEEK
+    pair.write(points("live", NOW - 3 * HOUR, NOW - HOUR))
+    for week in range(30):
+        pair.write(points("import", oldest + (29 - week) * WEEK, oldest + (29 - week) * WEEK + 2 * DAY, HOUR))
+    runs = Runs(pair, "source", guarded.url)
+    for _ in range(3):
+        assert runs.at(NOW).failures == ()
+    pair.write(points("import", oldest + 2 * DAY, oldest + 4 * DAY, HOUR))
+    result = runs.at(NOW)
+    assert (result.failures, result.late) == ((), 2 * 48)
+    pair.assert_equal()
+
+
+def test_what_is_looked_at_a_second_time_is_the_same(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is known which points are never sent, less differs; what the first look has found is still found."""
+    pair, times = runs.pair, range(NOW - 10 * DAY, NOW, HOUR)
+    days_of_one(pair)
+    pair.write(points("a", NOW - 10 * DAY, NOW, HOUR))
+    pair.write("\n".join(f"cpu,host=a#!~#b v=1 {time}" for time in times))
+    assert "not sent" in pair_failure(runs.at(NOW))
+    pair.write(points("late", NOW - 10 * DAY, NOW - 9 * DAY, HOUR))
+    monkeypatch.setattr("random.choice", max)
+    runs.at(NOW)
+    expected, found = pair.snapshots()
+    assert {at for at in expected.points if (b"host", b"late") in at[2]} <= found.points.keys()
 
 
 def test_a_measurement_without_points_there_begins_at_fallback_days(pair: Pair) -> None:
