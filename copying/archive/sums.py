@@ -56,7 +56,8 @@ def ask(source: InfluxClient, looks: Sequence[Look], *, one_shard: bool) -> list
 
 
 def _told(look: Look, found: Fingerprints, *, one_shard: bool) -> Told:
-    digest = hashlib.sha256()
+    # names, too: fields of other names may have the same numbers
+    digest = hashlib.sha256(repr(look.columns).encode("utf-8", "surrogatepass"))
     for tags in sorted(found):
         digest.update(repr(tags).encode("utf-8", "surrogatepass") + fingerprints.text_of(found[tags]))
     rows = found if one_shard else only_counts(look, found)

@@ -82,6 +82,26 @@ def test_a_part_stands_for_what_is_told_alike_where_that_feels_its_values(
 ) -> None:
     """Of texts and booleans numbers and times alone are told: where somebody may have written they are read."""
     part = Part("m", {"v": type_, "w": "integer"}, (), fingerprint, ())
-    look = Look(Location("db", "p", "m"), {"v": (type_,)}, GROUP)
+    look = Look(Location("db", "p", "m"), {"v": (type_,), "w": ("integer",)}, GROUP)
     told = Told(look, {}, "f", one_shard=True)
     assert stands_for(part, told, trusted, is_all_told=is_all_told) is expected
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "trusted", "expected"),
+    [
+        # what could not be told, and is not wanted any more
+        ({"v": "float", "w": "float"}, ("v",), Trust.QUIET, False),
+        ({"v": "float"}, ("v", "w"), Trust.WRITTEN, True),
+        # no sum tells of what quotes cannot hold
+        ({"v\r": "float"}, ("v\r",), Trust.WRITTEN, False),
+        ({"v\r": "float"}, ("v\r",), Trust.QUIET, True),
+    ],
+)
+def test_a_part_stands_for_fields_that_were_asked_for_by_name(
+    held: dict[str, str], asked: tuple[str, ...], trusted: Trust, expected: bool
+) -> None:
+    """And only where the answer tells of each of them."""
+    look = Look(Location("db", "p", "m"), dict.fromkeys(asked, ("float",)), GROUP)
+    told = Told(look, {}, "f", one_shard=True)
+    assert stands_for(Part("m", held, (), "f", ()), told, trusted, is_all_told=True) is expected
