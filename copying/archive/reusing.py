@@ -8,6 +8,7 @@ import hashlib
 from enum import Enum
 
 from basics.spans import Span
+from basics.times import END_OF_TIME, MIN_TIME
 from copying.archive.manifest import Part
 from copying.archive.sums import Told
 from influx import influxql
@@ -27,10 +28,13 @@ class Trust(Enum):
 
 
 def signature(job: Job, states: ShardStates | None, group: Span) -> str:
-    """What the source says of a shard group; empty where nobody may see it."""
+    """What the source says of a shard group; empty where nobody may see it.
+
+    Where the times of shards may not be seen, any of them may hold any time: so it is what it says of all.
+    """
     if states is None:
         return ""
-    started, shards = states.of(group)
+    started, shards = states.of(Span(MIN_TIME, END_OF_TIME) if states.is_blind else group)
     sizes = [tuple(value for i, value in enumerate(shard) if i in _SIZES or i == 0) for shard in shards]
     counters = [tuple(value for i, value in enumerate(shard) if i not in _SIZES) for shard in shards]
     asked = (job.source.url, repr(job.measurements))

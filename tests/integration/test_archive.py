@@ -164,6 +164,23 @@ def test_a_user_without_rights_to_see_shards_gets_the_same(pair: Pair) -> None:
         other.assert_restored()
 
 
+def test_such_a_user_gets_the_rest_of_an_import_that_goes_back_in_time(pair: Pair) -> None:
+    """The shard with the highest number holds the oldest points then; numbers, and a text that is overwritten."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
+        for week in (3, 2, 1):
+            guarded.write(hourly(weeks=1, begin=MONDAY + week * WEEK), pair.database)
+        other = Archived(Pair(guarded, pair.destination, pair.database, pair.directory))
+        sections = {"source": {"user": "reader", "password": "pw"}}
+        other.taken(sections)
+        for line in ("cpu,host=h9 v=1", 'cpu,host=h0 s="other"'):
+            guarded.write(f"{line} {MONDAY + WEEK}", pair.database)
+            other.taken(sections)
+            assert_kept(other, pair.database)
+
+
 # ---------------------------------------------------------------- a point in time
 
 

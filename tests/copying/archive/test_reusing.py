@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from basics.spans import Span
@@ -54,6 +56,17 @@ BEFORE = signature(job(), states(), GROUP)
 def test_what_a_shard_tells_says_whether_it_was_written_to(now: ShardStates, expected: Trust) -> None:
     """Of its own group alone."""
     assert trust(BEFORE, signature(job(), now, GROUP)) is expected
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(states(), Trust.UNTOUCHED), (states(other=7), Trust.WRITTEN), (states(diskBytes=6), Trust.QUIET)],
+)
+def test_where_times_may_not_be_seen_each_shard_tells_of_every_group(now: ShardStates, expected: Trust) -> None:
+    """The latest one, too: after an import that went back in time it holds the oldest points."""
+    before, after = (replace(each, is_blind=True) for each in (states(), now))
+    for group in (GROUP, OTHER):
+        assert trust(signature(job(), before, group), signature(job(), after, group)) is expected
 
 
 def test_other_rules_and_shards_that_nobody_may_see_are_compared() -> None:
