@@ -194,7 +194,9 @@ class Adder:
 
     def _is_left_out(self, tags: Tags) -> bool:
         values = dict(tags)
-        return any(storable.tag_value_problem(values.get(tag, "")) for tag in self._look.without)
+        return any(storable.tag_value_problem(values.get(tag, "")) for tag in self._look.without) or not all(
+            share.holds(values) for share in self._look.shares
+        )
 
     def _count(self, series: _Series, column: Column, values: "_Column", part: slice) -> None:
         there = values.present[part]
