@@ -8,14 +8,15 @@ import hashlib
 from enum import Enum
 
 from basics.spans import Span
+from basics.times import END_OF_TIME, MIN_TIME
 from copying.archive.manifest import Part
 from copying.archive.sums import Told
+from influx import influxql
+from influx.fingerprints import SUMMED
 from influx.shards import COUNTERS, ShardStates
 from settings.keys import Job
 
 _SIZES = {1 + COUNTERS.index("diskBytes")}
-_FELT = frozenset({"float", "integer", "unsigned"})
-"""The types of which a fingerprint feels that a value was overwritten."""
 
 
 class Trust(Enum):
@@ -27,10 +28,13 @@ class Trust(Enum):
 
 
 def signature(job: Job, states: ShardStates | None, group: Span) -> str:
-    """What the source says of a shard group; empty where nobody may see it."""
+    """What the source says of a shard group; empty where nobody may see it.
+
+    Where the times of shards may not be seen, any of them may hold any time: so it is what it says of all.
+    """
     if states is None:
         return ""
-    started, shards = states.of(group)
+    started, shards = states.of(Span(MIN_TIME, END_OF_TIME) if states.is_blind else group)
     sizes = [tuple(value for i, value in enumerate(shard) if i in _SIZES or i == 0) for shard in shards]
     counters = [tuple(value for i, value in enumerate(shard) if i not in _SIZES) for shard in shards]
     asked = (job.source.url, repr(job.measurements))
@@ -57,4 +61,11 @@ def stands_for(part: Part, told: Told, trust: Trust, *, is_all_told: bool) -> bo
     """Whether the part of the snapshot before is what the source holds now."""
     if not is_all_told or not part.fingerprint or part.fingerprint != told.digest:
         return False
-    return trust is not Trust.WRITTEN or _FELT.issuperset(part.fields.values())
+    if not part.fields.keys() <= told.look.types.keys():  # some could not be told, and are not wanted any more
+        return False
+    return trust is not Trust.WRITTEN or all(map(_is_felt, part.fields, part.fields.values()))
+
+
+def _is_felt(name: str, type_: str) -> bool:
+    """Whether a fingerprint tells that a value was overwritten: it has the sum."""
+    return type_ in SUMMED and influxql.is_quotable(name)

@@ -193,6 +193,10 @@ class ArchivedServer(InfluxClient):
         """Not told: it takes reading all of it."""
         return [None for _ in fields]
 
+    def get_tag_values(self, location: Location, tag: str) -> tuple[str, ...]:
+        """The values of a tag of a measurement."""
+        return tuple(dict.fromkeys(self._tag_values(location, tag)))
+
     def get_unstorable_tags(self, asked: Sequence[tuple[Location, str]]) -> list[bool]:
         """Whether each (location, tag) has values that InfluxDB cannot keep."""
         return [any(map(storable.tag_value_problem, self._tag_values(*what))) for what in asked]
@@ -215,9 +219,7 @@ class ArchivedServer(InfluxClient):
         adder = Adder(look)
         for held in self._overlapping(look.location, look.span):
             adder.add(self._clipped(held, look.span))
-        return {
-            tags: row for tags, row in adder.rows.items() if all(share.holds(dict(tags)) for share in look.shares)
-        }
+        return adder.rows
 
     # ------------------------------------------------------------ points
 

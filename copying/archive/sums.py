@@ -56,7 +56,8 @@ def ask(source: InfluxClient, looks: Sequence[Look], *, one_shard: bool) -> list
 
 
 def _told(look: Look, found: Fingerprints, *, one_shard: bool) -> Told:
-    digest = hashlib.sha256()
+    # names, too: fields of other names may have the same numbers
+    digest = hashlib.sha256(repr(look.columns).encode("utf-8", "surrogatepass"))
     for tags in sorted(found):
         digest.update(repr(tags).encode("utf-8", "surrogatepass") + fingerprints.text_of(found[tags]))
     rows = found if one_shard else only_counts(look, found)
@@ -193,7 +194,9 @@ class Adder:
 
     def _is_left_out(self, tags: Tags) -> bool:
         values = dict(tags)
-        return any(storable.tag_value_problem(values.get(tag, "")) for tag in self._look.without)
+        return any(storable.tag_value_problem(values.get(tag, "")) for tag in self._look.without) or not all(
+            share.holds(values) for share in self._look.shares
+        )
 
     def _count(self, series: _Series, column: Column, values: "_Column", part: slice) -> None:
         there = values.present[part]

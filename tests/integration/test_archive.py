@@ -65,11 +65,17 @@ def test_every_nasty_case_comes_back_bit_by_bit(archived: Archived) -> None:
         assert_kept_and_restored(archived, name)
 
 
-def assert_kept_and_restored(archived: Archived, database: str) -> None:
-    """The newest snapshot and the destination hold the same as the source, each by a reader of its own."""
+def assert_kept(archived: Archived, database: str) -> None:
+    """The newest snapshot holds the same as the source, each by a reader of its own."""
     expected = snapshot(archived.pair.source, database)
     held = read_snapshot(archived.folder, archived.snapshots()[-1], database)
     assert not difference(expected, held, names=("source", "archive"))
+
+
+def assert_kept_and_restored(archived: Archived, database: str) -> None:
+    """The newest snapshot and the destination hold the same as the source."""
+    assert_kept(archived, database)
+    expected = snapshot(archived.pair.source, database)
     assert not difference(expected, snapshot(archived.pair.destination, database), names=("source", "restored"))
 
 
@@ -158,6 +164,23 @@ def test_a_user_without_rights_to_see_shards_gets_the_same(pair: Pair) -> None:
         other.assert_restored()
 
 
+def test_such_a_user_gets_the_rest_of_an_import_that_goes_back_in_time(pair: Pair) -> None:
+    """The shard with the highest number holds the oldest points then; numbers, and a text that is overwritten."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
+        for week in (3, 2, 1):
+            guarded.write(hourly(weeks=1, begin=MONDAY + week * WEEK), pair.database)
+        other = Archived(Pair(guarded, pair.destination, pair.database, pair.directory))
+        sections = {"source": {"user": "reader", "password": "pw"}}
+        other.taken(sections)
+        for line in ("cpu,host=h9 v=1", 'cpu,host=h0 s="other"'):
+            guarded.write(f"{line} {MONDAY + WEEK}", pair.database)
+            other.taken(sections)
+            assert_kept(other, pair.database)
+
+
 # ---------------------------------------------------------------- a point in time
 
 
@@ -186,6 +209,29 @@ def test_a_value_that_was_overwritten_is_in_the_next_snapshot(line: str, archive
     archived.pair.write(f"cpu,host=h1 {line} {MONDAY + 25 * HOUR}")
     archived.taken()
     archived.assert_restored()
+
+
+@pytest.mark.parametrize("value", ["1.5", "7i"])
+def test_the_same_values_in_a_field_of_another_name_are_in_the_next_snapshot(
+    value: str, archived: Archived
+) -> None:
+    """A measurement is dropped and written anew: all numbers and times are as before."""
+    for field in "ab":
+        archived.pair.source.create_database(archived.pair.database)
+        archived.pair.source.query("DROP MEASUREMENT m", db=archived.pair.database)
+        archived.pair.write("\n".join(f"m,host=h{i % 3} {field}={value} {MONDAY + i * HOUR}" for i in range(90)))
+        archived.taken()
+        assert_kept(archived, archived.pair.database)
+    archived.assert_restored()
+
+
+def test_rules_that_want_a_field_of_the_same_values_get_that_one(archived: Archived) -> None:
+    """Nobody wrote to the source meanwhile."""
+    archived.pair.write("\n".join(f"m,host=h{i % 3} x=0,y=0 {MONDAY + i * HOUR}" for i in range(90)))
+    for name in "xy":
+        archived.taken({"measurements": {"specific": {"m": {"fields": {"include": [name]}}}}})
+        held = read_snapshot(archived.folder, archived.snapshots()[-1], archived.pair.database)
+        assert {field for _, _, _, field, _ in held.points} == {name.encode()}
 
 
 def test_a_text_that_was_overwritten_counts_though_the_files_are_as_large_as_before(archived: Archived) -> None:

@@ -18,8 +18,10 @@ import requests
 from basics.stopping import StopRequest
 from checking.drill import How, drill_job, planned
 from config import Config
+from copying import compare
 from daemon.comparison import compared
 from influx import scratch
+from main import main
 from tests.integration.archives import Archived
 from tests.integration.daemon import running, wait_until
 from tests.integration.harness import HOUR, MONDAY, ROOT, Pair, run_main, write_job
@@ -75,6 +77,28 @@ def test_an_archive_is_restored_compared_and_dropped(archived: Archived) -> None
     text = archived.main("drill", "--to", pair.destination.url).stdout
     assert "drill passed: restored 504 points of snapshot " in text
     assert text.rstrip().endswith("2,016 values equal")
+
+
+def test_an_archive_of_very_many_series_is_compared_share_by_share(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of series without the tag that divides them; what was lost is found when it is brought back."""
+    pair, restore = archived.pair, ("restore", "--from", "archive", "--yes", "--existing", "fill")
+    lines = [f"m,host=h{n:03d} v={n}i,w={n}.5 {MONDAY + hour * HOUR}" for n in range(400) for hour in range(3)]
+    pair.write("\n".join([*lines, *(f"m{tags} v=1i {MONDAY}" for tags in ("", ",rack=a", ",host=é"))]))
+    archived.taken()
+    monkeypatch.setattr(compare, "ANSWER_BYTES", 20_000)  # an answer holds the fingerprints of some hundred series
+    found = drilled(archived.job(), to=pair.destination.url)
+    assert (found.result, found.points, found.detail) == ("passed", 1203, "")
+    job = ("--to", pair.destination.url, "--config", str(archived.job()))
+    assert main([*restore, *job]) == 0
+    pair.assert_equal(points=2403)
+    for condition in ("host = 'h123'", "host = 'é'", "host = '' AND rack = ''"):
+        pair.destination.query("DELETE FROM m WHERE " + condition, db=pair.database)  # noqa: S608
+    assert main([*restore, *job]) == 0
+    pair.assert_equal(points=2403)
+    pair.destination.write(f"m,host=h007 v=8i {MONDAY}", pair.database)
+    assert main([*restore, *job]) == 1, "a value that differs stays, and is told"
 
 
 def test_a_mirror_is_drilled_on_itself(pair: Pair) -> None:

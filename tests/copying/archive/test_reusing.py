@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from basics.spans import Span
@@ -56,6 +58,17 @@ def test_what_a_shard_tells_says_whether_it_was_written_to(now: ShardStates, exp
     assert trust(BEFORE, signature(job(), now, GROUP)) is expected
 
 
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(states(), Trust.UNTOUCHED), (states(other=7), Trust.WRITTEN), (states(diskBytes=6), Trust.QUIET)],
+)
+def test_where_times_may_not_be_seen_each_shard_tells_of_every_group(now: ShardStates, expected: Trust) -> None:
+    """The latest one, too: after an import that went back in time it holds the oldest points."""
+    before, after = (replace(each, is_blind=True) for each in (states(), now))
+    for group in (GROUP, OTHER):
+        assert trust(signature(job(), before, group), signature(job(), after, group)) is expected
+
+
 def test_other_rules_and_shards_that_nobody_may_see_are_compared() -> None:
     """What was left out before may be wanted now."""
     assert trust(BEFORE, signature(job("{exclude: [cpu]}"), states(), GROUP)) is Trust.QUIET
@@ -82,6 +95,26 @@ def test_a_part_stands_for_what_is_told_alike_where_that_feels_its_values(
 ) -> None:
     """Of texts and booleans numbers and times alone are told: where somebody may have written they are read."""
     part = Part("m", {"v": type_, "w": "integer"}, (), fingerprint, ())
-    look = Look(Location("db", "p", "m"), {"v": (type_,)}, GROUP)
+    look = Look(Location("db", "p", "m"), {"v": (type_,), "w": ("integer",)}, GROUP)
     told = Told(look, {}, "f", one_shard=True)
     assert stands_for(part, told, trusted, is_all_told=is_all_told) is expected
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "trusted", "expected"),
+    [
+        # what could not be told, and is not wanted any more
+        ({"v": "float", "w": "float"}, ("v",), Trust.QUIET, False),
+        ({"v": "float"}, ("v", "w"), Trust.WRITTEN, True),
+        # no sum tells of what quotes cannot hold
+        ({"v\r": "float"}, ("v\r",), Trust.WRITTEN, False),
+        ({"v\r": "float"}, ("v\r",), Trust.QUIET, True),
+    ],
+)
+def test_a_part_stands_for_fields_that_were_asked_for_by_name(
+    held: dict[str, str], asked: tuple[str, ...], trusted: Trust, expected: bool
+) -> None:
+    """And only where the answer tells of each of them."""
+    look = Look(Location("db", "p", "m"), dict.fromkeys(asked, ("float",)), GROUP)
+    told = Told(look, {}, "f", one_shard=True)
+    assert stands_for(Part("m", held, (), "f", ()), told, trusted, is_all_told=True) is expected
