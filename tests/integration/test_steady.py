@@ -12,6 +12,7 @@ import pytest
 from copying.compare import Comparer
 from copying.results import JobResult
 from tests.integration.harness import DAY, HOUR, Pair
+from tests.support.proxy import Exchange, Proxy, forward, only, respond
 from tests.support.reader import Snapshot, difference
 from tests.support.servers import InfluxServer
 
@@ -225,6 +226,36 @@ def test_what_the_destination_loses_is_found(steady: Pair, harm: str) -> None:
     steady.destination.query(harm, db=steady.database)
     run(steady)
     assert_brought(steady)
+
+
+@pytest.mark.parametrize("is_later", [False, True], ids=["a run before", "the same run"])
+def test_an_answer_that_a_proxy_makes_hides_no_deletion(pair: Pair, is_later: bool) -> None:
+    """The server has not counted that request of ours, so nothing outweighs the one of somebody else."""
+    pair.write("\n".join(points(now() - age - 2 * HOUR, now() - age) for age in (0, YEAR)))
+    with Proxy(pair.destination.url) as proxy:
+        sections = {"destination": {"url": proxy.url}, "options": {"retry_delay": 0.01}}
+
+        def bad_gateway(exchange: Exchange) -> None:
+            proxy.inject(respond(502), "query")
+            forward(exchange)
+
+        def lose() -> None:
+            pair.destination.query(f"DELETE FROM cpu WHERE time < {now() - 300 * DAY}", db=pair.database)  # noqa: S608
+
+        for _ in range(3):
+            assert pair.backup(sections).failures == ()
+        assert len(proofs(pair)) == 1
+        pair.write(f"cpu,host=a v=1.5,n=1i {time.time_ns()}")
+        if is_later:  # after the counters were read
+            fault = proxy.inject(only(lambda text: "SHOW STATS" in text, bad_gateway), "query")
+            assert pair.backup(sections).failures == ()
+            lose()
+        else:
+            lose()
+            fault = proxy.inject(respond(502), "query")
+        assert pair.backup(sections).failures == ()
+        assert fault.injected == 1
+    pair.assert_equal()
 
 
 @pytest.mark.parametrize("age", [HOUR, 40 * DAY, YEAR])
