@@ -211,6 +211,19 @@ def test_what_happens_at_the_source_is_found(steady: Pair, happen: Callable[[Pai
     assert_brought(steady)
 
 
+def test_a_field_that_cannot_be_counted_in_each_of_its_types_proves_nothing(steady: Pair) -> None:
+    """Only a regex can name it, which tells no types apart: asked for each of them, it counted values twice."""
+    steady.write(f'unwanted a\rb="text" {now() - YEAR}')
+    steady.write("\n".join(f"unwanted a\rb=1 {now() + i}" for i in range(10)))
+    for _ in range(3):
+        run(steady)
+    begin = time.time_ns()
+    steady.write("\n".join(f"unwanted a\rb=1 {begin + i}" for i in range(10)))
+    steady.write("\n".join(f"cpu,host=late v=1.5 {begin - YEAR - HOUR + i}" for i in range(10)))
+    run(steady)
+    assert_brought(steady)
+
+
 @pytest.mark.parametrize(
     "harm",
     [
