@@ -315,9 +315,10 @@ class BackupManager:
 
     def _mark(self, database: str, policy: Target, copies: Sequence[Copy]) -> None:
         """Points go in any order only while a mark says so. Raises NotCompared where one was left."""
+        planned = copies[0].target if copies else policy  # with the source's shard groups
         if any(order.is_free(copy, self._job) for copy in copies) and not self._prover.is_still:
             self._unfinished.begin(database, policy)
-        elif self._options.range is None and not order.is_compared(policy, self._job):
+        elif self._options.range is None and not order.is_compared(planned, self._job):
             self._unfinished.check(database, policy)
 
     def _plan(self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]) -> list[Copy]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 
 from basics.spans import Span, cut, halves
+from basics.text import printable
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME, MINUTE, SECOND
 from basics.together import both
 from copying.pace import Pace
@@ -19,8 +20,8 @@ from copying.selection import allowed_types
 from copying.shares import divisions as divided_by
 from copying.task import Copy, Target
 from influx import fingerprints, influxql, line_protocol, shard_groups
-from influx.counting import Count
-from influx.errors import QueryTooLarge
+from influx.counting import Count, is_exact
+from influx.errors import QueryRefused, QueryTooLarge
 from influx.fingerprints import Fingerprints, Look, Statement
 from influx.frames import Frame
 from influx.influxql import Location, Share, Tags
@@ -180,7 +181,7 @@ def comparable_types(copy: Copy) -> dict[str, tuple[str, ...]]:
         wanted = influxql.kinds(t for t in types if t in allowed)
         unwanted = influxql.kinds(t for t in types if t not in allowed)
         is_clear = not unwanted or influxql.kinds((*wanted, *unwanted)) == (*wanted, *unwanted)
-        if is_clear and (len(influxql.kinds(types)) == 1 or influxql.is_quotable(name)):
+        if is_clear and is_exact(name, types):
             found[name] = wanted
     return found
 
@@ -342,7 +343,14 @@ class Comparer:
         """How many points the source holds from each of these times on, in all of a policy.
 
         Of each measurement as many as its fullest field has values: a write never adds more than its points.
+        Raises QueryRefused where a field cannot be counted in each of its types.
         """
+        for name, types in target.source_types.items():
+            if vague := [field for field, kinds in types.items() if not is_exact(field, kinds)]:
+                raise QueryRefused(
+                    f"{printable(name)} has fields of several types that only a regex names: "
+                    f"{printable(repr(vague))}"
+                )
         found = dict.fromkeys(times, 0)
         asked = [
             (time, Count(Location(database, target.source.name, name), types, Span(time, END_OF_TIME)))

@@ -45,7 +45,7 @@ class RunListener(Protocol):
         """A measurement's turn has come."""
 
     def wrote(self, source: Location, written: Written) -> None:
-        """So much of a measurement was acknowledged, or put aside."""
+        """So much of a measurement was acknowledged, put aside, or is never sent."""
 
     def reached(self, source: Location, position: int, newest: int | None = None) -> None:
         """Everything of a measurement that is older than `position` is acknowledged; its `newest` point was."""

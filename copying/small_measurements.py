@@ -135,7 +135,7 @@ class GroupCopy:
 
     def copy(self) -> dict[Location, GroupProgress]:
         """How far each of them has come. Errors end it: the ordinary way meets them again."""
-        acknowledged = min(member.segments[0].span.start for member in self._members)
+        acknowledged = self._start
         begun = time.monotonic()
         for member in self._members:
             self._listener.begun(member.copy.source)
@@ -145,11 +145,12 @@ class GroupCopy:
                     self._write(window, batches)
                     acknowledged = window.end
                     self._report(window.end)
-            acknowledged = self._lost_since()
+            acknowledged = END_OF_TIME
         except Stopped:
             logger.debug("%d measurements together: stopped", len(self._members))
         except InfluxError as error:
             logger.info("%d measurements go on one by one: %s", len(self._members), error)
+        acknowledged = min(acknowledged, self._lost_since())
         self._drop_changed()
         points = sum(member.written.points for member in self._members)
         if points:
@@ -164,9 +165,23 @@ class GroupCopy:
             for member in self._members
         }
 
+    @property
+    def _start(self) -> int:
+        """The beginning of all of it."""
+        return min(member.segments[0].span.start for member in self._members)
+
     def _lost_since(self) -> int:
-        """The beginning of the first window of which a request is not at the destination after all."""
-        lost = self._destination.find_lost(self._sent, self._target.database, self._target.destination.name)
+        """The beginning of the first window of which a request is not at the destination after all.
+
+        If nobody can tell, that of all of them: nobody looks for it once more after an error has ended the group.
+        """
+        if self._stopping.is_set():  # the next run compares
+            return self._start
+        try:
+            lost = self._destination.find_lost(self._sent, self._target.database, self._target.destination.name)
+        except InfluxError as error:
+            logger.info("%d measurements go on one by one, from their beginning: %s", len(self._members), error)
+            return self._start
         if not lost:
             return END_OF_TIME
         logger.warning(
@@ -195,7 +210,7 @@ class GroupCopy:
 
     def _batches(self) -> Iterator[tuple[Span, list[_Batch]]]:
         """What there is of all of them, encoded, window after window, oldest first."""
-        start = min(member.segments[0].span.start for member in self._members)
+        start = self._start
         end = max(member.segments[-1].span.end for member in self._members)
         spans = shard_groups.data_spans(self._target.groups or (), self._now, exact=False)
         shortest = length = min(self._target.source.shard_duration, self._longest)

@@ -114,6 +114,8 @@ class Writer:
         if isinstance(landed, Flown):
             yield from self._counted(copy, landed, sent)
         elif isinstance(landed, Written):
+            if landed.refusals:
+                self._listener.wrote(copy.source, landed)
             yield landed
         else:
             self._news.read(copy.source, landed.newest)

@@ -32,14 +32,24 @@ class Statement:
 def statements(count: Count) -> Iterator[Statement]:
     """What to ask for a question. A regex may find no column, or several, so it has a statement of its own.
 
-    No statement is longer than a request.
+    Nor can it be cast: such a field is counted once, as the type that the server chooses. None is longer than a
+    request.
     """
     quotable = [name for name in count.types if influxql.is_quotable(name)]
     alone = [[name] for name in count.types if not influxql.is_quotable(name)]
     for fields in (*packed(quotable, lambda name: f"count({influxql.quote(name)}::boolean), "), *alone):
-        columns = tuple((name, type_) for name in fields for type_ in influxql.kinds(count.types[name]))
+        columns = tuple((name, type_) for name in fields for type_ in _countable(name, count.types[name]))
         text = influxql.select_counts(count.location, columns, count.span.start, count.span.end)
         yield Statement(text, columns)
+
+
+def is_exact(name: str, types: Iterable[str]) -> bool:
+    """Whether all values of a field can be counted, of each of its types."""
+    return influxql.is_quotable(name) or len(influxql.kinds(types)) == 1
+
+
+def _countable(name: str, types: Iterable[str]) -> tuple[str, ...]:
+    return influxql.kinds(types) if influxql.is_quotable(name) else influxql.kinds(types)[:1]
 
 
 def series_tags(series: Series) -> Tags:

@@ -42,6 +42,9 @@ from settings.keys import Server
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+VERSION = "X-Influxdb-Version"
+"""The header that every answer of InfluxDB has, errors too; those that a proxy makes do not have it."""
+
 LONGEST_TARGET = 200
 """How many characters of a redirect's target a message shows."""
 
@@ -124,7 +127,7 @@ class Transport:
         self.session.close()
 
     def answered(self, *endpoints: str) -> int:
-        """How many requests to these were answered so far."""
+        """How many requests to these the server itself has answered so far."""
         return sum(self._answered[endpoint] for endpoint in endpoints)
 
     def count_elsewhere(self, endpoint: str, answered: int) -> None:
@@ -143,7 +146,7 @@ class Transport:
             raise QueryRefused(f"that is InfluxDB {newer}, and this tool copies from and to InfluxDB 1.x only")
         if response.status_code in (401, 403):
             raise error_texts.http_error(response.status_code, self._body(response), self._role)
-        version = response.headers.get("X-Influxdb-Version")
+        version = response.headers.get(VERSION)
         if response.status_code not in (200, 204) or not version:
             if response.status_code >= 500:
                 raise Overloaded(f"HTTP {response.status_code}")
@@ -253,7 +256,7 @@ class Transport:
         packed = _Stored(body) if self._is_local and len(body) <= STORED_MOST else gzip.compress(body, 1)
         response = self._send("write", params, packed, {"Content-Encoding": "gzip"})
         text = self._body(response)
-        has_version = "X-Influxdb-Version" in response.headers
+        has_version = VERSION in response.headers
         has_message = response.status_code == 204 or error_texts.influxdb_message(response.content) is not None
         is_own = has_version and has_message
         return error_texts.expired(response.status_code, text, is_influxdb=is_own, role=self._role)
@@ -287,8 +290,9 @@ class Transport:
             raise self._lost(error, timed_out) from error
         except OSError as error:  # how requests tells that ca_file is gone
             raise _untrusted(error) from error
-        with self._counting:
-            self._answered[endpoint] += 1
+        if VERSION in response.headers:  # else a proxy has answered, and the server has counted nothing
+            with self._counting:
+                self._answered[endpoint] += 1
         if 300 <= response.status_code < 400:
             response.close()  # it may be a stream, of which nobody will read the end
             target = without_credentials(response.headers.get("Location", "elsewhere"))[:LONGEST_TARGET]

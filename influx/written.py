@@ -54,6 +54,11 @@ class Written:
         )
 
     @property
+    def is_short(self) -> bool:
+        """Whether something was to be written that the destination does not have."""
+        return bool(self.expired or self.refusals or self.put_aside)
+
+    @property
     def quarantined(self) -> int:
         """How many lines the destination refused."""
         return sum(part.lines for part in self.put_aside)

@@ -59,7 +59,7 @@ class Marker:
     beat: float = 0.0
     """there the time of the file tells, seconds since 1970: it is touched while the restore goes on."""
     positions: dict[Location, int] = field(default_factory=dict)
-    """Before which time everything of a measurement is written; of a restore that overwrites."""
+    """Before which time everything of a measurement is at the target; of a restore that overwrites."""
 
     @property
     def is_here(self) -> bool:
@@ -147,6 +147,8 @@ class Keeper(SilentRun):
         self._file = file
         self.marker = marker
         self._kept = self._told = time.monotonic()
+        self._short: set[Location] = set()
+        """Of these something is not at the target: however far they come, the same command has to try it again."""
 
     def begin(self) -> None:
         """Keep the marker from now on, with signs of life until this process ends. Raises OSError."""
@@ -160,14 +162,17 @@ class Keeper(SilentRun):
             with suppress(OSError):  # it is gone when the restore is complete
                 os.utime(self._file)
 
-    def wrote(self, source: Location, written: Written) -> None:  # noqa: ARG002
-        """So much more is there."""
+    def wrote(self, source: Location, written: Written) -> None:
+        """So much more is there, or is not going to be."""
         self.marker.written += written.values
+        if written.is_short:
+            self._short.add(source)
         self._keep()
 
     def reached(self, source: Location, position: int, newest: int | None = None) -> None:  # noqa: ARG002
         """So far all of a measurement is there."""
-        self.marker.positions[source] = position
+        if source not in self._short:
+            self.marker.positions[source] = position
         self._keep()
 
     def _keep(self) -> None:

@@ -26,6 +26,7 @@ from copying.results import DatabaseResult, JobResult, MeasurementResult
 from copying.segments import Segment
 from copying.task import Copy, Target
 from influx import line_protocol, shard_groups
+from influx.counting import Count
 from influx.errors import InfluxError
 from influx.influxql import Location, Policy
 from influx.written import Written
@@ -127,6 +128,7 @@ class ServerCopier:
         result = MeasurementResult(str(copy.source))
         copy = replace(copy, refusals=())
         try:
+            written += Written(expired=self._too_old(copy))
             for windows in self._lacking(copy):
                 holes = [window for window in windows if not window.destination]
                 result += self._manager.copy_segments(copy, _segments(holes), independent=True)
@@ -159,6 +161,15 @@ class ServerCopier:
                 looked = self._comparer.look([Question(copy, span) for span in part])
                 differing = [window for found in looked for window in found if _is_open(window)]
                 yield sorted(self._comparer.narrow(differing, _is_open, _is_small), key=lambda w: w.span)
+
+    def _too_old(self, copy: Copy) -> int:
+        """How many points the target would drop at once, so that they are not sent: by the fullest field."""
+        target = copy.target
+        end = min(self._span.end, self._now - target.destination.duration)
+        if not target.destination.keeps_less_than(target.source) or end <= self._span.start:
+            return 0
+        (values,) = self._backup.count_many([Count(copy.source, copy.types, Span(self._span.start, end))])
+        return max(values.values(), default=0)
 
     def _windows(self, copy: Copy) -> tuple[Span, ...]:
         """The shard groups of both sides, but for what the target would drop at once."""

@@ -47,6 +47,16 @@ def test_a_field_that_only_a_regex_finds_has_a_statement_of_its_own() -> None:
     assert list(counting.statements(count())) == []
 
 
+def test_a_field_that_only_a_regex_finds_is_counted_once() -> None:
+    """A regex cannot be cast: a column for each kind would count the same values again."""
+    types = {STRANGE: ("string", "float"), "b": ("string", "float")}
+    quoted, alone = counting.statements(Count(LOCATION, types, Span(0, 1)))
+    assert (quoted.text.count("count("), alone.text.count("count(")) == (2, 1)
+    assert len(alone.columns) == 1
+    assert [counting.is_exact(name, of) for name, of in types.items()] == [False, True]
+    assert counting.is_exact(STRANGE, ("integer", "float"))
+
+
 def test_what_was_counted_adds_up() -> None:
     """All series and kinds of a field; a column without values, and answers before, too."""
     statement = Statement("", (("a", "float"), ("b", "string"), ("b", "boolean")))

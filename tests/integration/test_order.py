@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from influx import line_protocol
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.support.proxy import Exchange, Proxy, error_document, forward, only, respond
 
@@ -229,10 +230,10 @@ def test_an_error_of_one_request_is_raised_when_the_others_are_done(pair: Pair, 
     pair.assert_equal()
 
 
-def test_a_run_that_would_not_compare_is_refused_after_one_that_was_interrupted(
-    pair: Pair, writing: Proxy
-) -> None:
-    """Requests of a shard group overlap: the newest points say nothing of the others."""
+@pytest.fixture
+def interrupted(pair: Pair, writing: Proxy, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A run ended in the middle of a shard group, whose requests overlap; how many points the source has."""
+    monkeypatch.setattr(line_protocol, "BODY_BYTES", 200_000)
     hour = HOUR // 30
     lines = [f"m,host=h{i % 1000} v={i}i {MONDAY + i // 1000 * hour}" for i in range(30_000)]
     for first in range(0, len(lines), 10_000):
@@ -241,13 +242,31 @@ def test_a_run_that_would_not_compare_is_refused_after_one_that_was_interrupted(
     result = pair.backup({"destination": {"url": writing.url}, "options": {"retries": 0}})
     assert fault.injected > 0
     assert "HTTP 503" in "".join(result.failures)
+    assert 0 < len(copied(pair)) < len(lines)
+    return len(lines)
+
+
+def test_a_run_that_would_not_compare_is_refused_after_one_that_was_interrupted(
+    pair: Pair, interrupted: int
+) -> None:
+    """The newest points say nothing of the others."""
     there = copied(pair)
     blind = {"options": {"incremental": {"lookback": 0}}}
     (failure,) = pair.backup(blind).failures
     assert "a run was interrupted in the middle of a shard group" in failure
     assert copied(pair) == there
     assert pair.backup().failures == ()
-    pair.assert_equal(points=len(lines))
+    pair.assert_equal(points=interrupted)
     pair.write(f"m,host=new v=1i {MONDAY + DAY}")
     assert pair.backup(blind).failures == ()
-    pair.assert_equal(points=len(lines) + 1)
+    pair.assert_equal(points=interrupted + 1)
+
+
+def test_a_run_after_one_that_was_interrupted_goes_on_though_its_points_go_by_time(
+    pair: Pair, interrupted: int
+) -> None:
+    """A field has got another type meanwhile; the run compares all the same, and the holes are filled."""
+    pair.write(f"m,host=h0 v=1.5 {MONDAY + 2 * WEEK}")
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=interrupted + 1)
+    assert not list(pair.directory.rglob("*.unfinished"))

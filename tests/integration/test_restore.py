@@ -305,6 +305,25 @@ def test_a_field_of_another_type_at_the_target_fails_by_name_and_the_others_come
     assert len(markers(pair)) == 1
 
 
+@pytest.mark.parametrize("existing", ["fill", "overwrite"])
+def test_the_same_command_fails_again_as_long_as_something_is_refused(existing: str, pair: Pair) -> None:
+    """Nobody compares, so it is the copy that has to tell; when the cause is gone, all of it comes."""
+    expected = backed_up(pair, "\n".join(f"m,host=a v={i}.5 {MONDAY + i * DAY}" for i in range(21)))
+    pair.source.query(f'DROP DATABASE "{pair.database}"; CREATE DATABASE "{pair.database}"')
+    pair.source.write(f'm,host=x v="text" {MONDAY + WEEK}', pair.database)
+    for _ in range(2):
+        done = restore(pair, "--existing", existing, "--verify", "none", code=1)
+        assert "7 lines refused and put aside" in done.stdout
+        assert len(markers(pair)) == 1
+    shards = [s for s in pair.source.records("SHOW SHARDS") if s["database"] == pair.database]
+    (shard,) = [s["id"] for s in shards if s["start_time"] <= "2024-01-08T00:00:00Z" < s["end_time"]]
+    pair.source.query(f"DROP SHARD {shard}")
+    done = restore(pair, "--existing", existing, "--verify", "none")
+    assert "restored, and not compared" in done.stdout
+    assert not difference(expected, snapshot(pair.source, pair.database), names=("before", "after"))
+    assert markers(pair) == []
+
+
 # ---------------------------------------------------------------- policies, means, rights
 
 
@@ -319,7 +338,10 @@ def test_a_target_with_a_shorter_policy_says_what_it_drops(pair: Pair) -> None:
         assert "keeps points for 7d at the target, but for ever in the backup" in planned.stdout
         done = restore(pair, "--to", new.url, code=1)
         assert 7 <= len(snapshot(new, pair.database)) < 20
-    assert "older than retention policy autogen" in done.stdout
+        assert "older than retention policy autogen" in done.stdout
+        for existing in ("fill", "overwrite", "overwrite"):  # nor are they there when it is run again
+            again = restore(pair, "--to", new.url, "--existing", existing, "--verify", "none", code=1)
+            assert "13 points older than retention policy autogen" in again.stdout
 
 
 def test_the_default_policy_is_set_at_the_end_of_a_whole_restore(pair: Pair) -> None:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from copying.results import JobResult
-from tests.integration.harness import HOUR, MONDAY, Pair
-from tests.support.proxy import Action, Exchange, Proxy, forward
+from tests.integration.harness import HOUR, MONDAY, WEEK, Pair
+from tests.support.proxy import Action, Exchange, Proxy, forward, only, respond
 
 NEWEST = MONDAY + 9 * HOUR
 
@@ -69,3 +69,50 @@ def test_what_is_gone_again_after_it_was_copied_again_fails_the_run(measurements
             assert "the destination loses what it acknowledges" in failure
     assert pair.backup().failures == ()
     pair.assert_equal(points=10 * len(measurements))
+
+
+@pytest.mark.parametrize("is_asked", [True, False], ids=["asked", "not to be asked"])
+def test_what_is_gone_when_an_error_ends_the_common_way_is_copied_again(is_asked: bool, pair: Pair) -> None:
+    """They go on one by one from where the first of it is missing; from their beginning where nobody can tell."""
+    weeks = [
+        [f"{m} v={h}i {MONDAY + week * WEEK + h * HOUR}" for m in "abc" for h in range(10)] for week in (0, 1)
+    ]
+    pair.write("\n".join(line for week in weeks for line in week))
+    with Proxy(pair.destination.url) as proxy:
+
+        def lose_and_fail(exchange: Exchange) -> None:
+            for name in "abc":
+                pair.destination.query(f"DELETE FROM {name} WHERE time < {MONDAY + WEEK}", db=pair.database)  # noqa: S608
+            if not is_asked:
+                proxy.inject(respond(503), "query")
+            respond(503)(exchange)
+
+        fault = proxy.inject(only(lambda text: str(MONDAY + WEEK) in text, lose_and_fail), "write")
+        options = {"days_of_pagination": 7, "retries": 0}
+        result = pair.backup({"destination": {"url": proxy.url}, "options": options})
+    assert fault.injected == 1
+    assert result.failures == ()
+    pair.assert_equal(points=60)
+
+
+def test_the_common_way_is_gone_again_where_nobody_can_tell_whether_all_of_it_is_there(pair: Pair) -> None:
+    """One by one, although everything was acknowledged and seen."""
+    pair.write(lines(*"abc"))
+    looks = Counter[str]()
+
+    def second(question: str) -> bool:
+        looks[question] += str(NEWEST) in question
+        return looks[question] > 1
+
+    with Proxy(pair.destination.url) as proxy:
+
+        def lose_and_fail(exchange: Exchange) -> None:
+            for name in "abc":
+                pair.destination.query(f"DELETE FROM {name} WHERE time = {NEWEST}", db=pair.database)  # noqa: S608
+            respond(503)(exchange)
+
+        fault = proxy.inject(only(second, lose_and_fail), "query")
+        result = pair.backup({"destination": {"url": proxy.url}, "options": {"retries": 0}})
+    assert fault.injected == 1
+    assert result.failures == ()
+    pair.assert_equal(points=30)

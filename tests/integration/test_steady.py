@@ -12,6 +12,7 @@ import pytest
 from copying.compare import Comparer
 from copying.results import JobResult
 from tests.integration.harness import DAY, HOUR, Pair
+from tests.support.proxy import Exchange, Proxy, forward, only, respond
 from tests.support.reader import Snapshot, difference
 from tests.support.servers import InfluxServer
 
@@ -210,6 +211,19 @@ def test_what_happens_at_the_source_is_found(steady: Pair, happen: Callable[[Pai
     assert_brought(steady)
 
 
+def test_a_field_that_cannot_be_counted_in_each_of_its_types_proves_nothing(steady: Pair) -> None:
+    """Only a regex can name it, which tells no types apart: asked for each of them, it counted values twice."""
+    steady.write(f'unwanted a\rb="text" {now() - YEAR}')
+    steady.write("\n".join(f"unwanted a\rb=1 {now() + i}" for i in range(10)))
+    for _ in range(3):
+        run(steady)
+    begin = time.time_ns()
+    steady.write("\n".join(f"unwanted a\rb=1 {begin + i}" for i in range(10)))
+    steady.write("\n".join(f"cpu,host=late v=1.5 {begin - YEAR - HOUR + i}" for i in range(10)))
+    run(steady)
+    assert_brought(steady)
+
+
 @pytest.mark.parametrize(
     "harm",
     [
@@ -225,6 +239,36 @@ def test_what_the_destination_loses_is_found(steady: Pair, harm: str) -> None:
     steady.destination.query(harm, db=steady.database)
     run(steady)
     assert_brought(steady)
+
+
+@pytest.mark.parametrize("is_later", [False, True], ids=["a run before", "the same run"])
+def test_an_answer_that_a_proxy_makes_hides_no_deletion(pair: Pair, is_later: bool) -> None:
+    """The server has not counted that request of ours, so nothing outweighs the one of somebody else."""
+    pair.write("\n".join(points(now() - age - 2 * HOUR, now() - age) for age in (0, YEAR)))
+    with Proxy(pair.destination.url) as proxy:
+        sections = {"destination": {"url": proxy.url}, "options": {"retry_delay": 0.01}}
+
+        def bad_gateway(exchange: Exchange) -> None:
+            proxy.inject(respond(502), "query")
+            forward(exchange)
+
+        def lose() -> None:
+            pair.destination.query(f"DELETE FROM cpu WHERE time < {now() - 300 * DAY}", db=pair.database)  # noqa: S608
+
+        for _ in range(3):
+            assert pair.backup(sections).failures == ()
+        assert len(proofs(pair)) == 1
+        pair.write(f"cpu,host=a v=1.5,n=1i {time.time_ns()}")
+        if is_later:  # after the counters were read
+            fault = proxy.inject(only(lambda text: "SHOW STATS" in text, bad_gateway), "query")
+            assert pair.backup(sections).failures == ()
+            lose()
+        else:
+            lose()
+            fault = proxy.inject(respond(502), "query")
+        assert pair.backup(sections).failures == ()
+        assert fault.injected == 1
+    pair.assert_equal()
 
 
 @pytest.mark.parametrize("age", [HOUR, 40 * DAY, YEAR])

@@ -12,6 +12,7 @@ from basics.times import MINUTE, SECOND
 from copying.restore import marker as markers
 from copying.restore.marker import SILENT, Keeper, Marker, described, in_folder, load, save
 from influx.influxql import Location
+from influx.written import PutAside, Refusal, Written
 from tests.support.waiting import wait_until
 
 BEGUN = 1_795_492_640 * SECOND
@@ -71,3 +72,23 @@ def test_a_restore_that_writes_nothing_for_long_gives_signs_of_life(
     found = load(file)
     assert found is not None
     assert (found.pid, found.host) == (os.getpid(), socket.gethostname())
+
+
+@pytest.mark.parametrize(
+    "short",
+    [
+        Written(expired=1),
+        Written(5, 5, put_aside=(PutAside("file", "refused", 1),)),
+        Written(refusals=(Refusal("tag", "ends with a backslash", 1),)),
+    ],
+)
+def test_a_measurement_stays_before_what_is_not_at_the_target(tmp_path: Path, short: Written) -> None:
+    """Whatever ends the restore, the same command tries that again; others go on."""
+    keeper = Keeper(tmp_path / "marker", replace(MARKER, positions={}))
+    one, other = Location("db", "autogen", "one"), Location("db", "autogen", "other")
+    keeper.reached(one, 10)
+    keeper.wrote(one, short)
+    keeper.reached(one, 20)
+    keeper.wrote(other, Written(5, 5))
+    keeper.reached(other, 20)
+    assert keeper.marker.positions == {one: 10, other: 20}
