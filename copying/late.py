@@ -18,7 +18,7 @@ from copying.resume import fallback_since
 from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy, Target
-from influx.errors import InfluxError
+from influx.errors import InfluxError, QueryRefused
 from influx.influxql import Location
 from influx.shards import ShardStates
 from settings.keys import Job
@@ -213,11 +213,14 @@ class LookBack:
         return {*signed, *([random.choice(quiet)] if quiet else [])}  # noqa: S311
 
     def _goes_on(self, copies: Sequence[Copy]) -> bool:
-        """Whether the source has points of the last day that are newer than all that was copied of the policy."""
+        """Whether the source surely has points of the last day that are newer than all that was copied."""
         newest = max(min(time, self._now) for copy in copies for time in copy.resumed.values())
         since = max(newest, self._now - DAY) + 1
         selected = replace(copies[0].target, source_types={c.source.measurement: c.types for c in copies})
-        found = self._comparer.newer_points(copies[0].source.database, selected, (since, self._now + 1))
+        try:
+            found = self._comparer.newer_points(copies[0].source.database, selected, (since, self._now + 1))
+        except QueryRefused:  # fields that cannot be counted
+            return False
         return found[since] > found[self._now + 1]
 
     def _tell_sight(self) -> None:
