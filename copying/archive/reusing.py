@@ -18,6 +18,9 @@ from settings.keys import Job
 
 _SIZES = {1 + COUNTERS.index("diskBytes")}
 
+_RULES = 2
+"""Another number when parts of older snapshots stood for what they did not hold: then all are looked at once."""
+
 
 class Trust(Enum):
     """What is known of a shard group since the snapshot before."""
@@ -38,7 +41,7 @@ def signature(job: Job, states: ShardStates | None, group: Span) -> str:
     sizes = [tuple(value for i, value in enumerate(shard) if i in _SIZES or i == 0) for shard in shards]
     counters = [tuple(value for i, value in enumerate(shard) if i not in _SIZES) for shard in shards]
     asked = (job.source.url, repr(job.measurements))
-    return ".".join(_hash(part) for part in ((started, asked), counters, sizes))
+    return ".".join(_hash(part) for part in ((started, asked, _RULES), counters, sizes))
 
 
 def _hash(value: object) -> str:
