@@ -127,7 +127,7 @@ class Transport:
         self.session.close()
 
     def answered(self, *endpoints: str) -> int:
-        """How many requests to these the server itself has answered so far."""
+        """How many requests to these the server has taken so far, as far as it counts them."""
         return sum(self._answered[endpoint] for endpoint in endpoints)
 
     def count_elsewhere(self, endpoint: str, answered: int) -> None:
@@ -290,7 +290,8 @@ class Transport:
             raise self._lost(error, timed_out) from error
         except OSError as error:  # how requests tells that ca_file is gone
             raise _untrusted(error) from error
-        if VERSION in response.headers:  # else a proxy has answered, and the server has counted nothing
+        # what a proxy answers, or what is turned away at the door, the server has not counted either
+        if VERSION in response.headers and response.status_code != 401:
             with self._counting:
                 self._answered[endpoint] += 1
         if 300 <= response.status_code < 400:

@@ -1,6 +1,7 @@
 """InfluxClient's public methods on a real server: what they give, and what they raise."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from basics.spans import Span
 from basics.stopping import StopRequest
 from config import Config
 from influx.counting import Count
-from influx.errors import NotFound, QueryRefused, TooManySeries, WriteRefused
+from influx.errors import AccessDenied, NotFound, QueryRefused, TooManySeries, WriteRefused
 from influx.fingerprints import Look
 from influx.influxql import Location, Policy
 from influx.line_protocol import Point
@@ -215,3 +216,20 @@ def test_counts_that_are_too_much_for_the_server_are_asked_in_halves(pair: Pair)
         with pytest.raises(TooManySeries, match="max-select-series"):
             client.count_values(many, {"v": ("float",)}, span)
         client.close()
+
+
+def test_a_question_that_is_turned_away_is_not_counted_as_asked(pair: Pair) -> None:
+    """The server does not count it either: it would outweigh one of somebody else."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.create_database("db")
+        own = Pair(guarded, pair.destination, "db", pair.directory)
+        login = {"source": {"user": "reader", "password": "pw"}, "options": {"retries": 0}}
+        config = Config(write_job(pair.directory, own.config(login)))
+        with closing(connect(config.job.options, config.job.source, "source", StopRequest())) as client:
+            client.get_databases()
+            assert client.questions == 1
+            guarded.query("SET PASSWORD FOR reader = 'other'")
+            with pytest.raises(AccessDenied):
+                client.get_databases()
+            assert client.questions == 1
