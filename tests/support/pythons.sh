@@ -28,7 +28,7 @@ run() { # version, program
     [ -n "$(find "$environment/made" -newer requirements.txt -newer influx/requirements.txt \
         -newer tests/requirements.txt 2>/dev/null)" ] || {
         "$2" -m venv "$environment" &&
-            "$environment/bin/pip" --disable-pip-version-check install --quiet --no-cache-dir --no-compile \
+            "$environment/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir --no-compile \
                 -r influx/requirements.txt -c tests/requirements.txt \
                 cryptography hypothesis jsonschema pyte pytest pytest-timeout pytest-xdist &&
             touch "$environment/made"
