@@ -238,7 +238,7 @@ class BackupManager:
     ) -> list[MeasurementResult]:
         self._listener.phase("planning")
         copies = self._plan(database, policy, tags)
-        self._mark(database, policy, copies)
+        self._mark(policy, copies)
         self._listener.planned(map(self._planned, copies))
         self._listener.phase("looking for late data")
         lateness = {} if self._stopping.is_set() else self._look_back.find(copies)
@@ -246,11 +246,11 @@ class BackupManager:
         if self._cluster is None:
             results = self.copy_measurements(copies, lateness)
         else:
-            results = self._copy_elsewhere(self._cluster, database, policy, copies, lateness)
+            results = self._copy_elsewhere(self._cluster, policy, copies, lateness)
         if not self._stopping.is_set():
             self._prover.conclude(copies, results, self._news.newest_of(copies))
-            if all(result.is_whole for result in results):
-                self._unfinished.end(database, policy)
+            whole = [copy for copy, result in zip(copies, results, strict=True) if result.is_whole]
+            self._unfinished.end(whole, has_compared=self._has_compared(policy, copies))
         return results
 
     def copy_measurements(
@@ -284,7 +284,6 @@ class BackupManager:
     def _copy_elsewhere(
         self,
         cluster: "Cluster",
-        database: str,
         policy: Target,
         copies: Sequence[Copy],
         lateness: Mapping[Location, Lateness],
@@ -295,7 +294,7 @@ class BackupManager:
         rest = [copy for copy in copies if not is_due[copy.source]]
         results = self.copy_measurements(rest, {}) if rest else []
         found = {copy.source: result for copy, result in zip(rest, results, strict=True)}
-        is_marked = self._unfinished.holds(database, policy)
+        is_marked = all(self._unfinished.holds(copy) for copy in due if order.is_free(copy, self._job))
         done = cluster.copy(
             due,
             lateness,
@@ -313,13 +312,18 @@ class BackupManager:
         found |= done.results
         return [found[copy.source] for copy in copies]
 
-    def _mark(self, database: str, policy: Target, copies: Sequence[Copy]) -> None:
+    def _mark(self, policy: Target, copies: Sequence[Copy]) -> None:
         """Points go in any order only while a mark says so. Raises NotCompared where one was left."""
+        free = [copy for copy in copies if order.is_free(copy, self._job)]
+        if free and not self._prover.is_still:
+            self._unfinished.begin(free)
+        elif self._options.range is None and not self._has_compared(policy, copies):
+            self._unfinished.check(copies)
+
+    def _has_compared(self, policy: Target, copies: Sequence[Copy]) -> bool:
+        """Whether this run compares the newest shard group of these, before it goes on from there."""
         planned = copies[0].target if copies else policy  # with the source's shard groups
-        if any(order.is_free(copy, self._job) for copy in copies) and not self._prover.is_still:
-            self._unfinished.begin(database, policy)
-        elif self._options.range is None and not order.is_compared(planned, self._job):
-            self._unfinished.check(database, policy)
+        return self._options.range is None and order.is_compared(planned, self._job)
 
     def _plan(self, database: str, policy: Target, tags: Mapping[str, tuple[str, ...]]) -> list[Copy]:
         """What to copy of a policy. Where nothing has happened there since it was equal, nothing more is asked."""

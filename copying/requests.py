@@ -77,6 +77,8 @@ class Requests:
         `floor` is that of its page.
         """
         allowed = allowed_types(copy.rules)
+        if self._job.source.group_by is not None:  # the rules chose the fields; means of all numbers are floats
+            allowed |= {"float"}
         if not allowed.issuperset(frame.types.values()):
             frame = frame.only_types(allowed)
         may_conflict = not fits(copy, frame.types)
@@ -93,7 +95,7 @@ class Requests:
 
     def is_free(self, copy: Copy) -> bool:
         """Whether its points may be written in any order, as far as their types are no hindrance."""
-        return order.is_free(copy, self._job) and self._marks.holds(copy.source.database, copy.target)
+        return order.is_free(copy, self._job) and self._marks.holds(copy)
 
     def _stretch(self, copy: Copy, body: Body) -> int | None:
         return None if body.frame is None else order.stretch(body.frame.times, copy.target, self._now)

@@ -1,4 +1,4 @@
-"""Which policies are being written in any order. Points go so only while a mark on the disk says it.
+"""Which measurements are being written in any order. Points go so only while a mark on the disk says it.
 
 A run that is killed leaves the mark, and holes in the newest shard group at the destination. The next run finds
 them, because it compares that group. One that would not compare it must not go on from there.
@@ -6,12 +6,13 @@ them, because it compares that group. One that would not compare it must not go 
 
 import json
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
 from basics.files import write_whole
 from copying.memory import policy_key
-from copying.task import Target
+from copying.task import Copy
 from influx.errors import InfluxError
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ class NotCompared(InfluxError):
 class Marks(Protocol):
     """Says where points may go in any order."""
 
-    def holds(self, database: str, target: Target) -> bool:
-        """Whether points of a policy may be written in any order."""
+    def holds(self, copy: Copy) -> bool:
+        """Whether points of a measurement may be written in any order."""
 
 
 class Unfinished:
@@ -34,23 +35,24 @@ class Unfinished:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._marked = _load(file)
+        self._found = frozenset(self._marked or ())
 
-    def check(self, database: str, target: Target) -> None:
+    def check(self, copies: Collection[Copy]) -> None:
         """Raise NotCompared where an interrupted run has left a mark: for a run that compares nothing."""
-        if self._marked is None or policy_key(database, target) in self._marked:
+        if self._marked is None or self._marked.intersection(_keys(copies, older=True)):
             raise NotCompared(
                 "a run was interrupted in the middle of a shard group, and with lookback: 0, fallback_days, a "
                 "threshold for what is obsolete, or without an administrator's rights this one would not see what "
                 f"is missing there: let one run without these end ok, or run repair and delete {self._file}"
             )
 
-    def holds(self, database: str, target: Target) -> bool:
-        """Whether points of a policy may be written in any order."""
-        return bool(self._marked) and policy_key(database, target) in (self._marked or ())
+    def holds(self, copy: Copy) -> bool:
+        """Whether points of a measurement may be written in any order."""
+        return not (self._marked or frozenset()).isdisjoint(_keys([copy]))
 
-    def begin(self, database: str, target: Target) -> None:
-        """Mark a policy. Where that cannot be done, its points go strictly by time."""
-        marked = {*(self._marked or ()), policy_key(database, target)}
+    def begin(self, copies: Collection[Copy]) -> None:
+        """Mark measurements. Where that cannot be done, their points go strictly by time."""
+        marked = {*(self._marked or ()), *_keys(copies)}
         try:
             if marked != self._marked:
                 write_whole(self._file, json.dumps(sorted(marked)).encode())
@@ -58,9 +60,12 @@ class Unfinished:
         except OSError as error:
             logger.info("%s cannot be written, so points go strictly by time: %s", self._file, error.strerror)
 
-    def end(self, database: str, target: Target) -> None:
-        """All of a policy is there."""
-        left = (self._marked or set()) - {policy_key(database, target)}
+    def end(self, copies: Collection[Copy], *, has_compared: bool) -> None:
+        """All of these measurements is there; what an earlier run has left, only where this one `has_compared`."""
+        if self._marked is None and not has_compared:
+            return
+        ended = _keys(copies, older=True)
+        left = (self._marked or set()) - (ended if has_compared else ended - self._found)
         if left == self._marked:
             return
         try:
@@ -71,6 +76,13 @@ class Unfinished:
             self._marked = left
         except OSError as error:
             logger.info("%s cannot be written: %s", self._file, error.strerror)
+
+
+def _keys(copies: Collection[Copy], *, older: bool = False) -> set[str]:
+    """`older`: also as versions before wrote them, for whole policies."""
+    policies = [policy_key(copy.source.database, copy.target) for copy in copies]
+    named = {json.dumps([key, copy.source.measurement]) for key, copy in zip(policies, copies, strict=True)}
+    return named.union(policies if older else ())
 
 
 def _load(file: Path) -> set[str] | None:

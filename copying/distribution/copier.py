@@ -19,7 +19,7 @@ from copying.distribution.relay import PutAside, Relay
 from copying.distribution.unit import Done, Unit, of_a_failure, opened, packed
 from copying.planner import Planner
 from copying.quarantine import Quarantine
-from copying.task import Target
+from copying.task import Copy, Target
 from influx.errors import InfluxError
 from influx.influxql import Location
 from influx.written import Written
@@ -127,8 +127,8 @@ class _ToldMarks:
     def __init__(self, is_marked: bool) -> None:  # noqa: FBT001 -- there is nothing else
         self._is_marked = is_marked
 
-    def holds(self, _database: str, _target: Target) -> bool:
-        """Whether points of a policy may be written in any order."""
+    def holds(self, _copy: Copy) -> bool:
+        """Whether points of a measurement may be written in any order."""
         return self._is_marked
 
 

@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from pathlib import Path
 
 import pytest
 
 from basics.times import DAY
-from copying.task import Target
+from copying.memory import policy_key
+from copying.task import Copy, Target
 from copying.unfinished import NotCompared, Unfinished
-from influx.influxql import Policy
+from influx.influxql import Location, Policy
 
 POLICY = Policy("autogen", 0, DAY, is_default=True)
 TARGET = Target("copied", POLICY, POLICY, None, (), {})
-OTHER = replace(TARGET, database="other")
+
+
+def copy(measurement: str, database: str = "db") -> Copy:
+    """Of a measurement."""
+    return Copy(Location(database, "autogen", measurement), TARGET, {"v": ("float",)}, ())
 
 
 def test_a_mark_outlives_the_run_that_was_killed(tmp_path: Path) -> None:
-    """And is that of one policy."""
-    file = tmp_path / "missing" / "job.unfinished"
+    """And is that of one measurement."""
+    file, cpu, mem = tmp_path / "missing" / "job.unfinished", copy("cpu"), copy("mem")
     first = Unfinished(file)
-    assert not first.holds("db", TARGET)
-    first.check("db", TARGET)
-    first.begin("db", TARGET)
-    first.begin("db", OTHER)
-    assert first.holds("db", TARGET)
-    first.end("db", OTHER)
+    assert not first.holds(cpu)
+    first.check([cpu])
+    first.begin([cpu])
+    first.begin([mem, copy("cpu", "other")])
+    assert first.holds(cpu)
+    first.end([mem, copy("cpu", "other")], has_compared=False)
     second = Unfinished(file)
-    second.check("db", OTHER)
+    second.check([mem])
     with pytest.raises(NotCompared, match="let one run without these end ok"):
-        second.check("db", TARGET)
-    second.end("db", TARGET)
-    second.check("db", TARGET)
+        second.check([mem, cpu])
+    second.end([cpu], has_compared=True)
+    second.check([cpu])
     assert not file.exists()
+
+
+def test_who_compares_nothing_ends_only_what_it_has_begun(tmp_path: Path) -> None:
+    """A run over a range says nothing of what another one has left."""
+    file, cpu, mem = tmp_path / "job.unfinished", copy("cpu"), copy("mem")
+    Unfinished(file).begin([cpu])
+    ranged = Unfinished(file)
+    ranged.begin([cpu, mem])
+    ranged.end([cpu, mem], has_compared=False)
+    left = Unfinished(file)
+    left.check([mem])
+    with pytest.raises(NotCompared):
+        left.check([cpu])
+
+
+def test_a_mark_of_an_older_version_is_that_of_a_policy(tmp_path: Path) -> None:
+    """Until a run has compared it."""
+    file = tmp_path / "job.unfinished"
+    file.write_text(json.dumps([policy_key("db", TARGET)]))
+    with pytest.raises(NotCompared):
+        Unfinished(file).check([copy("any")])
+    Unfinished(file).end([copy("any")], has_compared=True)
+    Unfinished(file).check([copy("any")])
 
 
 def test_without_a_mark_on_the_disk_nothing_is_written_in_any_order(tmp_path: Path) -> None:
     """The points go strictly by time then."""
     (tmp_path / "file").write_text("in the way")
     unfinished = Unfinished(tmp_path / "file" / "job.unfinished")
-    unfinished.begin("db", TARGET)
-    assert not unfinished.holds("db", TARGET)
+    unfinished.begin([copy("cpu")])
+    assert not unfinished.holds(copy("cpu"))
 
 
 @pytest.mark.parametrize("content", ["", "[", "7", '{"a": 1'])
@@ -50,4 +78,4 @@ def test_a_file_that_cannot_be_read_marks_everything(tmp_path: Path, content: st
     file = tmp_path / "job.unfinished"
     file.write_text(content)
     with pytest.raises(NotCompared):
-        Unfinished(file).check("db", TARGET)
+        Unfinished(file).check([copy("cpu")])

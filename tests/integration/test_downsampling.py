@@ -42,6 +42,18 @@ def test_numbers_are_averaged_and_other_types_keep_their_last_value(pair: Pair) 
     assert values(pair, b"a", b"b") == {t: exact(bool((5 * w + 4) % 2)) for w, t in enumerate(starts)}
 
 
+@pytest.mark.parametrize(
+    ("types", "fields"), [(["integer"], {b"i"}), (["integer", "string"], {b"i", b"s"}), (["float"], {b"f"})]
+)
+def test_rules_choose_fields_by_the_types_of_the_source(types: list[str], fields: set[bytes], pair: Pair) -> None:
+    """Not by those of their means."""
+    load(pair, MONDAY, 20)
+    rules = {"measurements": {"specific": {"cpu": {"fields": {"types": types}}}}}
+    result = pair.backup({**WINDOW, **rules})
+    assert (result.failures, result.cautions) == ((), ())
+    assert {at[3] for at in pair.found().points} == fields
+
+
 def test_only_complete_windows_are_copied_and_the_next_run_goes_on(pair: Pair) -> None:
     """The window that is still open waits for the next run; windows in between are not lost."""
     now = time.time_ns()

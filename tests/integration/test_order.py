@@ -262,6 +262,26 @@ def test_a_run_that_would_not_compare_is_refused_after_one_that_was_interrupted(
     pair.assert_equal(points=interrupted + 1)
 
 
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"options": {"backup_mode": "range", "range": {"start_date": "2023-11-01", "end_date": "2023-12-10"}}},
+        {"measurements": {"exclude": ["m"]}},
+    ],
+    ids=["range", "excluded"],
+)
+def test_a_run_that_did_not_look_there_does_not_make_up_for_one_that_was_interrupted(
+    sections: dict[str, Any], pair: Pair, interrupted: int
+) -> None:
+    """It has compared nothing, or not this measurement."""
+    pair.write(f"other v=1i {MONDAY - 5 * WEEK}")
+    assert pair.backup(sections).failures == ()
+    (failure,) = pair.backup({"options": {"incremental": {"lookback": 0}}}).failures
+    assert "a run was interrupted in the middle of a shard group" in failure
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=interrupted + 1)
+
+
 def test_a_run_after_one_that_was_interrupted_goes_on_though_its_points_go_by_time(
     pair: Pair, interrupted: int
 ) -> None:
