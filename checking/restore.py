@@ -197,7 +197,7 @@ class _Restore:
             raise CannotBegin("nothing was restored: the answer was no")
         done = self._restore(found, turned, copier, keeper, file)
         if done.is_whole:
-            problems = (*creating.set_defaults(found, self.target), *besides.apply(passwords))
+            problems = (*creating.set_defaults(found, self.target), *besides.apply(found, passwords))
             done = replace(done, problems=problems, passwords=_made(found, self.how, besides))
             file.unlink(missing_ok=True)
         self._say(text(done))

@@ -29,6 +29,11 @@ class KeptJob:
     answer: Answer | None = None
     """The last word of the worker."""
     result: JobResult | None = None
+    """What its process told last;"""
+    has_told: bool = False
+    """and whether the present one has told anything."""
+    last: JobResult | None = None
+    """What became of the last run that nobody stopped; that of a changed file until it has one of its own."""
     reach_at: float | None = None
     """When its servers are looked for, by the monotonic clock;"""
     times: Timetable | None = None
@@ -57,7 +62,9 @@ class KeptJob:
 
     def take(self, result: JobResult) -> None:
         """What became of a run."""
-        self.result = result
+        self.result, self.has_told = result, True
+        if result.outcome != "stopped":
+            self.last = result
         if result.outcome == "ok":
             self.copied = time.time_ns() - int(result.seconds * SECOND)
 
@@ -105,14 +112,14 @@ class KeptJob:
     @property
     def warning(self) -> str:
         """What the last run of a job warned of that is not failing."""
-        return "; ".join(bounded(self.result.cautions)) if self.result and not self.problem else ""
+        return "; ".join(bounded(self.last.cautions)) if self.last and not self.problem else ""
 
     @property
     def problem(self) -> str:
         """Why the job counts as failing; empty when it does not."""
         if self.restart_at is not None:
             return "its worker has died, or could not be started, and is about to be started again"
-        return "; ".join(bounded(self.result.failures)) if self.result else ""
+        return "; ".join(bounded(self.last.failures)) if self.last else ""
 
 
 def nanoseconds(moment: dt.datetime) -> int:

@@ -155,8 +155,9 @@ class Supervisor:
     def _waits_for_jobs(self) -> bool:
         return self.stays and not self._states and not self.stopped
 
-    def _start(self, file: JobFile) -> None:
-        state = self._states[file.name] = KeptJob(file, self.once)
+    def _start(self, file: JobFile, last: JobResult | None = None) -> None:
+        """`last`: what became of the last run of the file before."""
+        state = self._states[file.name] = KeptJob(file, self.once, last=last)
         state.number = time.time_ns()
         self._sender.tell(job_known(file, once=self.once))
         state.hold()
@@ -176,6 +177,7 @@ class Supervisor:
         others = [*(worker.answer for _, worker in self._running()), *self._comparing.connections]
         logs = not self.duties.draws
         state.reach_at = state.due = state.answer = None
+        state.has_told = False
         try:
             state.worker = Worker.start(state.file, self._channel, listener, others, task=task, logs=logs)
         except OSError as error:
@@ -192,7 +194,7 @@ class Supervisor:
         problem = f"its process could not be started: {why}"
         others = any(True for _ in self._running())
         if not state.is_scheduled and not others and state.starts >= STARTS:
-            state.result = JobResult(state.file.name, problems=(problem,))
+            state.take(JobResult(state.file.name, problems=(problem,)))
             logger.error("job %s: %s", state.file.name, problem)
             self._tell_death(state, problem, 0, was_started=False)
             return
@@ -277,7 +279,7 @@ class Supervisor:
         elif state.is_scheduled:
             self._died(state, worker, how)
         elif state.result is None:
-            state.result = JobResult(state.file.name, problems=(f"the worker process died ({how})",))
+            state.take(JobResult(state.file.name, problems=(f"the worker process died ({how})",)))
             logger.error("job %s: the worker process died (%s)", state.file.name, how)
             self._tell_death(state, how, 0)
         else:
@@ -291,6 +293,9 @@ class Supervisor:
     def _died(self, state: KeptJob, worker: Worker, how: str) -> None:
         delay = state.delays.after(time.monotonic() - worker.born)
         logger.error("job %s: its worker died (%s); starting it again in %g s", state.file.name, how, delay)
+        if worker.task.purpose == "run" and not state.has_told:
+            problem = f"its worker process died ({how}) in the middle of a run"
+            state.last = JobResult(state.file.name, problems=(problem,))
         state.times, state.restart_at = None, time.monotonic() + delay
         state.number, state.totals = time.time_ns(), Totals()
         self._tell_death(state, how, time.time_ns() + int(delay * SECOND))
@@ -332,7 +337,7 @@ class Supervisor:
         del self._states[state.file.name]
         state.let_go()
         if state.successor:
-            self._start(state.successor)
+            self._start(state.successor, state.last)
         else:
             self._sender.forget(state.file.name)
             self._sender.tell(JobRemoved(state.file.name, time.time_ns()))

@@ -1,17 +1,18 @@
 """What comes back besides points, as runs of the job saved it: policies, continuous queries, users and rights."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from basics.text import printable
 from copying.metadata import restoring, store
+from copying.metadata.existing import differences
 from copying.metadata.passwords import GeneratedPasswords, GivenPasswords, NoPassword, Passwords
 from copying.metadata.restoring import MetadataPlan
 from copying.metadata.snapshot import NOUNS, SavedMetadata
 from copying.restore.asked import Mapped
-from copying.restore.plan import RestorePlan
+from copying.restore.plan import PolicyPlan, RestorePlan
 from influx.errors import InfluxError
 from influx_client import InfluxClient
 from settings.keys import Job
@@ -75,12 +76,27 @@ class Besides:
             more = tuple(policy for policy in metadata.policies if policy.name not in known)
             found.append(replace(metadata, policies=more, default="" if new else metadata.default))
             notes += metadata.warnings
+        notes += self._made_otherwise(policy for policy in plan.policies if policy.there is None)
         defaults = tuple((d, name) for d, name in plan.defaults if d not in {database.target for database in told})
         return replace(plan, metadata=tuple(found), defaults=defaults, notes=(*plan.notes, *dict.fromkeys(notes)))
 
-    def apply(self, passwords: Passwords) -> tuple[str, ...]:
-        """Create all of it, now that the points are there; what could not be, comes back."""
-        problems: list[str] = []
+    def _made_otherwise(self, policies: Iterable[PolicyPlan]) -> Iterator[str]:
+        """In what these, which come with the points as the backup has them, differ from the saved ones.
+
+        They stay so: one that keeps less would at once drop points that have just come back.
+        """
+        for found in policies if "policies" in self._kinds else ():
+            saved = self._saved.get(found.database)
+            for policy in saved.policies or () if saved else ():
+                if policy.name == found.policy.name:
+                    there = found.there or found.policy
+                    for difference in differences(printable(found.database.target), policy, there):
+                        yield f"{difference}; it is as in the backup, ALTER RETENTION POLICY makes it as it was"
+
+    def apply(self, plan: RestorePlan, passwords: Passwords) -> tuple[str, ...]:
+        """Create all of it, now that the points are there; what could not be, or came otherwise, comes back."""
+        made = (policy for policy in plan.policies if policy.there is None or plan.begun is not None)
+        problems = list(self._made_otherwise(made))
         try:
             for metadata in self._plans().values():
                 problems += restoring.apply(metadata, self._target, passwords)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from basics.locks import FileLock
-from tests.integration.daemon import Held, is_running, running, wait_until
+from tests.integration.daemon import Daemon, Held, is_running, running, wait_until
 from tests.integration.harness import MONDAY, ROOT, Pair, job_config, run_main, write_job
 from tests.soak.loki import Loki
 from tests.support.recorder import recorder
@@ -262,6 +262,63 @@ def test_a_failed_run_of_a_scheduled_job_is_logged_and_the_daemon_goes_on(pair: 
         wait_until(lambda: "yearly" in run_main("health", environ=environ).stdout, "ill health", daemon)
         assert run_main("health", environ=environ).returncode == 1
         assert daemon.stop()[0] == 0
+
+
+def next_health(file: Path, daemon: Daemon) -> subprocess.CompletedProcess[str]:
+    """What `health` says of the next file that the daemon writes."""
+    before = file.stat().st_mtime_ns if file.exists() else 0
+    wait_until(lambda: file.exists() and file.stat().st_mtime_ns != before, "the next health file", daemon)
+    return run_main("health", environ={**os.environ, "BACKUP_HEALTH_FILE": str(file)})
+
+
+def test_health_is_ill_after_a_run_that_was_killed_until_another_one_has_ended(pair: Pair) -> None:
+    """That its process was started again does not make the job well."""
+    load(pair)
+    held, health = Held(pair.directory), pair.directory / "health.json"
+    write_job(pair.directory / "jobs", scheduled(pair, {"hooks": {"before": held.hook}}), "yearly")
+    with running(pair.directory / "jobs", pair.directory, BACKUP_HEALTH_FILE=str(health)) as daemon:
+        daemon.wait_for("options.hooks.before")
+        (worker,) = daemon.workers()
+        os.kill(worker, signal.SIGKILL)
+        daemon.wait_for("options.hooks.before", count=2)
+        done = next_health(health, daemon)
+        assert "yearly: its worker process died (SIGKILL) in the middle of a run" in done.stdout
+        assert done.returncode == 1
+        held.let_go()
+        daemon.wait_for("next run at")
+        done = next_health(health, daemon)
+        assert (done.returncode, done.stdout) == (0, "healthy\n")
+
+
+def test_health_is_ill_after_a_failed_run_also_when_the_file_was_changed(pair: Pair) -> None:
+    """Nor does a run of the changed file make it well that was stopped; the next one that is good does."""
+    load(pair)
+    held, jobs, health = Held(pair.directory), pair.directory / "jobs", pair.directory / "health.json"
+    config = scheduled(pair)
+    good, bad = config["source"]["databases"], [{"name": "no_such_database", "destination": pair.database}]
+    write_job(jobs, config | {"source": config["source"] | {"databases": bad}}, "yearly")
+    with running(jobs, pair.directory, BACKUP_HEALTH_FILE=str(health)) as daemon:
+        daemon.wait_for("next run at")
+        config["source"]["databases"] = good
+        waiting = {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": False}}
+        write_job(jobs, config | {"options": config["options"] | waiting}, "yearly")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("next run at", count=2)
+        done = next_health(health, daemon)
+        assert (done.returncode, "no_such_database" in done.stdout) == (1, True)
+        write_job(jobs, config | {"options": config["options"] | {"hooks": {"before": held.hook}}}, "yearly")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("options.hooks.before")
+        write_job(jobs, config | {"options": config["options"] | waiting}, "yearly")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("next run at", count=3)
+        done = next_health(health, daemon)
+        assert (done.returncode, "no_such_database" in done.stdout) == (1, True)
+        write_job(jobs, config, "yearly")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("next run at", count=4)
+        done = next_health(health, daemon)
+        assert (done.returncode, done.stdout) == (0, "healthy\n")
 
 
 def test_health_is_good_while_the_daemon_lives_and_bad_after_it(

@@ -361,6 +361,29 @@ def test_the_default_policy_is_set_at_the_end_of_a_whole_restore(pair: Pair) -> 
     assert {name: found[name] for name in policies} == policies
 
 
+def test_a_policy_that_comes_otherwise_than_it_was_saved_is_said(pair: Pair) -> None:
+    """In the plan, and at the end, which is no success: nobody would look for points that stay, or go."""
+    now, name = time.time_ns(), pair.database
+    pair.write(f"m v=1i {now - 3600 * 10**9}")
+    pair.source.query(f'ALTER RETENTION POLICY autogen ON "{name}" DURATION 30d SHARD DURATION 1d')
+    pair.destination.create_database(name)  # keeps for ever, in shard groups of 7d
+    assert pair.backup().failures == ()
+    pair.source.drop_database(name)
+    duration = f"retention policy {name}.autogen keeps points for ever there, and kept them for 30d; it is as in"
+    groups = f"retention policy {name}.autogen has shard groups of 7d there, and had them of 1d; it is as in"
+    planned = restore(pair, "--dry-run")
+    assert f"note: {duration}" in planned.stdout
+    assert f"note: {groups}" in planned.stdout
+    done = restore(pair, "--json", code=1)
+    result = json.loads(done.stdout)
+    assert [problem.split(" the backup")[0] for problem in result["problems"]] == [duration, groups]
+    assert result["result"] == "failed"
+    assert (read_policies(pair.source.url, name), len(pair.found())) == (
+        read_policies(pair.destination.url, name),
+        len(snapshot(pair.source, name)),
+    )
+
+
 def test_means_say_that_they_are_means(pair: Pair) -> None:
     """A downsampled job restores what it kept."""
     sections = {"source": {"group_by": "1h"}}
