@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from basics.humanize import counted
 from basics.text import printable
+from copying import inventory
 from copying.archive import layout, parquet
 from copying.archive.contents import Archive
 from copying.archive.errors import ArchiveError, NotThere
@@ -19,8 +20,14 @@ def archive_line(job: Job, problems: list[str]) -> str:
     return f"archive {job.destination.archive}: {_state(job, problems)}"
 
 
-def archived_databases(job: Job, source: InfluxClient, problems: list[str]) -> list[str]:
-    """A line for each database that a snapshot would hold; `problems` gets more. Raises InfluxError."""
+def archived_databases(job: Job, source: InfluxClient, problems: list[str], warnings: list[str]) -> list[str]:
+    """A line for each database that a snapshot would hold; `problems` and `warnings` get more.
+
+    Raises InfluxError.
+    """
+    there = inventory.take_inventory(job, source)
+    problems += inventory.unmatched_rules(job, there)
+    warnings += filter(None, (inventory.empty_database(job, database) for database in there.databases))
     found = list(_databases(job, source, problems))
     if not any(measurements for _, measurements in found) and not job.options.allow_empty:
         problems.append(f"nothing to keep: {job.source.url} shows this user no measurement that the rules select")

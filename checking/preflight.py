@@ -264,6 +264,9 @@ def check_job(config: Config) -> Findings:
 def _archived(job: Job, source: InfluxClient, found: Findings) -> Findings:
     """What a snapshot would hold, where the archive is the only destination."""
     problems: list[str] = []
+    warnings: list[str] = []
     servers = (f"source {job.source.url}: InfluxDB {source.version}, {_shards(source)}", *found.servers)
-    lines = archived_databases(job, source, problems)
-    return replace(found, servers=(*servers, *lines), problems=(*found.problems, *problems))
+    lines = archived_databases(job, source, problems, warnings)
+    return replace(
+        found, servers=(*servers, *lines), problems=(*found.problems, *problems), warnings=tuple(warnings)
+    )

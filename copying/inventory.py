@@ -43,10 +43,13 @@ class Inventory:
     """Whether everything could be looked at: else nothing is said of rules that match nothing."""
 
 
-def take_inventory(job: Job, source: InfluxClient, destination: InfluxClient) -> Inventory:
-    """What there is now. What cannot be looked at is left out: the run itself says why."""
+def take_inventory(job: Job, source: InfluxClient, destination: InfluxClient | None = None) -> Inventory:
+    """What there is now. What cannot be looked at is left out: the run itself says why.
+
+    Without a destination, of the source alone.
+    """
     listed = tuple(mapping.name for mapping in job.source.databases)
-    known, there = both(source.get_databases, destination.get_databases)
+    known, there = both(source.get_databases, lambda: destination.get_databases() if destination else ())
     names = listed or known
     found: list[DatabaseInventory] = []
     is_whole = set(names) <= set(known)
@@ -62,12 +65,12 @@ def take_inventory(job: Job, source: InfluxClient, destination: InfluxClient) ->
 
 
 def _database(
-    job: Job, name: str, source: InfluxClient, destination: InfluxClient, there: Sequence[str]
+    job: Job, name: str, source: InfluxClient, destination: InfluxClient | None, there: Sequence[str]
 ) -> DatabaseInventory:
     target = job.source.destination_name(name)
     measurements, copied = both(
         lambda: source.get_measurements(name),
-        lambda: destination.get_measurements(target) if target in there else (),
+        lambda: destination.get_measurements(target) if destination and target in there else (),
     )
     fields = _fields(source, name) if job.measurements.specific else {}
     return DatabaseInventory(name, measurements, copied, fields)

@@ -222,10 +222,11 @@ def with_snapshot(copied: JobResult | None, taken: JobResult) -> JobResult:
     """The result of a run that copied to a server and took a snapshot; without `copied` only the latter."""
     if copied is None:
         return taken
+    told = copied.cautions
     return replace(
         copied,
         problems=(*copied.problems, *(f"archive: {problem}" for problem in taken.failures)),
-        warnings=tuple(dict.fromkeys((*copied.warnings, *taken.warnings))),
+        warnings=(*copied.warnings, *(caution for caution in taken.cautions if caution not in told)),
         seconds=copied.seconds + taken.seconds,
         stopped=copied.stopped or taken.stopped,
         snapshot=taken.snapshot,

@@ -227,7 +227,7 @@ def _take_snapshot(run: _Run, reporter: Reporter) -> JobResult:
         return _unreached(run, str(error))
     logger.info("snapshot of %s in %s", job.source.url, job.destination.archive)
     with closing(source):
-        return SnapshotRun(job, source, archive, stopping=stopping, listener=reporter).run()
+        return SnapshotRun(job, source, archive, path=run.config.path, stopping=stopping, listener=reporter).run()
 
 
 def _wait_for_servers(config: Config, stopping: StopRequest, report: Report, reporter: Reporter) -> bool:

@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.text import printable
 from basics.times import MIN_TIME
+from copying import inventory
 from copying.archive import parquet, reusing, sums
 from copying.archive.contents import Archive
 from copying.archive.errors import StoreFailed, Unequal
@@ -25,6 +27,7 @@ from copying.archive.portions import portions
 from copying.archive.reusing import Trust
 from copying.archive.sums import Told
 from copying.compare import comparable_types
+from copying.inventory import Inventory, take_inventory
 from copying.listener import Planned, RunListener, SilentRun
 from copying.metadata import snapshot as metadata
 from copying.metadata.capture import Capture
@@ -74,7 +77,10 @@ class _Tally:
 
 
 class SnapshotRun:
-    """Takes one snapshot. `now` (nanoseconds) is fixed for the run. `stopping` ends it after a file."""
+    """Takes one snapshot of the job whose file is `path`.
+
+    `now` (nanoseconds) is fixed for the run. `stopping` ends it after a file.
+    """
 
     def __init__(
         self,
@@ -82,6 +88,7 @@ class SnapshotRun:
         source: InfluxClient,
         archive: Archive,
         *,
+        path: Path,
         now: int | None = None,
         stopping: StopRequest | None = None,
         listener: RunListener | None = None,
@@ -89,6 +96,8 @@ class SnapshotRun:
         self._job = job
         self._source = source
         self._archive = archive
+        self._path = path
+        self._inventory = Inventory()
         self._now = time.time_ns() if now is None else now
         self._stopping = stopping or StopRequest()
         self._listener = listener or SilentRun()
@@ -105,12 +114,14 @@ class SnapshotRun:
         held: list[DatabaseHeld] = []
         results: list[DatabaseResult] = []
         problems: list[str] = []
+        unmatched: tuple[str, ...] = ()
         taken: SnapshotTaken | None = None
         is_stopped = False
         try:
             before = self._archive.begin(self._job.name, self._now)
             if before:
                 self._before, self._known_files = before.groups, before.files
+            unmatched = self._look_around()
             for number, name in enumerate(self._databases(), 1):
                 self._listener.database(name, number)
                 found, result = self._database(name)
@@ -128,10 +139,17 @@ class SnapshotRun:
             is_stopped = True
         seconds = time.monotonic() - begun
         is_stopped = is_stopped or self._stopping.is_set()
-        warnings = (*self._archive.warnings, *self._capture.warnings)
+        warnings = (*unmatched, *self._archive.warnings, *self._capture.warnings)
         return JobResult(
             self._job.name, tuple(results), tuple(problems), seconds, is_stopped, warnings, snapshot=taken
         )
+
+    def _look_around(self) -> tuple[str, ...]:
+        """Warn of rules that match nothing; where the job copies to a server too, that run has done so."""
+        if not self._job.destination.url:
+            self._inventory = take_inventory(self._job, self._source)
+        unmatched = inventory.unmatched_rules(self._job, self._inventory)
+        return _warned(*(f"{self._path}: {text}" for text in unmatched))
 
     def _publish(self, held: Sequence[DatabaseHeld]) -> SnapshotTaken:
         snapshot = Snapshot(
@@ -199,22 +217,21 @@ class SnapshotRun:
             problems += self._told(f"database {printable(name)}: {error}")
         self._listener.failed(problems)
         results = [self._result(location) for location in dict.fromkeys(mine)]
-        age, warnings = self._age(name, held)
+        age = self._age(name, held)
+        found = [database for database in self._inventory.databases if database.name == name]
+        empty = [inventory.empty_database(self._job, database) for database in found]
+        warnings = _warned(*empty, staleness(age, self._job.options.max_lag))
         database = DatabaseResult(name, tuple(results), tuple(problems), warnings, age)
         return DatabaseHeld(name, tuple(held)), database
 
-    def _age(self, name: str, held: Iterable[PolicyHeld]) -> tuple[SourceAge, tuple[str, ...]]:
-        """How old a database is at the source, and a warning where that is too old."""
+    def _age(self, name: str, held: Iterable[PolicyHeld]) -> SourceAge:
+        """How old a database is at the source."""
         limit = self._job.options.max_lag
         groups = [group for policy in held for group in policy.groups]
         times = [f.last for g in groups for part in g.parts for f in part.files if f.last <= self._now]
         newest = max(times, default=None)
         is_stale = None if limit is None else newest is None or newest < self._now - limit
-        age = SourceAge(name, newest, is_stale)
-        warning = staleness(age, limit)
-        if warning:
-            logger.warning("%s", warning)
-        return age, (warning,) if warning else ()
+        return SourceAge(name, newest, is_stale)
 
     def _result(self, location: Location) -> MeasurementResult:
         tally = self._tallies[location]
@@ -444,6 +461,14 @@ class _Made:
             return None
         types = {name: self.types[name] for name in sorted(self.types)}
         return Part(copy.source.measurement, types, tuple(sorted(self.tags)), fingerprint, tuple(self.files))
+
+
+def _warned(*texts: str) -> tuple[str, ...]:
+    """Those of them that say something, which are logged."""
+    warnings = tuple(filter(None, texts))
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return warnings
 
 
 def _no_part(copy: Copy) -> Part:

@@ -328,10 +328,57 @@ def test_check_tells_of_the_databases_that_a_snapshot_would_hold(archived: Archi
         assert f"database {other}: 0 measurements" in told
         archived.job({"measurements": {"include": ["nosuch"]}})
         assert "nothing to keep: " in archived.main("check", code=1).stdout
-        archived.job({"measurements": {"include": ["nosuch"]}, "options": {"allow_empty": True}})
+        archived.job({"measurements": {"exclude": ["*"]}, "options": {"allow_empty": True}})
         assert "nothing to keep" not in archived.main("check").stdout
     finally:
         pair.source.drop_database(other)
+
+
+def test_an_archive_that_keeps_less_than_its_file_says_is_not_green(archived: Archived) -> None:
+    """Rules that match nothing, and a database of which nothing is kept: as with a server."""
+    pair = archived.pair
+    pair.write(f"cpu usage=1,idle=2i {MONDAY}\nmem free=1i {MONDAY}")
+    empty = f"{pair.database}_empty"
+    pair.source.create_database(empty)
+    specific = {"cpu": {"fields": {"include": ["usage", "idel"]}}}
+    sections = {
+        "source": {"databases": [{"name": pair.database}, {"name": empty}]},
+        "measurements": {"include": ["cpu", "memm"], "specific": specific},
+    }
+    file = archived.job(sections)
+    named = (
+        "measurements.include[1]: 'memm' matches no measurement of",
+        "measurements.specific.cpu.fields.include[1]: 'idel' matches no field there; did you mean 'idle'?",
+        f"database {empty}: no measurement at",
+    )
+    try:
+        told = archived.main("check", code=1).stdout
+        assert all(part in told for part in named), told
+        assert (told.count("PROBLEM"), told.count("WARNING")) == (2, 1)
+        result = archived.run(sections)
+        assert result.verdict == "ok, 3 warnings"
+        assert all(part in caution for part, caution in zip(named, result.cautions, strict=True))
+        assert result.cautions[0].startswith(f"{file}: ")
+        both = {**sections, "destination": {"url": pair.destination.url}}
+        assert archived.run(both).cautions == result.cautions
+        sections["measurements"] = {"include": ["cpu"]}
+        sections["source"] = {"databases": [{"name": pair.database}]}
+        assert archived.run(sections).verdict == "ok"
+        assert "PROBLEM" not in archived.main("check").stdout
+    finally:
+        pair.source.drop_database(empty)
+        pair.destination.drop_database(empty)
+
+
+def test_what_a_snapshot_warns_of_is_not_lost_beside_a_server(archived: Archived) -> None:
+    """The server is not copied to, so that only the snapshot sees that the source is old."""
+    archived.pair.write(f"cpu v=1 {MONDAY}")
+    here = archived.pair.source.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104 -- the same server
+    result = archived.run({"destination": {"url": here}, "options": {"max_lag": "1d"}})
+    assert len(result.problems) == 1
+    assert result.snapshot
+    (caution,) = result.cautions
+    assert "nothing new at the source since" in caution
 
 
 # ---------------------------------------------------------------- commands
