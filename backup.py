@@ -20,6 +20,7 @@ from basics.humanize import counted
 from basics.later import load_soon
 from basics.spans import Span, describe
 from basics.stopping import Grace, Stopped, StopRequest
+from basics.text import warned
 from basics.times import END_OF_TIME, format_time
 from basics.together import both
 from config import Config
@@ -136,7 +137,7 @@ class BackupManager:
             stopped = True
         self._prover.close()
         memory.save(self._memory_file, self._memory)
-        self._warnings += self._warned(*self._saver.warnings)
+        self._warnings += warned(logger, *self._saver.warnings)
         waiting = quarantine.left_over(self._quarantine_directory / self._job.name)
         problems += self._still_quarantined(waiting)
         seconds = time.monotonic() - begun
@@ -155,16 +156,9 @@ class BackupManager:
         """Warn of rules that match nothing, and of what only the destination has; why there is nothing to copy."""
         self._inventory = take_inventory(self._job, self._source, self._destination)
         unmatched = (f"{self._path}: {text}" for text in inventory.unmatched_rules(self._job, self._inventory))
-        self._warnings = self._warned(*unmatched, inventory.lost_databases(self._job, self._inventory))
+        self._warnings = warned(logger, *unmatched, inventory.lost_databases(self._job, self._inventory))
         problem = inventory.emptiness(self._job, self._inventory)
         return tuple(self._unless_stopping(problem)) if problem else ()
-
-    def _warned(self, *texts: str) -> tuple[str, ...]:
-        """Those of them that say something, which are logged."""
-        warnings = tuple(filter(None, texts))
-        for warning in warnings:
-            logger.warning("%s", warning)
-        return warnings
 
     def _still_quarantined(self, waiting: Sequence[tuple[Path, int]]) -> tuple[str, ...]:
         """Lines that an earlier run put aside stay a failure until somebody has seen to them."""
@@ -227,7 +221,7 @@ class BackupManager:
             problems += self._unless_stopping(f"database {name}: {error}")
         self._listener.failed(problems)
         age = self._age(name) if not problems and not self._stopping.is_set() else None
-        warnings = (*self._warned(running), *self._warnings_of(name, age))
+        warnings = (*warned(logger, running), *self._warnings_of(name, age))
         return DatabaseResult(name, tuple(results), tuple(problems), warnings, age, saved)
 
     def _running_queries(self, target: str) -> str:
@@ -303,7 +297,7 @@ class BackupManager:
             directory=self._quarantine_directory,
             quarantine=self._quarantine,
         )
-        self._warnings += self._warned(*done.warnings)
+        self._warnings += warned(logger, *done.warnings)
         self._destination.count_elsewhere(policy.database, policy.destination.name, *done.counted)
         for source, newest in done.newest.items():
             self._news.read(source, newest)
@@ -396,7 +390,7 @@ class BackupManager:
             if found
             else []
         )
-        return self._warned(*texts, staleness(age, self._options.max_lag) if age else "")
+        return warned(logger, *texts, staleness(age, self._options.max_lag) if age else "")
 
     def _in_parallel(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """The results in the order of the items."""
@@ -450,7 +444,7 @@ class BackupManager:
         if result.is_whole:
             result += self._process_measurement(copy, done.get(copy.source))
         result = self.with_losses(copy, result)
-        self._warned(*result.cautions)
+        warned(logger, *result.cautions)
         self._listener.finished(copy.source, result, stopped=self._stopping.is_set())
         return result
 

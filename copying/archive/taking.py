@@ -16,7 +16,7 @@ from typing import Any
 
 from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
-from basics.text import printable
+from basics.text import printable, warned
 from basics.times import MIN_TIME
 from copying import inventory
 from copying.archive import parquet, reusing, sums
@@ -149,7 +149,7 @@ class SnapshotRun:
         if not self._job.destination.url:
             self._inventory = take_inventory(self._job, self._source)
         unmatched = inventory.unmatched_rules(self._job, self._inventory)
-        return _warned(*(f"{self._path}: {text}" for text in unmatched))
+        return warned(logger, *(f"{self._path}: {text}" for text in unmatched))
 
     def _publish(self, held: Sequence[DatabaseHeld]) -> SnapshotTaken:
         snapshot = Snapshot(
@@ -220,7 +220,7 @@ class SnapshotRun:
         age = self._age(name, held)
         found = [database for database in self._inventory.databases if database.name == name]
         empty = [inventory.empty_database(self._job, database) for database in found]
-        warnings = _warned(*empty, staleness(age, self._job.options.max_lag))
+        warnings = warned(logger, *empty, staleness(age, self._job.options.max_lag))
         database = DatabaseResult(name, tuple(results), tuple(problems), warnings, age)
         return DatabaseHeld(name, tuple(held)), database
 
@@ -461,14 +461,6 @@ class _Made:
             return None
         types = {name: self.types[name] for name in sorted(self.types)}
         return Part(copy.source.measurement, types, tuple(sorted(self.tags)), fingerprint, tuple(self.files))
-
-
-def _warned(*texts: str) -> tuple[str, ...]:
-    """Those of them that say something, which are logged."""
-    warnings = tuple(filter(None, texts))
-    for warning in warnings:
-        logger.warning("%s", warning)
-    return warnings
 
 
 def _no_part(copy: Copy) -> Part:
