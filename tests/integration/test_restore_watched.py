@@ -27,10 +27,12 @@ def test_the_page_shows_a_restore_and_that_it_was_stopped(pair: Pair) -> None:
         daemon.wait_for("run ended")
         with subprocess.Popen([sys.executable, "main.py", *command], cwd=ROOT, stdout=subprocess.DEVNULL) as tool:
             wait_until(lambda: f"Restoring {name}" in _get(address, ""), "the restore on the page", daemon)
+            tool.send_signal(signal.SIGSTOP)  # so it cannot be done before it is told to end
             assert "Idle, restoring" in _get(address, "")
             assert f"restoring {name}" in run_main("status", "--http", address, "--config", job).stdout
             assert 'restores_incomplete{backup_job="job"} 1.0' in _get(address, "metrics")
             tool.send_signal(signal.SIGTERM)
+            tool.send_signal(signal.SIGCONT)
         wait_until(lambda: "fine, with warnings" in _get(address, "healthz"), "an amber job", daemon)
         assert f"job: the restore of {name} was stopped, and the target is not complete" in _get(
             address, "healthz"
