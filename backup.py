@@ -443,6 +443,7 @@ class BackupManager:
         result = self._backfill(copy, lateness.get(copy.source, Lateness()))
         if result.is_whole:
             result += self._process_measurement(copy, done.get(copy.source))
+            result = self._with_hidden_losses(copy, result)
         result = self.with_losses(copy, result)
         warned(logger, *result.cautions)
         self._listener.finished(copy.source, result, stopped=self._stopping.is_set())
@@ -543,6 +544,33 @@ class BackupManager:
         problems = self._unless_stopping(problem)
         result = replace(result, problems=(*result.problems, *problems), is_whole=False)
         return replace(result, late=late_values, extra=extra)
+
+    def _with_hidden_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
+        """The result of a measurement, after what InfluxDB lost of it without a trace was copied again.
+
+        Where the destination had points before, these answer for a request that was lost.
+        """
+        span = self._overwritten(copy)
+        if span is None or not result.is_whole or any(_losses(copy, result.written)):
+            return result
+        try:
+            lateness = self._unless_stopped(functools.partial(self._look_back.over, copy, span))
+        except InfluxError as error:
+            return result + self._backfill(
+                copy, Lateness(problem=f"copy {copy.source}: comparing what was copied: {error}")
+            )
+        return replace(result, is_whole=False) if lateness is None else result + self._backfill(copy, lateness)
+
+    def _overwritten(self, copy: Copy) -> Span | None:
+        """Where points were written over others that the destination had; None: nowhere, or that is looked at
+        by the next run, or by who restores.
+        """
+        limits = self._options.range
+        if self._stopping.is_set() or self._job.restores or self._job.source.group_by is not None:
+            return None
+        if limits is not None:
+            return Span(limits.start, limits.end) if self._news.had(copy.source) else None
+        return None if copy.ahead is None else Span(self._now, copy.ahead + 1)
 
     def _copy_windows(self, windows: Sequence[Window]) -> MeasurementResult:
         """Copy windows of one measurement again, all of them older than the newest points at the destination."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from basics.spans import Span, describe
 from basics.text import printable
-from basics.times import DAY, HOUR, MIN_TIME
+from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME, MINUTE
 from copying import memory
 from copying.compare import Comparer, Mismatch, Question, Window
 from copying.memory import Memory
@@ -24,6 +24,9 @@ from influx.shards import ShardStates
 from settings.keys import Job
 
 logger = logging.getLogger(__name__)
+
+STILL_COMING = 10 * MINUTE
+"""How far from now points are still written while a run reads them, nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +354,26 @@ class LookBack:
         if not is_lacking:
             self._memory.accept(window, extra)
         return judged, extra, is_lacking
+
+    def over(self, copy: Copy, span: Span) -> Lateness:
+        """What the destination lacks of a range that was copied, and what only it has there.
+
+        Left out is what comes while a run goes on, and what a retention policy gives up meanwhile. Raises
+        InfluxError.
+        """
+        whole = replace(copy, resumed=dict.fromkeys(copy.types, END_OF_TIME))
+        (groups,) = self._comparer.shard_groups([whole], self._now)
+        edges = [edge for group in copy.target.written_groups or () for edge in (group.start, group.end)]
+        stretches = [
+            span.clip(comparable_since(copy.target, self._now), self._now - STILL_COMING),
+            span.clip(self._now + STILL_COMING, END_OF_TIME),
+        ]
+        parts = [p for g in groups for s in stretches for p in _cut_at(g.clip(s.start, s.end), edges)]
+        found = [w for windows in self._comparer.look([Question(whole, p) for p in parts]) for w in windows]
+        known = [self._memory.known_extra(window) for window in found]
+        open_ones = [w for w, extra in zip(found, known, strict=True) if w.differs and extra is None]
+        left, extras = self._resolved(open_ones)
+        return Lateness(tuple(left), sum(extra or 0 for extra in known) + sum(extras.values()))
 
     def settle(self, windows: Sequence[Window]) -> Lateness:
         """What the destination still lacks in these windows after they were copied, and what only it has there."""

@@ -34,7 +34,7 @@ class Planner:
         self._source = source
         self._destination = destination
         self._now = now
-        self._forecasts: set[tuple[Location, str]] = set()
+        self._forecasts: dict[tuple[Location, str], int] = {}
         self._holds_unsigned: dict[str, bool] = {}
         self._thresholds = Thresholds(job.options, source, destination, now)
 
@@ -304,6 +304,7 @@ class Planner:
             replace(
                 copy,
                 hidden_since=hidden.get(copy.source, END_OF_TIME),
+                ahead=max(filter(None, (self._forecasts.get((copy.source, f)) for f in copy.types)), default=None),
                 starts=resume_points(times, first.get(copy.source, {}), self.fallback),
                 resumed={name: time for name, time in times.items() if time is not None},
             )
@@ -400,8 +401,8 @@ class Planner:
         found = self._last_at_destination(asked, END_OF_TIME)
         ahead = [pair for pair, edge in zip(asked, found, strict=True) if edge is not None and edge > self._now]
         past = self._last_at_destination(ahead, self._now + 1)
-        self._forecasts.update((c.source, f) for c, f in ahead)
         newest = {(c.source, f): edge for (c, f), edge in zip(asked, found, strict=True)}
+        self._forecasts.update({p: edge for p, edge in newest.items() if edge is not None and edge > self._now})
         since = self._now - self._options.incremental.lookback
         for (copy, name), edge in zip(ahead, past, strict=True):
             newest[copy.source, name] = None if edge is None else min(edge, since)

@@ -1,0 +1,128 @@
+"""Points are written over others: there an old point answers when the tool looks for a request that was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from copying.results import JobResult
+from tests.integration.harness import DAY, HOUR, MONDAY, Pair
+from tests.integration.test_range import sections
+from tests.support.proxy import Action, Exchange, Proxy, forget, forward
+
+MINUTE = 60 * 10**9
+RANGE = sections(MONDAY, MONDAY + DAY)
+
+
+def lines(value: Callable[[int], int], rows: range, *measurements: str) -> str:
+    """A point each minute of Monday."""
+    return "\n".join(f"{m},host=a v={value(n)}i {MONDAY + n * MINUTE}" for m in measurements or "m" for n in rows)
+
+
+def losing(most: int) -> Action:
+    """So many requests with corrected points are acknowledged and lost."""
+    lost: list[str] = []
+
+    def act(exchange: Exchange) -> None:
+        if len(lost) < most and "v=10" in exchange.text():
+            lost.append(exchange.text())
+            forget()(exchange)
+        else:
+            forward(exchange)
+
+    return act
+
+
+def run(pair: Pair, most: int, changes: dict[str, Any]) -> JobResult:
+    """A run in which the destination loses so many requests."""
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(losing(most), "write", count=None)
+        return pair.backup({**changes, "destination": {"url": proxy.url}})
+
+
+@pytest.mark.parametrize("measurements", ["m", "abc"], ids=["alone", "together"])
+def test_a_range_over_points_that_are_there_is_compared(measurements: str, pair: Pair) -> None:
+    """What is late, and what was corrected, arrives though the request that brought it was lost."""
+    pair.write(lines(int, range(40), *measurements))
+    pair.write(lines(int, range(60, 100), *measurements))
+    assert pair.backup(RANGE).failures == ()
+    pair.write(lines(int, range(40, 60), *measurements))
+    pair.write(lines(lambda n: n + 1000, range(10, 20), *measurements))
+    assert run(pair, 1, RANGE).failures == ()
+    pair.assert_equal(points=100 * len(measurements))
+
+
+def test_a_range_that_is_lost_again_and_again_fails(pair: Pair) -> None:
+    """The failure names the measurement, and how many values lack."""
+    pair.write(lines(int, range(100)))
+    assert pair.backup(RANGE).failures == ()
+    pair.write(lines(lambda n: n + 1000, range(10, 20)))
+    (failure,) = run(pair, 1000, RANGE).failures
+    assert failure.startswith(f"copy {pair.database}.autogen.m [")
+    assert "after 3 copies the destination still lacks 10 values" in failure
+
+
+def test_what_only_the_destination_has_in_a_range_is_told(pair: Pair) -> None:
+    """With its number, in each run; it stays, and what is outside of the range does not count."""
+    pair.write(lines(int, range(100)))
+    assert pair.backup(RANGE).cautions == ()
+    pair.destination.write(lines(int, range(100, 107)), pair.database)
+    pair.destination.write(f"m,host=a v=1i {MONDAY + 2 * DAY}", pair.database)
+    for _ in range(2):
+        result = pair.backup(RANGE)
+        assert result.failures == ()
+        assert [caution for caution in result.cautions if "holds 7 values that the source lacks" in caution]
+
+
+def test_a_range_of_an_empty_destination_is_not_compared(pair: Pair) -> None:
+    """There the point that is looked for can only be the one that was sent."""
+    pair.write(lines(int, range(100)))
+    asked: list[bool] = []
+    for _ in range(2):
+        questions: list[str] = []
+
+        def note(exchange: Exchange, questions: list[str] = questions) -> None:
+            questions.append(exchange.text())
+            forward(exchange)
+
+        with Proxy(pair.destination.url) as proxy:
+            proxy.inject(note, "query", count=None)
+            assert pair.backup({**RANGE, "destination": {"url": proxy.url}}).failures == ()
+        asked.append(any("sum(" in question for question in questions))
+    assert asked == [False, True]
+
+
+def test_what_comes_while_a_range_is_read_fails_nothing(pair: Pair) -> None:
+    """A range may reach into the present, where somebody always writes."""
+    now = time.time_ns()
+    here = sections(now - HOUR, now + HOUR)
+    pair.write("\n".join(f"m,host=a v={n}i {now - n * MINUTE}" for n in range(50)))
+    assert pair.backup(here).failures == ()
+    count = iter(range(1000))
+
+    def write_more(exchange: Exchange) -> None:
+        forward(exchange)
+        pair.write(f"m,host=a v=1i {time.time_ns() - 30 * 10**9 - next(count)}")
+
+    with Proxy(pair.source.url) as proxy:
+        proxy.inject(write_more, "query", count=None)
+        result = pair.backup({**here, "source": {"url": proxy.url}})
+    assert result.failures == ()
+    assert next(count) > 5
+
+
+def test_forecasts_that_were_rewritten_are_compared(pair: Pair) -> None:
+    """They are copied again in each run, over those that are there."""
+    now = time.time_ns()
+
+    def forecasts(more: int, rows: range) -> str:
+        return "\n".join(f"m,host=a v={n + more}i {now + 20 * MINUTE + n * HOUR}" for n in rows)
+
+    pair.write(forecasts(0, range(-30, 30)))
+    assert pair.backup().failures == ()
+    pair.write(forecasts(1000, range(30)))
+    assert run(pair, 1, {}).failures == ()
+    pair.assert_equal(points=60)
