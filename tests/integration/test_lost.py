@@ -75,6 +75,36 @@ def test_what_a_policy_has_lost_is_told_in_every_run_and_by_check(lost: str, oth
     assert "WARNING" not in run_main("check", "--config", path).stdout
 
 
+def test_a_measurement_that_no_policy_of_the_source_has_is_told_once(other: Pair) -> None:
+    """Not for each policy again."""
+    other.write(f"n v=1i {MONDAY}", "b")
+    assert other.backup().cautions == ()
+    other.source.query('DROP MEASUREMENT "n"', db=other.database)
+    (caution,) = other.backup().cautions
+    assert f"the destination's {other.database} holds 1 measurement that the source does not: n; " in caution
+
+
+def test_a_user_who_is_no_administrator_is_told_the_same(other: Pair, tmp_path: Path) -> None:
+    """With ALL on the database of the destination."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER plain WITH PASSWORD 'plain'")
+        guarded.create_database(other.database)
+        for policy in ("b", "empty", "lost"):
+            _make(guarded, other.database, policy)
+        guarded.query(f'GRANT ALL ON "{other.database}" TO plain')
+        job = job_config(other.source, guarded, [other.database])
+        job["destination"] |= {"user": "plain", "password": "plain"}
+        path = write_job(tmp_path, job)
+        assert run_worker(path).cautions == ()
+        guarded.write(f"m v=1 {MONDAY}", other.database, "lost")
+        guarded.write(f"m more=1 {MONDAY}", other.database, "b")
+        result = run_worker(path)
+    assert result.outcome == "ok"
+    told = "\n".join(result.cautions)
+    assert "holds 1 policy that the source does not: lost; " in told
+    assert f"{other.database}.b holds 1 field that the source does not: m.more; " in told
+
+
 def test_what_has_expired_at_the_source_or_is_not_asked_for_is_no_loss(pair: Pair) -> None:
     """Points that the source keeps no longer, or outside of the range of a range job."""
     now, name = time.time_ns(), pair.database
