@@ -220,8 +220,9 @@ class BackupManager:
         except InfluxError as error:
             problems += self._unless_stopping(f"database {name}: {error}")
         self._listener.failed(problems)
-        age = self._age(name) if not problems and not self._stopping.is_set() else None
-        warnings = (*warned(logger, running), *self._warnings_of(name, age))
+        is_done = not problems and not self._stopping.is_set()
+        age = self._age(name) if is_done else None
+        warnings = (*warned(logger, running), *self._warnings_of(name, age, is_done=is_done))
         return DatabaseResult(name, tuple(results), tuple(problems), warnings, age, saved)
 
     def _running_queries(self, target: str) -> str:
@@ -383,13 +384,13 @@ class BackupManager:
             logger.warning("database %s: its newest point at the source is not known: %s", database, error)
             return None
 
-    def _warnings_of(self, name: str, age: SourceAge | None) -> tuple[str, ...]:
-        found = next((database for database in self._inventory.databases if database.name == name), None)
-        texts = (
-            [inventory.empty_database(self._job, found), inventory.lost_measurements(self._job, found)]
-            if found
-            else []
-        )
+    def _warnings_of(self, name: str, age: SourceAge | None, *, is_done: bool) -> tuple[str, ...]:
+        texts: list[str] = []
+        for found in (database for database in self._inventory.databases if database.name == name):
+            texts += inventory.empty_database(self._job, found), inventory.lost_measurements(self._job, found)
+            if is_done:
+                lost = inventory.find_lost(self._job, found, self._planner, self._destination, self._now)
+                texts += () if self._stopping.is_set() else lost
         return warned(logger, *texts, staleness(age, self._options.max_lag) if age else "")
 
     def _in_parallel(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -35,9 +35,11 @@ def exactly(at: int) -> str:
 
 
 def worded(number: float, noun: str) -> str:
-    """The noun as it stands after that number: `point` after 1, `points` and `stretches` after any other."""
+    """The noun as it stands after that number: `point` after 1, else `points`, `stretches` and `policies`."""
     if number == 1:
         return noun
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
     return noun + ("es" if noun.endswith(("ch", "s", "x")) else "s")
 
 

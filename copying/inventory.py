@@ -8,12 +8,21 @@ from dataclasses import dataclass, field
 
 from basics.humanize import counted
 from basics.patterns import NamePattern, is_selected
+from basics.spans import Span
 from basics.text import printable
+from basics.times import END_OF_TIME
 from basics.together import both
-from copying.selection import allowed_types
+from copying.planner import Planner
+from copying.retention import comparable_since
+from copying.selection import NUMERIC, allowed_types, field_rules, get_fields_to_backup
+from copying.task import Target
 from influx.errors import InfluxError
+from influx.influxql import Location
 from influx_client import InfluxClient
 from settings.keys import FieldRules, Job, MeasurementRules
+
+FieldThere = tuple[Location, str, tuple[str, ...]]
+"""A field of a measurement at the destination, with its types."""
 
 Fields = Mapping[str, tuple[str, ...]]
 """Field -> its types."""
@@ -93,6 +102,35 @@ def _orphans(job: Job, names: Iterable[str], there: Iterable[str]) -> tuple[str,
     return tuple(sorted(d for d in could_be if d not in targets))
 
 
+def find_lost(
+    job: Job, database: DatabaseInventory, planner: Planner, destination: InfluxClient, now: int
+) -> tuple[str, ...]:
+    """What to say of policies, measurements and fields that only the destination has; nothing in a restore.
+
+    Its policies were planned before. Where it shows such, it is asked whether it holds values of them that the
+    source should still have; a policy or field of which it holds none is nothing to warn of.
+    """
+    if job.restores:
+        return ()
+    try:
+        targets = planner.with_foreign(database.name, job.source.destination_name(database.name))
+        held = [(target, _held(job, destination, target, now)) for target in targets]
+    except InfluxError as error:
+        return (f"database {printable(database.name)}: what only the destination holds is not known: {error}",)
+    return lost_in_policies(job, database, held)
+
+
+def _held(job: Job, destination: InfluxClient, target: Target, now: int) -> list[FieldThere]:
+    asked = only_there(job, target)
+    limits = job.options.range
+    span = Span(comparable_since(target, now), END_OF_TIME)
+    span = span.clip(limits.start, limits.end) if limits else span
+    if not asked or span.length <= 0:
+        return []
+    newest = destination.get_edges("last", asked, start=span.start, end=span.end, unknowable=span.start)
+    return [field for field, time in zip(asked, newest, strict=True) if time is not None]
+
+
 # ---------------------------------------------------------------- what it says, pure
 
 
@@ -141,10 +179,54 @@ def lost_measurements(job: Job, database: DatabaseInventory) -> str:
     lost = sorted(set(filter(job.wants, database.copied)) - set(database.measurements))
     if not lost:
         return ""
-    target = job.source.destination_name(database.name)
+    return _lost(database.name, job.source.destination_name(database.name), "measurement", lost)
+
+
+def only_there(job: Job, target: Target) -> list[FieldThere]:
+    """The fields that the rules select, and that only the destination shows in a retention policy."""
+    found: list[FieldThere] = []
+    for measurement, types in sorted(target.written_types.items()):
+        more = {f: t for f, t in types.items() if f not in target.source_types.get(measurement, {})}
+        if not more or not job.wants(measurement):
+            continue
+        rules = field_rules(job.measurements, measurement)
+        if job.source.group_by is not None and allowed_types(rules).intersection(NUMERIC):  # means are floats
+            rules = rules.model_copy(update={"types": (*rules.types, "float") if rules.types else ()})
+        place, allowed = Location(target.database, target.destination.name, measurement), allowed_types(rules)
+        wanted = get_fields_to_backup(more, rules)
+        found += [(place, f, tuple(t for t in kinds if t in allowed)) for f, kinds in wanted.items()]
+    return found
+
+
+def lost_in_policies(
+    job: Job, database: DatabaseInventory, held: Sequence[tuple[Target, Sequence[FieldThere]]]
+) -> tuple[str, ...]:
+    """What to say of policies, and of measurements and fields in one of them, that only the destination has.
+
+    `held`: the fields of which it holds values. Measurements that no policy of the source has are told already.
+    """
+    policies = sorted(target.destination.name for target, fields in held if target.is_foreign and fields)
+    copy = job.source.destination_name(database.name)
+    texts = [_lost(database.name, copy, "policy", policies)] if policies else []
+    for target, fields in held:
+        if target.is_foreign:
+            continue
+        place = f"{copy}.{target.destination.name}"
+        names = [(at.measurement, name) for at, name, _ in fields if at.measurement in database.measurements]
+        gone = sorted({m for m, _ in names if not target.source_types.get(m)})
+        less = sorted(f"{m}.{name}" for m, name in names if target.source_types.get(m))
+        texts += [
+            _lost(database.name, place, what, lost)
+            for what, lost in (("measurement", gone), ("field", less))
+            if lost
+        ]
+    return tuple(texts)
+
+
+def _lost(database: str, place: str, what: str, names: Sequence[str]) -> str:
     return (
-        f"database {printable(database.name)}: the destination's {printable(target)} holds "
-        f"{counted(len(lost), 'measurement')} that the source does not: {_shown(lost)}; dropped there, or of "
+        f"database {printable(database)}: the destination's {printable(place)} holds "
+        f"{counted(len(names), what)} that the source does not: {_shown(names)}; dropped there, or of "
         "another origin: they stay"
     )
 

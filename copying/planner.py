@@ -12,7 +12,7 @@ from copying import rights
 from copying.obsolete import Thresholds
 from copying.resume import fallback_since, hidden_since, resume_points
 from copying.retention import comparable_since, other_settings, shorter, whole_since
-from copying.selection import allowed_types, get_fields_to_backup
+from copying.selection import allowed_types, field_rules, get_fields_to_backup
 from copying.task import Copy, Target
 from influx import storable
 from influx.errors import AccessDenied, NotFound
@@ -36,6 +36,8 @@ class Planner:
         self._now = now
         self._forecasts: dict[tuple[Location, str], int] = {}
         self._holds_unsigned: dict[str, bool] = {}
+        self._planned: dict[str, dict[str, Target]] = {}
+        self._only_there: dict[str, list[Policy]] = {}
         self._thresholds = Thresholds(job.options, source, destination, now)
 
     # ------------------------------------------------------------ both sides of a database
@@ -56,7 +58,9 @@ class Planner:
         return self._targets(target, *self._both_sides(name, target))
 
     def _both_sides(self, name: str, target: str) -> tuple[tuple[Policy, ...], Mapping[str, Policy]]:
-        return both(lambda: self._policies(name), lambda: self._there(target))
+        policies, there = both(lambda: self._policies(name), lambda: self._there(target))
+        self._planned, self._only_there = {}, {name: self._others(policies, there)}  # not of all databases
+        return policies, there
 
     def _policies(self, name: str) -> tuple[Policy, ...]:
         try:
@@ -158,6 +162,7 @@ class Planner:
         # not before, so that no shard group is missing that was there when the fields were looked at
         groups = self._groups(self._source, database, target.source)
         target = replace(target, groups=groups, source_types=found)
+        self._planned.setdefault(database, {})[target.source.name] = target
         limits = self._options.range
         span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
         copies = self._selected(database, target, found, tags, span)
@@ -225,9 +230,21 @@ class Planner:
 
     def foreign(self, name: str, target: str) -> list[Target]:
         """The retention policies that only the destination has."""
-        known = {policy.name for policy in self._policies(name)}
-        others = [p for p in filter(self._is_meant, self._there(target).values()) if p.name not in known]
+        others = self._others(self._policies(name), self._there(target))
         return [replace(self._target(target, p, p), groups=(), is_foreign=True) for p in others]
+
+    def _others(self, policies: Sequence[Policy], there: Mapping[str, Policy]) -> list[Policy]:
+        known = {policy.name for policy in policies}
+        return [p for p in filter(self._is_meant, there.values()) if p.name not in known]
+
+    def with_foreign(self, name: str, target: str) -> list[Target]:
+        """The policies of the database that was looked at last, as they were planned, and its foreign ones.
+
+        Of these nothing but the fields is known.
+        """
+        fields = [(p, self._destination.get_field_keys(target, p.name)) for p in self._only_there.get(name, ())]
+        others = [Target(target, p, p, (), None, types, is_foreign=True) for p, types in fields]
+        return [*self._planned.get(name, {}).values(), *others]
 
     def refreshed(self, database: str, target: Target) -> Target:
         """The policy as both servers show it now."""
@@ -237,9 +254,7 @@ class Planner:
         )
 
     def _rules(self, measurement: str) -> FieldRules:
-        rules = self._job.measurements
-        key = rules.rules_key(measurement)
-        return FieldRules() if key is None else rules.specific[key].fields
+        return field_rules(self._job.measurements, measurement)
 
     def _select(
         self, source: Location, target: Target, types: Mapping[str, tuple[str, ...]], tags: tuple[str, ...]

@@ -7,9 +7,15 @@ from basics.text import printable
 from copying.task import Copy
 from influx import influxql
 from influx.errors import QueryRefused
-from settings.keys import FieldRules
+from settings.keys import FieldRules, MeasurementRules
 
 NUMERIC = ("float", "integer", "unsigned")
+
+
+def field_rules(rules: MeasurementRules, measurement: str) -> FieldRules:
+    """Those for the fields of a measurement."""
+    key = rules.rules_key(measurement)
+    return FieldRules() if key is None else rules.specific[key].fields
 
 
 def get_fields_to_backup(types: Mapping[str, tuple[str, ...]], rules: FieldRules) -> dict[str, tuple[str, ...]]:

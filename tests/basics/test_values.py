@@ -35,6 +35,9 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
         (1_440, "value", "1,440 values"),
         (1, "stretch", "1 stretch"),
         (3, "stretch", "3 stretches"),
+        (1, "policy", "1 policy"),
+        (2, "policy", "2 policies"),
+        (2, "day", "2 days"),
     ],
 )
 def test_words_agree_with_their_number(number: int, noun: str, text: str) -> None:
