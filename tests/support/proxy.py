@@ -158,6 +158,13 @@ class Exchange:
         """Wait, but not longer than the proxy lives."""
         self._proxy.closing.wait(seconds)
 
+    def wait_for(self, event: threading.Event) -> bool:
+        """Wait for it, but not longer than the proxy lives; says whether it has come."""
+        while not event.wait(0.02):
+            if self._proxy.closing.is_set():
+                return False
+        return True
+
     def keep_silent(self) -> None:
         """Say nothing until the client has left."""
         self._handler.close_connection = True
@@ -378,6 +385,33 @@ def only(wanted: Callable[[str], object], act: Action) -> Action:
         return forward(exchange)
 
     return chosen
+
+
+class Gate:
+    """An action that holds requests until it is opened: so long their client stays in the middle of its work.
+
+    `first` of `Proxy.inject` says which is the first that is held. Those that it holds when the proxy closes never
+    arrive.
+    """
+
+    def __init__(self) -> None:
+        self._reached, self._opened = threading.Event(), threading.Event()
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Serve a request."""
+        self._reached.set()
+        if exchange.wait_for(self._opened):
+            forward(exchange)
+        else:
+            exchange.reset()
+
+    def is_reached(self) -> bool:
+        """Whether a request came."""
+        return self._reached.is_set()
+
+    def open(self) -> None:
+        """All of them go on."""
+        self._opened.set()
 
 
 def before(happens: Callable[[], object]) -> Action:
