@@ -19,7 +19,7 @@ from copying.distribution.version import PARTS
 from copying.planner import Planner
 from influx_client import connect
 from tests.faults.harness import points_written
-from tests.integration.daemon import running, wait_until
+from tests.integration.daemon import IN_TIME, running, wait_until
 from tests.integration.harness import DAY, MONDAY, Pair, run_main, write_job
 from tests.support.certificates import Authority
 from tests.support.cluster import ROOT, Cluster
@@ -248,7 +248,7 @@ def test_sigterm_ends_everything_within_ten_seconds(pair: Pair, destination: Inf
             wait_until(lambda: points_written(destination) > before + 50, "points", daemon)
             code, seconds = daemon.stop(signal.SIGTERM)
             assert code == 0, daemon.log
-            assert seconds < 10
+            assert seconds < IN_TIME
             assert "stopped" in daemon.log
         found = len(pair.found())
         time.sleep(1)

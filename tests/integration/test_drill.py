@@ -25,7 +25,7 @@ from main import main
 from tests.integration.archives import Archived
 from tests.integration.daemon import running, wait_until
 from tests.integration.harness import HOUR, MONDAY, ROOT, Pair, run_main, write_job
-from tests.support.proxy import Gate, Proxy, before
+from tests.support.proxy import Gate, Proxy, before, when
 from tests.support.servers import InfluxServer, RequestFailed, free_port
 from tests.support.waiting import HANG
 from watching.events import Drilled
@@ -389,14 +389,21 @@ def test_a_daemon_that_is_stopped_lets_its_drill_drop_what_it_made(pair: Pair) -
     options = {
         "incremental": {"schedule": "0 0 1 1 *", "run_on_start": True},
         "drill": {"schedule": "* * * * *"},
+        "timeout_client": HANG,
     }
-    jobs = pair.directory / "jobs"
-    write_job(jobs, pair.config({"options": options}), "mirror")
-    with running(jobs, pair.directory) as daemon:
-        daemon.wait_for("drill: restoring ")
-        assert daemon.stop()[0] == 0
-        assert "drill passed" not in daemon.log
-        assert "drill not done" not in daemon.log
+    jobs, gate = pair.directory / "jobs", Gate()
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(when(lambda: scratches(pair.destination), gate), "write", count=None)
+        write_job(jobs, pair.config({"destination": {"url": proxy.url}, "options": options}), "mirror")
+        with running(jobs, pair.directory) as daemon:
+            wait_until(gate.is_reached, "the first points of the drill", daemon)
+            daemon.wait_for("drill: restoring ")
+            daemon.send(signal.SIGTERM)
+            daemon.wait_for("stopping after the batches in flight")
+            gate.open()
+            assert daemon.process.wait(HANG) == 0
+            assert "drill passed" not in daemon.log
+            assert "drill not done" not in daemon.log
     assert scratches(pair.destination) == []
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from tests.integration.harness import (
     snapshot,
     write_job,
 )
-from tests.support.proxy import Action, Exchange, Gate, Proxy, forward
+from tests.support.proxy import Gate, Proxy, when
 from tests.support.reader import Snapshot, difference, read_policies
 from tests.support.samples import load_demo_data
 from tests.support.servers import InfluxServer
@@ -546,7 +547,7 @@ def test_a_restore_that_is_stopped_goes_on_with_the_same_command(pair: Pair) -> 
     for existing in ("refuse", "overwrite"):
         gate = Gate()
         with Proxy(pair.destination.url) as proxy:
-            proxy.inject(once_begun(pair, gate), "query", count=None)
+            proxy.inject(when(partial(has_begun, pair), gate), "query", count=None)
             job = write_job(pair.directory, pair.config({"destination": {"url": proxy.url}, "options": slow}))
             command = ["restore", "--config", str(job), "--yes", "--existing", existing]
             with subprocess.Popen(
@@ -572,14 +573,9 @@ def test_a_restore_that_is_stopped_goes_on_with_the_same_command(pair: Pair) -> 
         assert markers(pair) == []
 
 
-def once_begun(pair: Pair, gate: Gate) -> Action:
-    """The gate stands in the way of what the restore asks for after its first points."""
-
-    def act(exchange: Exchange) -> None:
-        is_begun = any(json.loads(marker.read_text())["positions"] for marker in markers(pair))
-        return gate(exchange) if is_begun else forward(exchange)
-
-    return act
+def has_begun(pair: Pair) -> bool:
+    """Whether a restore has brought some points."""
+    return any(json.loads(marker.read_text())["positions"] for marker in markers(pair))
 
 
 def test_the_result_as_json(pair: Pair) -> None:
