@@ -328,10 +328,10 @@ def test_asking_again_before_the_next_run_gives_the_same_answer(
 
 def test_a_schedule_with_a_day_that_never_comes_is_not_slow() -> None:
     """`31 2 mon` is every Monday of February; the search for the 31st does not delay each answer."""
-    begun = time.monotonic()
+    begun = time.process_time()
     found = list(itertools.islice(runs("*/5 * 31 2 mon", BERLIN, local("2026-02-02 00:00", BERLIN)), 200))
     assert {run.date().isoformat() for run in found} == {"2026-02-02"}
-    assert time.monotonic() - begun < 20  # a search each time takes more than a minute
+    assert time.process_time() - begun < 20  # a search each time takes more than a minute
 
 
 # --- Running -----------------------------------------------------------------------------------------
