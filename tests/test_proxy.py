@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import threading
 import urllib.parse
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgpack
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from tests.support.proxy import (
     LOGIN_PAGE,
     Action,
+    Gate,
     Proxy,
     before,
     black_hole,
@@ -29,8 +32,10 @@ from tests.support.proxy import (
     respond,
     slices,
     throttle,
+    when,
 )
 from tests.support.servers import InfluxServer
+from tests.support.waiting import wait_until
 
 LINES = b"\n".join(b"m,host=h%d v=%di %d" % (i % 3, i, 1000 + i) for i in range(60))
 QUERY = "SELECT v FROM m; SHOW DATABASES"
@@ -293,6 +298,37 @@ def test_a_fault_can_be_for_what_a_request_says(proxy: Proxy, source: InfluxServ
     assert ask(proxy.url, "/query?q=SHOW+DATABASES", b"")[0] == 200
     assert (refused.injected, seen.injected, happened) == (1, 1, [1])
     assert stored(source, database) == 1
+
+
+def test_a_gate_holds_requests_until_it_is_opened(proxy: Proxy, source: InfluxServer, database: str) -> None:
+    """From the first on that it is for; what it holds when the proxy closes never arrives."""
+
+    def write(url: str, line: bytes) -> threading.Thread:
+        def post() -> None:
+            with suppress(OSError, http.client.HTTPException):
+                ask(url, f"/write?db={database}", line, timeout=300)
+
+        thread = threading.Thread(target=post)
+        thread.start()
+        return thread
+
+    gate = Gate()
+    proxy.inject(gate, "write", first=2, count=None)
+    write(proxy.url, b"m v=1 1").join()
+    assert not gate.is_reached()
+    held = write(proxy.url, b"m v=2 2")
+    wait_until(gate.is_reached, "the second write")
+    assert source.rows("SELECT v FROM m", db=database) == [[1, 1]]
+    gate.open()
+    held.join()
+    assert source.rows("SELECT v FROM m", db=database) == [[1, 1], [2, 2]]
+    shut = Gate()
+    with Proxy(source.url) as other:
+        other.inject(when(lambda: True, shut), "write")
+        lost = write(other.url, b"m v=3 3")
+        wait_until(shut.is_reached, "the third write")
+    lost.join()
+    assert source.rows("SELECT v FROM m", db=database) == [[1, 1], [2, 2]]
 
 
 def test_lines_are_told_from_their_packed_form(proxy: Proxy, database: str) -> None:

@@ -14,7 +14,7 @@ def fail(text: str) -> None:
 
 def test_both_run_at_the_same_time() -> None:
     """Each waits for the other here."""
-    barrier = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=300)
     assert sorted(both(barrier.wait, barrier.wait)) == [0, 1]
 
 

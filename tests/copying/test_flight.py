@@ -16,7 +16,7 @@ from influx.line_protocol import Body
 from influx.written import Written
 from tests.support.waiting import wait_until
 
-WAIT = 20.0
+WAIT = 300.0
 """Only a test that hangs takes so many seconds."""
 
 

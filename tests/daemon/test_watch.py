@@ -30,7 +30,7 @@ def hang_with_all_threads(_: StopRequest) -> None:
 
 def work(stopping: StopRequest) -> None:
     """Ask whether to stop, now and then."""
-    for _ in range(30):
+    for _ in range(80):
         stopping.wait(0.1)
 
 
@@ -51,12 +51,16 @@ def watched(behaviour: Behaviour, limit: float) -> tuple[ForkProcess, Connection
     return process, writer
 
 
-@pytest.mark.parametrize(("behaviour", "code"), [(hang, HUNG), (hang_with_all_threads, -signal.SIGALRM)])
+@pytest.mark.parametrize(
+    ("behaviour", "limit", "code"),
+    # the system's alarm comes after twice the limit: the thread has so long to be first
+    [(hang, 6, HUNG), (hang_with_all_threads, 1, -signal.SIGALRM)],
+)
 def test_a_process_that_hangs_ends_itself(
-    behaviour: Behaviour, code: int, capfd: pytest.CaptureFixture[str]
+    behaviour: Behaviour, limit: float, code: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """By a thread of its own that says so, or, where no thread can go on, by the system."""
-    process, _lifeline = watched(behaviour, limit=1)
+    process, _lifeline = watched(behaviour, limit)
     process.join(60)
     assert process.exitcode == code
     assert ("no sign of life" in capfd.readouterr().err) == (code == HUNG)
@@ -75,7 +79,7 @@ def test_the_death_of_the_parent_ends_it(behaviour: Behaviour) -> None:
 
 def test_who_works_is_left_alone() -> None:
     """Whoever asks whether to stop is alive, however long that goes on."""
-    process, _lifeline = watched(work, limit=0.5)
+    process, _lifeline = watched(work, limit=6)  # the system's alarm comes after twice as long
     process.join(60)
     assert process.exitcode == 0
 

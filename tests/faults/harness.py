@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from http.client import HTTPException
+from typing import Any, Self
 
 from tests.integration.daemon import Daemon, running, wait_until
 from tests.integration.harness import MONDAY, Pair, run_main, write_job
 from tests.support import waiting
+from tests.support.proxy import Gate, Proxy, when
 from tests.support.reader import Snapshot
 from tests.support.servers import InfluxServer
 
@@ -130,14 +132,39 @@ def points_written(server: InfluxServer) -> int:
 
 
 class Middle:
-    """Waits for the middle of a copy, and proves afterwards that it was one. Made before the copy begins."""
+    """Waits for the middle of a copy, and proves that it is one: a proxy keeps the copy from its end.
 
-    def __init__(self, pair: Pair, chance: random.Random, minutes: int = MINUTES) -> None:
-        self._pair = pair
+    Made before the copy begins; `role` is the server that the proxy is in front of. The copy goes freely until the
+    destination has taken more than the fault waits for. Then what it asks of that server is held until it is let
+    go.
+    """
+
+    def __init__(
+        self, pair: Pair, chance: random.Random, role: str = "destination", minutes: int = MINUTES
+    ) -> None:
+        self._pair, self._role = pair, role
         self._taken = points_written(pair.destination)
         self._share = chance.uniform(0.02, 0.5)
         self._points = int(self._share * minutes * POINTS_A_MINUTE)
+        self._most = int(0.6 * minutes * POINTS_A_MINUTE)
         self._pause = chance.uniform(0, 0.05)
+        self._gate = Gate()
+        self._proxy = Proxy(getattr(pair, role).url)
+        self._proxy.inject(when(self._is_late, self._gate), count=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._proxy.close()
+
+    def of(self, sections: Sections) -> dict[str, Any]:
+        """The sections of a job that goes by the proxy."""
+        return {
+            **sections,
+            self._role: {**sections.get(self._role, {}), "url": self._proxy.url},
+            "options": {**sections.get("options", {}), "timeout_client": waiting.HANG},
+        }
 
     def wait(self, tool: Daemon) -> None:
         """Until the destination has taken a random part of what there is to copy."""
@@ -148,6 +175,18 @@ class Middle:
         )
         time.sleep(self._pause)
         assert tool.process.poll() is None, f"the copy was over before the fault\n{tool.log}"
+
+    def let_go(self) -> None:
+        """The fault has happened."""
+        self._gate.open()
+
+    def _is_late(self) -> bool:
+        if self._gate.is_reached() or self._gate.is_open():
+            return not self._gate.is_open()
+        try:
+            return points_written(self._pair.destination) - self._taken > self._most
+        except (OSError, HTTPException):  # it is what the fault has hit
+            return False
 
 
 def assert_partly_copied(pair: Pair, expected: Snapshot | None = None) -> None:

@@ -6,6 +6,8 @@ from tests.faults.harness import ended, fresh, lines, slow
 from tests.faults.rounds import Rounds
 from tests.integration.daemon import running
 from tests.integration.harness import Pair, write_job
+from tests.support.proxy import Gate, Proxy
+from tests.support.waiting import HANG
 
 
 def test_two_daemons_on_one_pair(pair: Pair, rounds: Rounds) -> None:
@@ -16,15 +18,22 @@ def test_two_daemons_on_one_pair(pair: Pair, rounds: Rounds) -> None:
             round_.write(lines(1000))
             jobs, other = round_.directory / "jobs", round_.directory / "other"
             other.mkdir()
-            write_job(jobs, round_.config(slow(incremental=scheduled)))
-            with running(jobs, round_.directory) as first, running(jobs, other) as second:
-                for daemon in (first, second):
-                    daemon.wait_for(" run ended")
-                _assert_at_once(first.log, second.log)
-                for daemon in (first, second):
-                    assert ": ok" in daemon.log, daemon.log
-                    daemon.send(signal.SIGTERM)
-                    assert ended(daemon).code == 0, daemon.log
+            gate = Gate()
+            with Proxy(round_.destination.url) as proxy:
+                proxy.inject(gate, "write", count=None)
+                sections = slow(incremental=scheduled, timeout_client=HANG)
+                write_job(jobs, round_.config({**sections, "destination": {"url": proxy.url}}))
+                with running(jobs, round_.directory) as first, running(jobs, other) as second:
+                    for daemon in (first, second):
+                        daemon.wait_for(" from http")
+                    gate.open()
+                    for daemon in (first, second):
+                        daemon.wait_for(" run ended")
+                    _assert_at_once(first.log, second.log)
+                    for daemon in (first, second):
+                        assert ": ok" in daemon.log, daemon.log
+                        daemon.send(signal.SIGTERM)
+                        assert ended(daemon).code == 0, daemon.log
             round_.assert_equal()
 
 

@@ -45,10 +45,10 @@ def test_dropped_at_the_destination(pair: Pair, rounds: Rounds, what: str) -> No
     for number in rounds.of(f"{what} dropped at the destination in the middle", 5):
         with fresh(pair, number) as round_:
             _load(round_)
-            middle = Middle(round_, random.Random(number))
-            with copying(round_, slow()) as tool:
+            with Middle(round_, random.Random(number)) as middle, copying(round_, middle.of(slow())) as tool:
                 middle.wait(tool)
                 _drop(what, round_.destination, round_.database)
+                middle.let_go()
                 ended(tool).assert_failed("destination", f"{what} not found")
             assert_mended(round_)
 
@@ -58,11 +58,11 @@ def test_a_measurement_dropped_at_the_destination(pair: Pair, rounds: Rounds) ->
     for number in rounds.of("measurement dropped at the destination in the middle", 5):
         with fresh(pair, number) as round_:
             _load(round_)
-            middle = Middle(round_, random.Random(number))
-            with copying(round_, slow()) as tool:
+            with Middle(round_, random.Random(number)) as middle, copying(round_, middle.of(slow())) as tool:
                 middle.wait(tool)
                 wait_until(functools.partial(_has_m1, round_), "something to drop", tool)
                 _drop("measurement", round_.destination, round_.database)
+                middle.let_go()
                 ended(tool)
             assert_mended(round_)
 
@@ -78,10 +78,10 @@ def test_dropped_at_the_source(pair: Pair, rounds: Rounds, what: str) -> None:
         with fresh(pair, number) as round_:
             _load(round_)
             before = snapshot(round_.source, round_.database)
-            middle = Middle(round_, random.Random(number))
-            with copying(round_, slow()) as tool:
+            with Middle(round_, random.Random(number)) as middle, copying(round_, middle.of(slow())) as tool:
                 middle.wait(tool)
                 _drop(what, round_.source, round_.database)
+                middle.let_go()
                 found = ended(tool)
             copied = round_.found()
             assert_nothing_invented(copied, before)

@@ -42,8 +42,7 @@ def _interrupt(pair: Pair, number: int, sent: signal.Signals) -> None:
         round_.write(lines())
         if number % 2:
             _copy_beginning(round_)
-        middle = Middle(round_, chance)
-        with copying(round_) as tool:
+        with Middle(round_, chance) as middle, copying(round_, middle.of(slow())) as tool:
             middle.wait(tool)
             parent, workers = tool.process.pid, tool.workers()
             assert workers, tool.log
@@ -51,9 +50,13 @@ def _interrupt(pair: Pair, number: int, sent: signal.Signals) -> None:
             for victim in victims:
                 with suppress(ProcessLookupError):  # a worker whose parent was killed may have ended already
                     os.kill(victim, sent)
+            if sent == signal.SIGTERM:
+                if parent in victims:
+                    tool.wait_for("stopping after the batches in flight")
+                middle.let_go()
             found = ended(tool)
-            assert_partly_copied(round_)
             _assert_code(tool, found.code, sent, hit_parent=parent in victims)
+        assert_partly_copied(round_)
         assert_mended(round_, slow() if number % 3 == 0 else None)
 
 

@@ -94,15 +94,23 @@ def pages(url: str, **options: object) -> Sections:
     """Requests of a few times of all series each, to this destination."""
     return {
         "destination": {"url": url},
-        "options": {"days_of_pagination": 2.5 * STEP / (24 * HOUR), "retry_delay": 0.05, **options},
+        "options": {
+            "days_of_pagination": 2.5 * STEP / (24 * HOUR),
+            "retry_delay": 0.05,
+            "timeout_client": 120,
+            **options,
+        },
     }
 
 
 class Lanes:
     """Keeps a third of the writes back. After `cut` those that are on their way get lost.
 
-    `is_overtaken`: a later write has arrived before one that is kept back.
+    `is_overtaken`: a later write has arrived before one that is kept back. `is_late` says when all are held until
+    `let_go` or `cut`: a copy must not come to its end before the fault.
     """
+
+    is_late: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(self, number: int) -> None:
         self._chance = random.Random(number)
@@ -110,6 +118,7 @@ class Lanes:
         self._kept_back = 0
         self.is_overtaken = False
         self.is_cut = False
+        self._goes_on = threading.Event()
 
     def __call__(self, exchange: Exchange) -> None:
         """Serve a write."""
@@ -117,7 +126,9 @@ class Lanes:
             self._keep_back(1)
             exchange.pause(KEPT_BACK)
             self._keep_back(-1)
-        if self.is_cut:
+        if not self._goes_on.is_set() and self.is_late():
+            exchange.wait_for(self._goes_on)
+        if self.is_cut or exchange.is_abandoned():
             exchange.reset()
         else:
             forward(exchange)
@@ -131,6 +142,11 @@ class Lanes:
     def cut(self) -> None:
         """From now on nothing arrives."""
         self.is_cut = True
+        self._goes_on.set()
+
+    def let_go(self) -> None:
+        """The fault has happened; what arrives is its business."""
+        self._goes_on.set()
 
 
 @contextmanager
@@ -143,15 +159,19 @@ def between(server: InfluxServer, number: int) -> Iterator[tuple[Proxy, Lanes]]:
 
 
 class Middle:
-    """Waits until a copy has written so many points more than before it, and a write is overtaken."""
+    """Waits until a copy has written so many points more than before it, and a write is overtaken.
+
+    When it has gone on for long, it may be hit in any state, and goes no further.
+    """
 
     def __init__(self, pair: Pair, points: float, lanes: Lanes) -> None:
         self._destination = pair.destination
         self._points = points_written(pair.destination) + points
         self._lanes = lanes
+        lanes.is_late = self._is_late
 
     def wait(self, tool: Daemon) -> None:
-        """The copy must not be over then; when it has gone on for long, it may be hit in any state."""
+        """The copy must not be over then."""
         waiting.wait_until(
             self._is_there,
             "the middle of the copy",
@@ -161,8 +181,13 @@ class Middle:
         assert tool.process.poll() is None, f"the copy was over before the fault\n{tool.log}"
 
     def _is_there(self) -> bool:
-        more = points_written(self._destination) - self._points
-        return more > ROWS / 6 or (more > 0 and self._lanes.is_overtaken)
+        return self._is_late() or (self._more() > 0 and self._lanes.is_overtaken)
+
+    def _is_late(self) -> bool:
+        return self._more() > ROWS / 6
+
+    def _more(self) -> float:
+        return points_written(self._destination) - self._points
 
 
 def holes(pair: Pair) -> int:
@@ -224,11 +249,15 @@ def _interrupt(many: Pair, number: int, sent: signal.Signals, seen: Seen) -> Non
                     middle.wait(tool)
                     workers = tool.workers()
                     assert workers, tool.log
-                    for victim in chance.choice([workers, [tool.process.pid, *workers]]):
+                    victims = chance.choice([workers, [tool.process.pid, *workers]])
+                    for victim in victims:
                         with suppress(ProcessLookupError):
                             os.kill(victim, sent)
                     if sent == signal.SIGKILL:
                         lanes.cut()
+                    elif tool.process.pid in victims:
+                        tool.wait_for("stopping after the batches in flight")
+                    lanes.let_go()
                     found = ended(tool)
                     assert found.code == (-sent if found.code < 0 else 1), f"time {time + 1}: {found}"
             seen.look(round_)
@@ -266,7 +295,7 @@ def test_kill_9_of_the_tool_while_series_are_read_share_by_share(many: Pair, rou
             source.inject(only(lambda text: "(?s:." in text, _noted(shares)), "query", count=None)
             create(round_)
             round_.write(wide_lines(), POLICY)
-            middle = Middle(round_, random.Random(number).uniform(0.2, 0.8) * WIDE, lanes)
+            middle = Middle(round_, random.Random(number).uniform(0.2, 0.7) * WIDE, lanes)
             sections = {"source": {"url": source.url}, "destination": {"url": proxy.url}}
             with copying(round_, sections) as tool:
                 middle.wait(tool)
@@ -306,6 +335,7 @@ def test_a_server_is_killed_or_stopped(many: Pair, rounds: Rounds, role: str) ->
             with copying(round_, pages(proxy.url, retries=retries)) as tool:
                 middle.wait(tool)
                 _end(server, kill=number % 2 == 0)
+                lanes.let_go()
                 if retries > 1:
                     tool.wait_for("retry 2 of 20")
                     server.restart()

@@ -22,6 +22,8 @@ from tests.integration.harness import Pair, write_job
 from tests.support.servers import InfluxServer, quoted
 
 ROLES = pytest.mark.parametrize("role", ["source", "destination"])
+OTHER = {"source": "destination", "destination": "source"}
+"""The server that keeps a copy from its end while a fault hits the first."""
 
 
 def _end(server: InfluxServer, *, kill: bool) -> None:
@@ -38,10 +40,13 @@ def test_a_server_comes_back_while_the_tool_retries(own: Pair, rounds: Rounds, r
     for number in rounds.of(f"kill -9 or SIGTERM of the {role}, back while the tool retries", 10):
         with fresh(own, number) as round_:
             round_.write(lines())
-            middle = Middle(round_, random.Random(number))
-            with copying(round_, slow(retries=10)) as tool:
+            with (
+                Middle(round_, random.Random(number), OTHER[role]) as middle,
+                copying(round_, middle.of(slow(retries=10))) as tool,
+            ):
                 middle.wait(tool)
                 _end(server, kill=number % 2 == 0)
+                middle.let_go()
                 tool.wait_for(f"{role} {server.url}: ")
                 tool.wait_for("; retry 2 of 10")
                 server.restart()
@@ -57,10 +62,13 @@ def test_a_server_comes_back_after_the_tool_gave_up(own: Pair, rounds: Rounds, r
     for number in rounds.of(f"kill -9 or SIGTERM of the {role}, back after the tool gave up", 10):
         with fresh(own, number) as round_:
             round_.write(lines())
-            middle = Middle(round_, random.Random(number))
-            with copying(round_, slow(retries=1)) as tool:
+            with (
+                Middle(round_, random.Random(number), OTHER[role]) as middle,
+                copying(round_, middle.of(slow(retries=1))) as tool,
+            ):
                 middle.wait(tool)
                 _end(server, kill=number % 2 == 1)
+                middle.let_go()
                 ended(tool).assert_failed(f"{role} {server.url}: ", "Connection refused", "(tried 2 times)")
             server.restart()
             assert_partly_copied(round_)
@@ -116,10 +124,13 @@ def test_the_password_changes_in_the_middle(own: Pair, rounds: Rounds, role: str
             round_.write(lines())
             user = {"user": "backup", "password": "old"}
             _create_user(server)
-            middle = Middle(round_, random.Random(number))
-            with copying(round_, {**slow(), role: user}) as tool:
+            with (
+                Middle(round_, random.Random(number), OTHER[role]) as middle,
+                copying(round_, middle.of({**slow(), role: user})) as tool,
+            ):
                 middle.wait(tool)
                 server.query("SET PASSWORD FOR backup = 'new'")
+                middle.let_go()
                 ended(tool).assert_failed(f"{role} {server.url}: ", "HTTP 401", "check user and password")
                 _assert_not_retried(tool)
             assert_partly_copied(round_)

@@ -13,6 +13,12 @@ from typing import Any
 from tests.integration.harness import ROOT, write_job
 from tests.support import waiting
 
+IN_TIME = 30.0
+"""Seconds in which a daemon that is asked to stop is gone: ten, as promised, and what a busy machine may add.
+
+A daemon that does not keep its promise takes longer: it waits for what the test lets last a minute or more.
+"""
+
 
 class Daemon:
     """Started on a folder of jobs; `log` is what it has written to standard error so far."""

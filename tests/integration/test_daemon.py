@@ -7,17 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from basics.locks import FileLock
-from tests.integration.daemon import Daemon, Held, is_running, running, wait_until
+from daemon.supervisor import STOP_WITHIN
+from tests.integration.daemon import IN_TIME, Daemon, Held, is_running, running, wait_until
 from tests.integration.harness import MONDAY, ROOT, Pair, job_config, run_main, write_job
 from tests.soak.loki import Loki
+from tests.support.proxy import Gate, Proxy, when
 from tests.support.recorder import recorder
 from tests.support.servers import InfluxServer
+from tests.support.waiting import HANG
 
 SCHEDULED = {"options": {"incremental": {"schedule": "0 0 1 1 *", "run_on_start": True}}}
 """A job that runs at once and then not before the next year."""
@@ -47,7 +52,7 @@ def test_a_daemon_runs_says_when_next_and_stops_cleanly(number: signal.Signals, 
         daemon.wait_for("next run")
         code, seconds = daemon.stop(number)
         assert code == 0, daemon.log
-        assert seconds < 10
+        assert seconds < IN_TIME
         assert "-01-01" in daemon.log
         assert "Traceback" not in daemon.log
         assert daemon.workers() == []
@@ -67,7 +72,7 @@ def test_a_signal_to_all_processes_at_once_is_an_ordinary_stop(pair: Pair) -> No
             assert len(workers) == 2  # the monitor, and the run
             for pid in (*workers, daemon.process.pid):
                 os.kill(pid, signal.SIGTERM)
-            assert daemon.process.wait(15) == 0
+            assert daemon.process.wait(HANG) == 0
             assert "stopping after the batches in flight" in daemon.log
             assert "died" not in daemon.log
     assert service.requests == []
@@ -89,84 +94,85 @@ def test_with_log_format_json_every_line_of_the_daemon_is_json(pair: Pair) -> No
     assert written == [text for text, line in zip(log, lines, strict=True) if line["job"] == "yearly"]
 
 
+@contextmanager
+def in_its_middle(
+    pair: Pair, config: dict[str, Any], *arguments: str, name: str = "job", first: int = 1
+) -> Iterator[tuple[Daemon, Gate]]:
+    """A daemon whose copy waits for the destination, which leaves this write unanswered until the gate is opened.
+
+    And all that comes after it.
+    """
+    gate = Gate()
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(gate, "write", first=first, count=None)
+        proxy.inject(when(gate.is_reached, gate), count=None)
+        config["destination"]["url"] = proxy.url
+        config["options"]["timeout_client"] = 2 * IN_TIME
+        write_job(pair.directory / "jobs", config, name)
+        with running(pair.directory / "jobs", pair.directory, *arguments) as daemon:
+            wait_until(
+                lambda: gate.is_reached() or daemon.process.poll() is not None, "a write at the gate", daemon
+            )
+            yield daemon, gate
+
+
 def test_a_stop_in_the_middle_of_a_run_loses_nothing(pair: Pair) -> None:
     """The batch in flight is finished, the exit code is 0, and the next run goes on from there."""
     load(pair, 150_000)
-    write_job(pair.directory / "jobs", scheduled(pair, {"days_of_pagination": 0.01}))
-    with running(pair.directory / "jobs", pair.directory) as daemon:
-        wait_until(lambda: "created database" in daemon.log, "the copy to begin", daemon)
-        time.sleep(1)
-        code, seconds = daemon.stop()
-        assert code == 0, daemon.log
-        assert seconds < 10
+    with in_its_middle(pair, scheduled(pair, {"days_of_pagination": 0.01}), first=20) as (daemon, gate):
+        daemon.send(signal.SIGTERM)
+        daemon.wait_for("stopping after the batches in flight")
+        gate.open()
+        assert daemon.process.wait(IN_TIME) == 0, daemon.log
         assert "Traceback" not in daemon.log
+        assert "died" not in daemon.log
     expected, found = pair.snapshots()
+    assert 0 < len(found) < len(expected)
     assert found.points.items() <= expected.points.items()
     assert pair.backup().succeeded
     pair.assert_equal(points=300_000)
 
 
-def test_a_stop_while_a_server_hangs_takes_at_most_ten_seconds(
-    source: InfluxServer, database: str, tmp_path: Path
-) -> None:
+def test_a_stop_while_a_server_hangs_takes_at_most_ten_seconds(pair: Pair) -> None:
     """A request that nobody answers does not keep the daemon from stopping."""
-    with InfluxServer.start("hanging") as destination:
-        pair = Pair(source, destination, database, tmp_path)
-        load(pair, 100_000)
-        write_job(tmp_path / "jobs", scheduled(pair, {"timeout_client": 60}))
-        with running(tmp_path / "jobs", tmp_path) as daemon:
-            daemon.wait_for("created database")
-            destination.pause()
-            time.sleep(1)
-            code, seconds = daemon.stop()
-            destination.resume()
-            assert code == 0, daemon.log
-            assert seconds < 10.5
+    load(pair, 100_000)
+    with in_its_middle(pair, scheduled(pair)) as (daemon, _):
+        code, seconds = daemon.stop()
+        assert code == 0, daemon.log
+        assert seconds < IN_TIME
 
 
-def test_a_second_signal_stops_at_once(source: InfluxServer, database: str, tmp_path: Path) -> None:
+def stopped_twice(daemon: Daemon) -> int:
+    """The exit code of a daemon that is told to stop and then, before its time is over, to do so now."""
+    begun = time.monotonic()
+    daemon.send(signal.SIGTERM)
+    daemon.wait_for("stopping after the batches in flight")
+    code, _ = daemon.stop()
+    assert time.monotonic() - begun < STOP_WITHIN
+    assert "stopping now" in daemon.log
+    return code
+
+
+def test_a_second_signal_stops_at_once(pair: Pair) -> None:
     """Without waiting for the batch in flight."""
-    with InfluxServer.start("hanging") as destination:
-        pair = Pair(source, destination, database, tmp_path)
-        load(pair, 100_000)
-        write_job(tmp_path / "jobs", scheduled(pair, {"timeout_client": 60}))
-        with running(tmp_path / "jobs", tmp_path) as daemon:
-            daemon.wait_for("created database")
-            destination.pause()
-            time.sleep(1)  # until the copy waits for it
-            daemon.send(signal.SIGTERM)
-            daemon.wait_for("stopping after the batches in flight")
-            _, seconds = daemon.stop()
-            destination.resume()
-            assert seconds < 3
-            assert "stopping now" in daemon.log
+    load(pair, 100_000)
+    with in_its_middle(pair, scheduled(pair)) as (daemon, _):
+        stopped_twice(daemon)
 
 
 @pytest.mark.parametrize("signals", [1, 2], ids=["at the deadline", "by the second signal"])
 @pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["table", "json"])
 def test_a_one_off_job_that_is_killed_before_it_had_a_result_is_not_ok(
-    arguments: list[str], signals: int, source: InfluxServer, database: str, tmp_path: Path
+    arguments: list[str], signals: int, pair: Pair
 ) -> None:
     """Its exit code is 1, and it is told as stopped: nobody knows what it would have copied."""
-    with InfluxServer.start("hanging") as destination:
-        pair = Pair(source, destination, database, tmp_path)
-        load(pair, 100_000)
-        write_job(tmp_path / "jobs", pair.config({"options": {"timeout_client": 60}}), "once")
-        with running(tmp_path / "jobs", tmp_path, *arguments) as daemon:
-            daemon.wait_for("created database")
-            destination.pause()
-            time.sleep(1)  # until the copy waits for it
-            for _ in range(signals - 1):
-                daemon.send(signal.SIGTERM)
-                daemon.wait_for("stopping after the batches in flight")
-            code, seconds = daemon.stop()
-            destination.resume()
-            assert code == 1, daemon.log
-            assert seconds < (10.5 if signals == 1 else 3)
-            assert "died" not in daemon.log
-            assert re.search(r'"result": "stopped"' if arguments else r"(?m)^once .*stopped", daemon.log), (
-                daemon.log
-            )
+    load(pair, 100_000)
+    with in_its_middle(pair, pair.config(), *arguments, name="once") as (daemon, _):
+        code, seconds = daemon.stop() if signals == 1 else (stopped_twice(daemon), 0.0)
+        assert code == 1, daemon.log
+        assert seconds < IN_TIME
+        assert "died" not in daemon.log
+        assert re.search(r'"result": "stopped"' if arguments else r"(?m)^once .*stopped", daemon.log), daemon.log
 
 
 def test_a_scheduled_worker_that_dies_is_reported_and_started_again(pair: Pair) -> None:
@@ -199,24 +205,15 @@ def test_a_job_that_waits_for_its_time_has_no_process_and_lets_no_restore_begin(
             assert mine.take()
 
 
-def test_a_one_shot_worker_that_dies_fails_the_run_and_is_named(
-    source: InfluxServer, database: str, tmp_path: Path
-) -> None:
+def test_a_one_shot_worker_that_dies_fails_the_run_and_is_named(pair: Pair) -> None:
     """The exit code is 1, and the other jobs are not harmed."""
-    with InfluxServer.start("hanging") as destination:
-        pair = Pair(source, destination, database, tmp_path)
-        load(pair, 50_000)
-        write_job(tmp_path / "jobs", pair.config({"options": {"timeout_client": 60}}), "doomed")
-        with running(tmp_path / "jobs", tmp_path) as daemon:
-            daemon.wait_for("created database")
-            destination.pause()
-            (worker,) = daemon.workers()
-            os.kill(worker, signal.SIGKILL)
-            code = daemon.process.wait(20)
-            destination.resume()
-            assert code == 1
-            assert "job doomed: the worker process died (SIGKILL)" in daemon.log
-            assert "FAILED doomed: 1 failure, told in the log above" in daemon.log
+    load(pair, 50_000)
+    with in_its_middle(pair, pair.config(), name="doomed") as (daemon, _):
+        (worker,) = daemon.workers()
+        os.kill(worker, signal.SIGKILL)
+        assert daemon.process.wait(HANG) == 1
+        assert "job doomed: the worker process died (SIGKILL)" in daemon.log
+        assert "FAILED doomed: 1 failure, told in the log above" in daemon.log
 
 
 def test_a_daemon_waits_for_servers_that_are_not_up_yet(
@@ -246,7 +243,7 @@ def test_waiting_for_a_server_can_be_interrupted(pair: Pair) -> None:
         daemon.wait_for("waiting for the source")
         code, seconds = daemon.stop()
         assert code == 0
-        assert seconds < 5
+        assert seconds < IN_TIME
 
 
 def test_a_failed_run_of_a_scheduled_job_is_logged_and_the_daemon_goes_on(pair: Pair) -> None:
@@ -516,7 +513,7 @@ def test_a_worker_obeys_signals_from_its_first_moment_on(pair: Pair) -> None:
     config["source"]["url"] = "http://127.0.0.1:9"
     job = write_job(pair.directory / "jobs", config)
     command = [sys.executable, "-c", FRESH_WORKERS, str(job)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG, check=False)
     assert done.stdout.split() == ["0"] * 5, done.stderr
 
 
@@ -536,7 +533,7 @@ for _ in range(5):
     process = Worker.start(file, Channel(), None, task=Task(), logs=False).process
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         os.kill(process.pid, number)
-    process.join(5)
+    process.join(50)
     print(process.exitcode)
     process.kill()
 """

@@ -18,12 +18,13 @@ from config import Config
 from copying.distribution.version import PARTS
 from copying.planner import Planner
 from influx_client import connect
-from tests.faults.harness import points_written
-from tests.integration.daemon import running, wait_until
+from tests.integration.daemon import IN_TIME, running, wait_until
 from tests.integration.harness import DAY, MONDAY, Pair, run_main, write_job
 from tests.support.certificates import Authority
 from tests.support.cluster import ROOT, Cluster
+from tests.support.proxy import Gate, Proxy
 from tests.support.servers import InfluxServer
+from tests.support.waiting import HANG
 
 MINUTE = 60_000_000_000
 SMALL, LARGE = 12, 6000
@@ -200,10 +201,16 @@ def test_a_worker_with_other_source_code_gets_nothing(
         assert "2 warnings" in told
 
 
-def scheduled(pair: Pair, cluster: Cluster, **options: Any) -> Path:  # noqa: ANN401 -- as the YAML has them
-    """The same as a job of a daemon that runs when it is started."""
+def scheduled(
+    pair: Pair,
+    cluster: Cluster,
+    url: str | None = None,
+    **options: Any,  # noqa: ANN401 -- as the YAML has them
+) -> Path:
+    """The same as a job of a daemon that runs when it is started; `url` leads to its destination."""
     incremental = {"schedule": "0 0 1 1 *", "run_on_start": True}
     config = pair.config({"options": {"distribute": cluster.address, "incremental": incremental, **options}})
+    config["destination"]["url"] = url or pair.destination.url
     return write_job(pair.directory / "jobs", config).parent
 
 
@@ -239,20 +246,24 @@ def test_a_run_that_finds_no_scheduler_fails(pair: Pair) -> None:
 def test_sigterm_ends_everything_within_ten_seconds(pair: Pair, destination: InfluxServer, tmp_path: Path) -> None:
     """Units too: nothing is written any more, and the next run makes it whole."""
     load(pair)
-    with Cluster(tmp_path / "cluster") as own:
-        own.start_worker(destination.url)
+    gate = Gate()
+    with Proxy(destination.url) as proxy, Cluster(tmp_path / "cluster") as own:
+        proxy.inject(gate, "write", first=20, count=None)
+        own.start_worker(proxy.url, destination.url)
         own.wait_for_workers()
-        jobs = scheduled(pair, own, days_of_pagination=0.002)
-        before = points_written(destination)
+        jobs = scheduled(pair, own, proxy.url, days_of_pagination=0.002, timeout_client=2 * IN_TIME)
         with running(jobs, pair.directory) as daemon:
-            wait_until(lambda: points_written(destination) > before + 50, "points", daemon)
-            code, seconds = daemon.stop(signal.SIGTERM)
-            assert code == 0, daemon.log
-            assert seconds < 10
+            wait_until(gate.is_reached, "the twentieth write", daemon)
+            begun = time.monotonic()
+            daemon.send(signal.SIGTERM)
+            daemon.wait_for("stopping after the batches in flight")
+            gate.open()
+            assert daemon.process.wait(HANG) == 0, daemon.log
+            assert time.monotonic() - begun < IN_TIME
             assert "stopped" in daemon.log
         found = len(pair.found())
         time.sleep(1)
-        assert len(pair.found()) == found < len(pair.snapshots()[0])
+        assert 0 < len(pair.found()) == found < len(pair.snapshots()[0])
         code, told = ran(job(pair, own))
         assert code == 0, told
     pair.assert_equal()

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -25,7 +25,9 @@ from main import main
 from tests.integration.archives import Archived
 from tests.integration.daemon import running, wait_until
 from tests.integration.harness import HOUR, MONDAY, ROOT, Pair, run_main, write_job
+from tests.support.proxy import Gate, Proxy, before, when
 from tests.support.servers import InfluxServer, RequestFailed, free_port
+from tests.support.waiting import HANG
 from watching.events import Drilled
 from watching.verdict_files import proofs
 
@@ -203,21 +205,16 @@ def test_what_does_not_stay_fails_the_drill(pair: Pair) -> None:
     """Somebody deletes in the scratch database while it is there."""
     pair.write(hourly(20))
     pair.backup()
-    job, ends = write_job(pair.directory, pair.config()), Event()
+    job = write_job(pair.directory, pair.config())
 
     def delete() -> None:
-        while not ends.wait(0.02):
-            for name in scratches(pair.destination):
-                with suppress(RequestFailed):  # it may be gone by now
-                    pair.destination.query("DELETE FROM cpu WHERE host = 'h1'", db=name)
+        for name in scratches(pair.destination):
+            with suppress(RequestFailed):  # it may be gone by now
+                pair.destination.query("DELETE FROM cpu WHERE host = 'h1'", db=name)
 
-    deleting = Thread(target=delete)
-    deleting.start()
-    try:
-        found = drilled(job)
-    finally:
-        ends.set()
-        deleting.join()
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(before(delete), "query", count=None)
+        found = drilled(job, to=proxy.url)
     assert found.result == "failed"
     assert "cpu" in found.detail or "missing" in found.detail
     assert scratches(pair.destination) == []
@@ -259,14 +256,30 @@ def test_a_database_of_that_name_is_left_alone(archived: Archived, mark: str) ->
 # ---------------------------------------------------------------- what earlier drills have left
 
 
+@contextmanager
+def in_its_middle(
+    archived: Archived, environ: Mapping[str, str] = os.environ
+) -> Iterator[tuple[subprocess.Popen[str], Gate]]:
+    """A drill that has made its scratch database, and whose first points are held at a gate."""
+    gate = Gate()
+    with Proxy(archived.pair.destination.url) as proxy:
+        proxy.inject(gate, "write", count=None)
+        job = archived.job({"options": {"timeout_client": HANG}})
+        command = [sys.executable, "main.py", "drill", "--to", proxy.url, "--config", str(job)]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environ) as process:
+            try:
+                wait_until(lambda: gate.is_reached() or process.poll() is not None, "the first points")
+                yield process, gate
+            finally:
+                process.kill()
+
+
 def test_what_a_killed_drill_has_left_is_dropped_by_the_next_one(archived: Archived) -> None:
     """What only looks like it stays: another job's is named, one without the mark is nobody's business."""
     pair = archived.pair
     pair.write(hourly(30))
     archived.taken()
-    command = [sys.executable, "main.py", "drill", "--to", pair.destination.url, "--config", str(archived.job())]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: bool(scratches(pair.destination)) or process.poll() is not None, "the scratch database")
+    with in_its_middle(archived) as (process, _):
         process.kill()
     (left,) = scratches(pair.destination)
     other = scratch.name_of(scratch.maker_of("other", "elsewhere"), MONDAY, "1" * 16)
@@ -290,10 +303,9 @@ def test_a_drill_that_is_stopped_leaves_nothing(archived: Archived) -> None:
     pair.write(hourly(60))
     archived.taken()
     health = {**os.environ, "BACKUP_HEALTH_FILE": str(pair.directory / "health")}
-    command = [sys.executable, "main.py", "drill", "--to", pair.destination.url, "--config", str(archived.job())]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=health) as process:
-        wait_until(lambda: bool(scratches(pair.destination)) or process.poll() is not None, "the scratch database")
+    with in_its_middle(archived, health) as (process, gate):
         process.send_signal(signal.SIGTERM)
+        gate.open()
         _, told = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "stopped before the end: nothing is proved" in told
@@ -377,14 +389,21 @@ def test_a_daemon_that_is_stopped_lets_its_drill_drop_what_it_made(pair: Pair) -
     options = {
         "incremental": {"schedule": "0 0 1 1 *", "run_on_start": True},
         "drill": {"schedule": "* * * * *"},
+        "timeout_client": HANG,
     }
-    jobs = pair.directory / "jobs"
-    write_job(jobs, pair.config({"options": options}), "mirror")
-    with running(jobs, pair.directory) as daemon:
-        daemon.wait_for("drill: restoring ")
-        assert daemon.stop()[0] == 0
-        assert "drill passed" not in daemon.log
-        assert "drill not done" not in daemon.log
+    jobs, gate = pair.directory / "jobs", Gate()
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(when(lambda: scratches(pair.destination), gate), "write", count=None)
+        write_job(jobs, pair.config({"destination": {"url": proxy.url}, "options": options}), "mirror")
+        with running(jobs, pair.directory) as daemon:
+            wait_until(gate.is_reached, "the first points of the drill", daemon)
+            daemon.wait_for("drill: restoring ")
+            daemon.send(signal.SIGTERM)
+            daemon.wait_for("stopping after the batches in flight")
+            gate.open()
+            assert daemon.process.wait(HANG) == 0
+            assert "drill passed" not in daemon.log
+            assert "drill not done" not in daemon.log
     assert scratches(pair.destination) == []
 
 

@@ -1,6 +1,7 @@
 """Late data: points that reach the source behind those that were copied already come without anybody asking."""
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from copying.results import JobResult
 from influx.errors import Unreachable
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, moved, write_job
-from tests.support.proxy import Exchange, Proxy, before, only, respond
+from tests.support.proxy import Exchange, Proxy, before, forward, respond
 from tests.support.servers import InfluxServer
 
 MINUTE = HOUR // 60
@@ -220,20 +221,29 @@ def test_values_that_were_about_to_be_copied_and_did_not_arrive_are_missing(pair
     times = [begin + hour * HOUR + n * (HOUR // count) for hour in range(8) for n in range(count)]
     pair.write("\n".join(f"cpu a={n}i {time}" for n, time in enumerate(times)))
 
-    def is_refused(lines: str) -> bool:
-        first = int(lines.partition("\n")[0].rsplit(" ", 1)[1])
-        return " c=" in lines and begin + HOUR <= first < begin + 2 * HOUR
+    newer_is_there = threading.Event()
+
+    def hour_of_c(lines: str) -> int:
+        if not lines:
+            return -1
+        return (int(lines.partition("\n")[0].rsplit(" ", 1)[1]) - begin) // HOUR if " c=" in lines else -1
 
     def refuse(exchange: Exchange) -> None:
-        exchange.pause(0.3)
-        respond(503)(exchange)
+        hour = hour_of_c(exchange.text())
+        if hour == 1:
+            exchange.wait_for(newer_is_there)
+            respond(503)(exchange)
+        else:
+            forward(exchange)
+        if hour > 1:
+            newer_is_there.set()
 
     with Proxy(pair.destination.url) as proxy:
         sections = {"options": {"days_of_pagination": 1 / 24}, "destination": {"url": proxy.url}}
         for _ in range(2):
             assert run_at(pair, NOW, sections).failures == ()
         pair.write("\n".join(f"cpu c={n}i {time}" for n, time in enumerate(times)))
-        proxy.inject(only(is_refused, refuse), "write", count=None)
+        proxy.inject(refuse, "write", count=None)
         assert "503" in pair_failure(run_at(pair, NOW, sections))
         newer = [at for at in pair.found().points if at[3] == b"c" and at[4] >= begin + 2 * HOUR]
         assert newer, "no newer request has arrived: this shows nothing"

@@ -16,8 +16,9 @@ import pytest
 
 from tests.integration.daemon import children, is_running, running, wait_until
 from tests.integration.harness import MONDAY, ROOT, Pair, endpoint, job_config, run_main, write_job
-from tests.support.proxy import Proxy, delay
+from tests.support.proxy import Gate, Proxy, delay
 from tests.support.terminal import Terminal
+from tests.support.waiting import HANG
 
 ROWS = 2500
 """Points of each of two measurements, spread over a week, of which a query takes half a day."""
@@ -38,10 +39,18 @@ def load(pair: Pair) -> None:
 
 
 @contextmanager
-def slow_job(pair: Pair, seconds: float = 0.2, **options: Any) -> Iterator[tuple[Path, Proxy]]:  # noqa: ANN401 -- YAML's own
-    """A job whose every query takes a while, and asks for half a day."""
+def slow_job(
+    pair: Pair,
+    seconds: float = 0.2,
+    gate: Gate | None = None,
+    **options: Any,  # noqa: ANN401 -- YAML's own
+) -> Iterator[tuple[Path, Proxy]]:
+    """A job whose every query takes a while, and asks for half a day; a gate holds it in its middle."""
     load(pair)
     with Proxy(pair.source.url) as proxy:
+        if gate:
+            proxy.inject(gate, "query", first=14, count=None)
+            options["timeout_client"] = HANG
         proxy.inject(delay(response=seconds), "query", first=8, count=None)  # those before are for the plan
         # what is saved besides points has a path, which may be longer than a terminal is wide
         usual = {"days_of_pagination": 0.5, "parallel_workers": 1, "metadata": []}
@@ -216,9 +225,12 @@ def test_nothing_is_left_behind_when_the_parent_is_killed(stopped: bool, pair: P
 
 def test_a_job_that_is_stopped_in_the_middle_takes_its_live_line_with_it(pair: Pair) -> None:
     """Ctrl-C: the batch in flight is finished, the table says `stopped`."""
-    with slow_job(pair) as (jobs, _), on_terminal(jobs) as terminal:
-        terminal.wait_for(lambda: bool(live_lines(terminal.lines)), "live line")
+    gate = Gate()
+    with slow_job(pair, gate=gate) as (jobs, _), on_terminal(jobs) as terminal:
+        terminal.wait_for(lambda: gate.is_reached() and bool(live_lines(terminal.lines)), "live line")
         os.killpg(terminal.process.pid, signal.SIGINT)
+        terminal.wait_for(lambda: any("stopping after" in line for line in terminal.everything), "the stop")
+        gate.open()
         assert terminal.finish() == 1
         lines = [line for line in terminal.everything if line]
         assert [line for line in lines if not LOG.match(line) and not TABLE.match(line)] == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.daemon import Runs, running, wait_until
+from tests.integration.daemon import IN_TIME, Runs, running, wait_until
 from tests.integration.harness import MONDAY, Pair, run_main, write_job
 from tests.support.leaks import assert_no_secret
 from tests.support.recorder import Recorder, recorder
@@ -126,7 +126,7 @@ def test_services_that_are_dead_cost_one_warning_each_and_no_backup(pair: Pair) 
             code, seconds = daemon.stop()
             log = daemon.log
     assert code == 0
-    assert seconds < 10
+    assert seconds < IN_TIME
     warnings = [line for line in log.splitlines() if " WARNING " in line and "messages" in line]
     assert len([line for line in warnings if "the notification service json://" in line]) == 1
     assert len([line for line in warnings if "the check to ping" in line]) == 1

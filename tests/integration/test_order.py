@@ -138,10 +138,14 @@ def test_nothing_later_is_written_after_a_range_that_was_refused_for_good(
 
 
 class Watched:
-    """How many writes were on their way at once, and of which shard groups."""
+    """How many writes were on their way at once, and of which shard groups.
 
-    def __init__(self) -> None:
+    The first ones wait until so many are.
+    """
+
+    def __init__(self, expected: int = 1) -> None:
         self.most = 0
+        self._expected, self._are_there = expected, threading.Event()
         self.mixed: list[set[int]] = []
         self._under_way: list[int] = []
         self._lock = threading.Lock()
@@ -156,18 +160,25 @@ class Watched:
                 self.most = max(self.most, len(self._under_way))
                 if len(set(self._under_way)) > 1:
                     self.mixed.append(set(self._under_way))
-        exchange.pause(0.05)
+            if self.most >= self._expected:
+                self._are_there.set()
+        if group is not None:
+            exchange.wait_for(self._are_there)
+        exchange.pause(0.05)  # one too many would come now
         forward(exchange)
         with self._lock:
             if group is not None:
                 self._under_way.remove(group)
 
 
-def watched(pair: Pair, writing: Proxy, **options: object) -> Watched:
+def watched(pair: Pair, writing: Proxy, expected: int = 1, **options: object) -> Watched:
     """A copy in requests of half a day each."""
-    watch = Watched()
+    watch = Watched(expected)
     writing.inject(watch, "write", count=None)
-    sections = {"destination": {"url": writing.url}, "options": {"days_of_pagination": 0.5, **options}}
+    sections = {
+        "destination": {"url": writing.url},
+        "options": {"days_of_pagination": 0.5, "timeout_client": 60, **options},
+    }
     assert pair.backup(sections).failures == ()
     pair.assert_equal()
     return watch
@@ -182,7 +193,7 @@ def hourly(begin: int = MONDAY, hours: int = 14 * 24) -> str:
 def test_requests_of_one_shard_group_overlap(pair: Pair, writing: Proxy) -> None:
     """Three of them; those of the next one wait."""
     pair.write(hourly())
-    watch = watched(pair, writing)
+    watch = watched(pair, writing, 3)
     assert watch.most == 3
     assert watch.mixed == []
 

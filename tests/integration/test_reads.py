@@ -3,9 +3,10 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +19,9 @@ from influx.influxql import Location
 from influx.pages import Ask
 from influx_client import connect
 from tests.integration.harness import MONDAY, WEEK, Pair, write_job
-from tests.support.proxy import Proxy, cut_documents
+from tests.support.proxy import Gate, Proxy, before, cut_documents
 from tests.support.servers import InfluxServer, RequestFailed
+from tests.support.waiting import wait_until
 
 ROWS = 60_000
 
@@ -127,20 +129,29 @@ def test_a_source_that_stops_in_the_middle_fails_the_run(
     with InfluxServer.start("stopping") as source:
         load(source, database)
         pair = Pair(source, destination, database, tmp_path)
-        results: list[JobResult] = []
-        job = threading.Thread(
-            target=lambda: results.append(pair.backup({"options": {"days_of_pagination": 0.001}}))
-        )
-        job.start()
-        time.sleep(1)
-        source.kill()
-        job.join()
+        gate = Gate()
+        with Proxy(destination.url) as proxy:
+            proxy.inject(gate, "write", first=10, count=None)
+            sections = {"options": {"days_of_pagination": 0.001}, "destination": {"url": proxy.url}}
+            with in_background(pair, sections) as results:
+                wait_until(gate.is_reached, "the tenth write")
+                source.kill()
+                gate.open()
         source.restart()
         assert_honest(results[0], pair)
-        if results[0].failures:
-            assert f"source {source.url}" in results[0].failures[0]
+        assert f"source {source.url}" in results[0].failures[0]
         assert pair.backup().succeeded
         pair.assert_equal(points=3 * ROWS)
+
+
+@contextmanager
+def in_background(pair: Pair, sections: Mapping[str, Any]) -> Iterator[list[JobResult]]:
+    """A run in a thread, whose result is there when this is left."""
+    results: list[JobResult] = []
+    job = threading.Thread(target=lambda: results.append(pair.backup(sections)))
+    job.start()
+    yield results
+    job.join()
 
 
 def test_a_source_that_is_silent_for_a_while_is_asked_again(
@@ -150,15 +161,14 @@ def test_a_source_that_is_silent_for_a_while_is_asked_again(
     with InfluxServer.start("slow") as source:
         load(source, database)
         pair = Pair(source, destination, database, tmp_path)
-        results: list[JobResult] = []
-        sections = {"options": {"timeout_client": 1, "retries": 3, "days_of_pagination": 0.05}}
-        job = threading.Thread(target=lambda: results.append(pair.backup(sections)))
-        job.start()
-        time.sleep(0.5)
-        source.pause()
-        time.sleep(3)
-        source.resume()
-        job.join()
+        with Proxy(source.url) as proxy:
+            silence = proxy.inject(before(source.pause), "query", first=12)
+            options = {"timeout_client": 1, "retries": 100, "retry_delay": 0.1, "days_of_pagination": 0.05}
+            with in_background(pair, {"source": {"url": proxy.url}, "options": options}) as results:
+                wait_until(lambda: silence.injected, "a query")
+                asked = proxy.seen.total()
+                wait_until(lambda: proxy.seen.total() > asked + 1, "two questions more")
+                source.resume()
         assert results[0].failures == ()
         pair.assert_equal(points=3 * ROWS)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from tests.integration.harness import (
     snapshot,
     write_job,
 )
+from tests.support.proxy import Gate, Proxy, when
 from tests.support.reader import Snapshot, difference, read_policies
 from tests.support.samples import load_demo_data
 from tests.support.servers import InfluxServer
+from tests.support.waiting import HANG
 
 MINUTE = HOUR // 60
 Sections = Mapping[str, Any]
@@ -540,26 +543,39 @@ def test_a_restore_that_is_stopped_goes_on_with_the_same_command(pair: Pair) -> 
     """Until then a marker tells that the target is not complete, and `status` shows it."""
     expected = backed_up(pair, lines(6000, MINUTE))
     pair.source.drop_database(pair.database)
-    slow = {"options": {"days_of_pagination": 0.006, "parallel_workers": 1}}
-    job = write_job(pair.directory, pair.config(slow))
+    slow = {"days_of_pagination": 0.006, "parallel_workers": 1, "timeout_client": HANG}
     for existing in ("refuse", "overwrite"):
-        command = [sys.executable, "main.py", "restore", "--config", str(job), "--yes", "--existing", existing]
-        with subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as tool:
-            wait_until(lambda: any(json.loads(m.read_text())["positions"] for m in markers(pair)), "some points")
-            tool.send_signal(signal.SIGTERM)
-            output, _ = tool.communicate()
-        assert tool.returncode == 1, output
-        assert "the same command goes on from here" in output
-        assert len(markers(pair)) == 1
-        status = run_main("status", "--config", job, "--http", "127.0.0.1:1")
-        assert f"restore of {pair.database} to {pair.source.url} is not complete" in status.stdout
-        done = run_main("restore", "--config", job, "--yes", "--existing", existing)
+        gate = Gate()
+        with Proxy(pair.destination.url) as proxy:
+            proxy.inject(when(partial(has_begun, pair), gate), "query", count=None)
+            job = write_job(pair.directory, pair.config({"destination": {"url": proxy.url}, "options": slow}))
+            command = ["restore", "--config", str(job), "--yes", "--existing", existing]
+            with subprocess.Popen(
+                [sys.executable, "main.py", *command],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as tool:
+                wait_until(gate.is_reached, "some points")
+                tool.send_signal(signal.SIGTERM)
+                gate.open()
+                output, _ = tool.communicate()
+            assert tool.returncode == 1, output
+            assert "the same command goes on from here" in output
+            assert len(markers(pair)) == 1
+            status = run_main("status", "--config", job, "--http", "127.0.0.1:1")
+            assert f"restore of {pair.database} to {pair.source.url} is not complete" in status.stdout
+            done = run_main(*command)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "goes on with the restore that was begun" in done.stdout
         assert not difference(expected, snapshot(pair.source, pair.database), names=("before", "after"))
         assert markers(pair) == []
+
+
+def has_begun(pair: Pair) -> bool:
+    """Whether a restore has brought some points."""
+    return any(json.loads(marker.read_text())["positions"] for marker in markers(pair))
 
 
 def test_the_result_as_json(pair: Pair) -> None:

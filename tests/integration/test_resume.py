@@ -1,8 +1,6 @@
 """Incremental runs: the destination is the checkpoint, and each field resumes at its own place."""
 
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,8 +9,9 @@ from backup import BackupManager
 from basics.stopping import StopRequest
 from config import Config
 from influx_client import connect
-from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, moved, write_job
-from tests.support.proxy import Proxy, respond
+from tests.integration.daemon import running
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, moved, write_job
+from tests.support.proxy import Gate, Proxy, respond
 from tests.support.reader import key
 from tests.support.waiting import HANG, wait_until
 
@@ -138,32 +137,24 @@ def test_a_wiped_destination_is_filled_again(pair: Pair) -> None:
 def test_an_interrupted_first_load_resumes(sent: signal.Signals, pair: Pair) -> None:
     """Whenever the process dies, the next run makes the destination whole."""
     pair.write(minutely(30_000, hosts="abcd"))
-    path = write_job(pair.directory, pair.config({"options": {"days_of_pagination": 0.05}}))
-    process = subprocess.Popen([sys.executable, "main.py", "--config", path], cwd=ROOT, stderr=subprocess.PIPE)
-    wait_until(lambda: _has_points(pair), "the first points", pause=0.02)
-    process.send_signal(sent)
-    _, errors = process.communicate(timeout=HANG)
-    assert b"Traceback" not in errors
-    _wait_until_idle(pair)
+    gate, jobs = Gate(), pair.directory / "jobs"
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(gate, "write", first=10, count=None)
+        options = {"days_of_pagination": 0.05, "timeout_client": HANG}
+        write_job(jobs, pair.config({"destination": {"url": proxy.url}, "options": options}))
+        with running(jobs, pair.directory) as tool:
+            wait_until(gate.is_reached, "the tenth write", progress=lambda: tool.log)
+            tool.send(sent)
+            if sent == signal.SIGTERM:
+                tool.wait_for("stopping after the batches in flight")
+                gate.open()
+            tool.process.wait(HANG)
+            assert "Traceback" not in tool.log
     expected, partial = pair.snapshots()
     assert 0 < len(partial) < len(expected), "the load was not interrupted in its middle"
     result = pair.backup()
     assert result.succeeded
     pair.assert_equal(points=240_000)
-
-
-def _has_points(pair: Pair) -> bool:
-    if pair.database not in {row[0] for row in pair.destination.rows("SHOW DATABASES")}:
-        return False
-    return bool(pair.destination.rows('SELECT count("v") FROM cpu', db=pair.database))
-
-
-def _wait_until_idle(pair: Pair) -> None:
-    """An orphaned worker may still be writing for a moment."""
-    before = -1
-    while (count := len(pair.found())) != before:
-        before = count
-        time.sleep(0.5)
 
 
 def test_the_destination_stops_in_the_middle_and_the_next_run_mends_it(pair: Pair) -> None:

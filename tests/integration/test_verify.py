@@ -165,11 +165,15 @@ def test_writes_on_their_way_are_no_difference(pair: Pair) -> None:
     """What arrives before the second look counts as there."""
     fill(pair, 100)
     pair.write(f"mem v=2 {MONDAY + 1}")
-    late = threading.Timer(1.0, pair.destination.write, (f"mem v=2 {MONDAY + 1}", pair.database))
-    late.start()
-    verdict = verified(pair)
-    late.join()
-    assert not verdict.differs
+
+    class ArrivesInThePause(StopRequest):
+        def wait(self, seconds: float) -> bool:
+            if seconds > 0:
+                pair.destination.write(f"mem v=2 {MONDAY + 1}", pair.database)
+            return super().wait(seconds)
+
+    assert verified(pair).differs
+    assert not tools(pair, stopping=ArrivesInThePause())[0].verify().differs
 
 
 def test_the_newest_minute_and_the_future_are_not_compared_unless_asked_for(pair: Pair) -> None:

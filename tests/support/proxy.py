@@ -158,6 +158,15 @@ class Exchange:
         """Wait, but not longer than the proxy lives."""
         self._proxy.closing.wait(seconds)
 
+    def wait_for(self, event: threading.Event) -> None:
+        """Wait for it, but not longer than the proxy lives."""
+        while not (event.wait(0.02) or self.is_abandoned()):
+            continue
+
+    def is_abandoned(self) -> bool:
+        """Whether the proxy closes: what has not arrived by now never does."""
+        return self._proxy.closing.is_set()
+
     def keep_silent(self) -> None:
         """Say nothing until the client has left."""
         self._handler.close_connection = True
@@ -373,6 +382,50 @@ def only(wanted: Callable[[str], object], act: Action) -> Action:
 
     def chosen(exchange: Exchange) -> None:
         if wanted(exchange.text()):
+            return act(exchange)
+        exchange.pass_unharmed()
+        return forward(exchange)
+
+    return chosen
+
+
+class Gate:
+    """An action that holds requests until it is opened: so long their client stays in the middle of its work.
+
+    `first` of `Proxy.inject` says which is the first that is held. Those that it holds when the proxy closes never
+    arrive.
+    """
+
+    def __init__(self) -> None:
+        self._reached, self._opened = threading.Event(), threading.Event()
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Serve a request."""
+        self._reached.set()
+        exchange.wait_for(self._opened)
+        if exchange.is_abandoned():
+            exchange.reset()
+        else:
+            forward(exchange)
+
+    def is_reached(self) -> bool:
+        """Whether a request came."""
+        return self._reached.is_set()
+
+    def is_open(self) -> bool:
+        """Whether nothing is held any more."""
+        return self._opened.is_set()
+
+    def open(self) -> None:
+        """All of them go on."""
+        self._opened.set()
+
+
+def when(holds: Callable[[], object], act: Action) -> Action:
+    """The action for requests that come while the condition holds; it does not count for others."""
+
+    def chosen(exchange: Exchange) -> None:
+        if holds():
             return act(exchange)
         exchange.pass_unharmed()
         return forward(exchange)

@@ -31,6 +31,8 @@ log = logging.getLogger("backup")
 ROOT = Path(__file__).parents[2]
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG  |INFO   |WARNING|ERROR  ) \[[^]]+\] .+")
 NO_ROTATION = LogRotation(enabled=False)
+HELD = 300.0
+"""For how many seconds a Loki that hangs keeps a request, if nobody releases it."""
 
 
 # ---------------------------------------------------------------- a Loki that keeps to its documentation
@@ -92,7 +94,7 @@ class Recorder:
         """Check a request against the documentation, and keep its lines if that is what is wanted."""
         self.requests += 1
         if self.hanging:
-            self.released.wait(20)
+            self.released.wait(HELD)
         time.sleep(self.seconds)
         if self.requests <= self.first_failing:
             return 503, b""
@@ -437,10 +439,11 @@ def test_a_file_goes_on_where_the_last_process_ended(stderr: Stderr, tmp_path: P
 def test_a_file_is_rotated_and_only_as_many_old_ones_stay_as_configured(tmp_path: Path) -> None:
     """A new file each second, in real time; the old ones are named by their time in UTC."""
     setup_logging("a", directory=tmp_path, rotation=LogRotation(when="S", interval=1, backup_count=2))
-    end = time.monotonic() + 4.6
+    seen: set[str] = set()
     count = 0
-    while time.monotonic() < end:
+    while len(seen) < 5:  # four old ones, of which two stay, and the present one
         log.info("line %d", count)
+        seen.update(file.name for file in (tmp_path / "a").iterdir())
         count += 1
         time.sleep(0.05)
     old = sorted(f.name for f in (tmp_path / "a").iterdir())
@@ -493,12 +496,13 @@ def test_a_file_that_cannot_be_rotated_grows_on(
         raise PermissionError(13, "Permission denied")
 
     setup_logging("a", directory=tmp_path, rotation=LogRotation(when="S", interval=1))
+    begun = time.monotonic()
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", refuse)
         for number in range(30):
             log.info("line %d", number)
             time.sleep(0.1)
-    assert 2 <= len(attempts) <= 5
+    assert 2 <= len(attempts) <= 2 + time.monotonic() - begun
     assert len(stderr.about("cannot rotate")) == 1
     assert sorted((tmp_path / "a/a.log").read_text().splitlines()) == sorted(stderr.lines)
     time.sleep(1)
@@ -689,9 +693,10 @@ def test_a_line_is_stamped_when_it_is_logged_not_when_it_is_sent(server: Recorde
     begun = time.time_ns()
     for number in range(3):
         log.info("line %d", number)
+    logged = time.time_ns()
     wait_until(lambda: len(server.entries) == 3)
     assert time.time_ns() - begun > 2.5 * 10**8
-    assert all(e.time - begun < 2 * 10**8 for e in server.entries)
+    assert all(begun - 1000 <= e.time <= logged + 1000 for e in server.entries)
 
 
 def test_emoji_quotes_and_tracebacks_survive(server: Recorder) -> None:
@@ -763,6 +768,13 @@ def test_a_clock_that_is_set_back_is_believed(server: Recorder) -> None:
     assert server.problems == []
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request to Loki may last for as long as one is held: whoever waits for it waits for minutes."""
+    monkeypatch.setattr(loki, "LOKI_TIMEOUT", 2 * HELD)
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_hanging_loki_never_delays_and_the_queue_is_bounded(server: Recorder, stderr: Stderr) -> None:
     """10,000 lines go by while it holds one request; half of them wait, the others are counted as dropped."""
     server.hanging = True
@@ -771,7 +783,7 @@ def test_a_hanging_loki_never_delays_and_the_queue_is_bounded(server: Recorder, 
     for number in range(10_000):
         log.debug("not logged")
         log.info("line %d", number)
-    assert time.monotonic() - begun < 4  # nearly all of it the console's; waiting would take five
+    assert time.monotonic() - begun < HELD / 2  # nearly all of it the console's
     assert len(stderr.about("line ")) == 10_000
     server.hanging = False
     server.released.set()
@@ -781,6 +793,7 @@ def test_a_hanging_loki_never_delays_and_the_queue_is_bounded(server: Recorder, 
     assert len(stderr.about("again; 5000 were dropped")) == 1
 
 
+@pytest.mark.usefixtures("patient")
 def test_putting_10000_lines_before_a_hanging_loki_takes_no_time(server: Recorder) -> None:
     """The queue alone, without the console's share."""
     server.hanging = True
@@ -790,8 +803,8 @@ def test_putting_10000_lines_before_a_hanging_loki_takes_no_time(server: Recorde
     begun, computing = time.monotonic(), time.thread_time()
     for _ in range(10_000):
         handler.handle(record)
-    assert time.thread_time() - computing < 0.8
-    assert time.monotonic() - begun < 4  # on a busy machine; waiting would take five seconds
+    assert time.thread_time() - computing < 4
+    assert time.monotonic() - begun < HELD / 2
 
 
 def test_a_very_long_line_is_cut_for_loki(server: Recorder) -> None:
@@ -858,13 +871,16 @@ def test_an_absent_loki_is_found_when_it_comes(
     back.stop()
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_slow_loki_costs_one_warning(server: Recorder, stderr: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
     """It never fails, but takes less than is logged: said once, and once how many lines that cost."""
     monkeypatch.setattr(loki, "LOKI_QUEUE", 1000)
-    server.seconds = 0.05
+    server.hanging = True
     setup_logging("a", loki=server.loki)
     for number in range(5000):
         log.info("line %d", number)
+    server.hanging = False
+    server.released.set()
     wait_until(lambda: stderr.about("takes log lines again"))
     (first, second) = stderr.about("Loki")
     assert "(too slow)" in first
@@ -949,12 +965,13 @@ def test_setting_up_again_does_not_wait_for_a_hanging_loki(
     log.info("one")
     begun = time.monotonic()
     setup_logging("b")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < HELD / 2
     assert len(stderr.about("1 log lines did not reach Loki")) == 1
 
 
-def test_closing_during_an_outage_is_quick_and_silent(stderr: Stderr) -> None:
+def test_closing_during_an_outage_is_quick_and_silent(stderr: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
     """The warning has been given; one last attempt is made."""
+    monkeypatch.setattr(loki, "LOKI_FLUSH", HELD)
     gone = Recorder()
     gone.stop()
     setup_logging("a", loki=gone.loki)
@@ -962,7 +979,7 @@ def test_closing_during_an_outage_is_quick_and_silent(stderr: Stderr) -> None:
     wait_until(lambda: stderr.about("does not take log lines"))
     begun = time.monotonic()
     setup_logging("b")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < HELD / 2
     assert len(stderr.about("Loki")) == 1
 
 
