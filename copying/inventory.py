@@ -105,7 +105,7 @@ def emptiness(job: Job, inventory: Inventory) -> str:
         return f"nothing to copy: {job.source.url} shows this user no database but _internal; {remedy}"
     if any(map(job.wants, (m for database in inventory.databases for m in database.measurements))):
         return ""
-    names = _shown([database.name for database in inventory.databases])
+    names = shown([database.name for database in inventory.databases])
     if not any(database.measurements for database in inventory.databases):
         return f"nothing to copy: {names} at {job.source.url} holds no measurement; {remedy}"
     return f"nothing to copy: measurements.include and .exclude leave no measurement of {names}; {remedy}"
@@ -130,7 +130,7 @@ def lost_databases(job: Job, inventory: Inventory) -> str:
         return ""
     return (
         f"the destination holds {counted(len(inventory.orphans), 'database')} that {job.source.url} does not show "
-        f"this user: {_shown(inventory.orphans)}; dropped there, or of another origin: they stay as they are"
+        f"this user: {shown(inventory.orphans)}; dropped there, or of another origin: they stay as they are"
     )
 
 
@@ -144,12 +144,13 @@ def lost_measurements(job: Job, database: DatabaseInventory) -> str:
     target = job.source.destination_name(database.name)
     return (
         f"database {printable(database.name)}: the destination's {printable(target)} holds "
-        f"{counted(len(lost), 'measurement')} that the source does not: {_shown(lost)}; dropped there, or of "
+        f"{counted(len(lost), 'measurement')} that the source does not: {shown(lost)}; dropped there, or of "
         "another origin: they stay"
     )
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     more = len(names) - NAMES_SHOWN
     text = ", ".join(map(printable, names[:NAMES_SHOWN]))
     return f"{text} and {more:,} more" if more > 0 else text
@@ -166,7 +167,7 @@ def unmatched_rules(job: Job, inventory: Inventory) -> tuple[str, ...]:
         for measurement, found in database.fields.items():
             known = fields.setdefault(measurement, {})
             known.update({name: (*known.get(name, ()), *types) for name, types in found.items()})
-    where = _shown([database.name for database in inventory.databases])
+    where = shown([database.name for database in inventory.databases])
     return (*_unmatched_measurements(rules, names, where), *_unmatched_specific(rules, names, fields, where))
 
 

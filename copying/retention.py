@@ -17,13 +17,13 @@ def comparable_since(target: Target, now: int) -> int:
     A margin keeps points out that either side gives up while the run goes on.
     """
     durations = [policy.duration for policy in (target.source, target.destination) if policy.duration]
-    return _kept_since(min(durations), now) if durations else MIN_TIME
+    return kept_since(min(durations), now) if durations else MIN_TIME
 
 
 def holdable_since(target: Target, now: int) -> int:
     """From when on the destination can surely hold points, if its clock is right."""
     duration = target.destination.duration
-    return _kept_since(duration, now) if duration else MIN_TIME
+    return kept_since(duration, now) if duration else MIN_TIME
 
 
 def whole_since(target: Target, now: int) -> int:
@@ -31,11 +31,12 @@ def whole_since(target: Target, now: int) -> int:
     policy = target.source
     if not policy.duration:
         return MIN_TIME
-    kept = _kept_since(policy.duration, now)
+    kept = kept_since(policy.duration, now)
     return shard_groups.group_around(kept, policy.shard_duration, target.groups or ()).start
 
 
-def _kept_since(duration: int, now: int) -> int:
+def kept_since(duration: int, now: int) -> int:
+    """From when on a policy with this duration surely still holds its points, with a margin."""
     return now - duration + min(HOUR, duration // 10)
 
 
