@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -21,10 +22,10 @@ from basics.later import load_soon
 from basics.spans import Span, describe
 from basics.stopping import Grace, Stopped, StopRequest
 from basics.text import warned
-from basics.times import END_OF_TIME, format_time
+from basics.times import END_OF_TIME, SECOND, format_time
 from basics.together import both
 from config import Config
-from copying import inventory, late, memory, order, quarantine
+from copying import inventory, late, memory, order, quarantine, retention
 from copying.compare import Comparer, Window
 from copying.inventory import Inventory, take_inventory
 from copying.late import Lateness, LookBack
@@ -41,7 +42,7 @@ from copying.requests import Requests
 from copying.results import DatabaseResult, JobResult, MeasurementResult, Saved, SourceAge
 from copying.retention import kept
 from copying.same_server import check_apart
-from copying.segments import Segment, plan_segments
+from copying.segments import Segment, cut, plan_segments
 from copying.small_measurements import MOST, GroupCopy, GroupProgress, may_be_grouped
 from copying.source_age import source_age, staleness
 from copying.task import Copy, Target
@@ -93,6 +94,7 @@ class BackupManager:
         self._source = source
         self._destination = destination
         self._now = time.time_ns() if now is None else now
+        self._begun = time.monotonic()
         self._planner = Planner(config.job, source, destination, self._now)
         self._stopping = stopping or StopRequest()
         self._listener = listener or SilentRun()
@@ -484,10 +486,14 @@ class BackupManager:
         written = Written(refusals=copy.refusals)
         problems: list[str] = []
         is_whole = True
-        for segment in segments:
+        since = retention.holdable_since(copy.target, self._now + int((begun - self._begun) * SECOND))
+        dropped: Counter[Span] = Counter()
+        # windows of means are whole ones
+        for segment in segments if self._job.source.group_by else cut(segments, since):
             try:
                 for part in self._writer.transfer(copy, segment):
                     written += part
+                    dropped[segment.span] += part.expired
             except Stopped:
                 logger.debug("%s: stopped", copy.source)
                 is_whole = False
@@ -500,7 +506,9 @@ class BackupManager:
         seconds = time.monotonic() - begun
         if not problems and written.points:
             logger.info("%s: %s in %.1f s", copy.source, counted(written.points, "point"), seconds)
-        return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole)
+        young = {span: points for span, points in dropped.items() if points and span.start >= since}
+        early = tuple(filter(None, [retention.dropped_early(copy, young, self._now)]))
+        return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole, warnings=early)
 
     def with_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
         """The result with what was written off as problems of it."""
@@ -526,7 +534,9 @@ class BackupManager:
         result, late_values, extra = MeasurementResult(str(copy.source)), 0, lateness.extra
         for _ in range(BACKFILLS):
             before = _differing(windows)
-            result += self._copy_windows(windows)
+            copied = self._copy_windows(windows)
+            # what is too old is dropped each time, and told once, by what is missing in the end
+            result = replace(result, written=replace(result.written, expired=0)) + replace(copied, warnings=())
             if self._stopping.is_set() or result.problems:
                 return result
             left = self._unless_stopped(functools.partial(self._look_back.settle, windows))
@@ -535,8 +545,12 @@ class BackupManager:
             windows, extra = left.windows, extra + left.extra
             late_values += max(0, before - _differing(windows))
             # What was written off would be missed each time.
-            if not windows or result.written.expired or any(_losses(copy, result.written)):
+            if not windows or any(_losses(copy, result.written)):
                 return replace(result, late=late_values, extra=extra)
+        if late.are_too_old(windows, result.written.expired):
+            span = Span(windows[0].span.start, windows[-1].span.end)
+            early = retention.dropped_early(copy, {span: result.written.expired}, self._now)
+            return replace(result, late=late_values, extra=extra, warnings=(early,))
         problem = (
             f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
             f"{counted(_differing(windows), 'value')}, or has others: somebody writes there at this moment, "

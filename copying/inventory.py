@@ -143,7 +143,7 @@ def emptiness(job: Job, inventory: Inventory) -> str:
         return f"nothing to copy: {job.source.url} shows this user no database but _internal; {remedy}"
     if any(map(job.wants, (m for database in inventory.databases for m in database.measurements))):
         return ""
-    names = _shown([database.name for database in inventory.databases])
+    names = shown([database.name for database in inventory.databases])
     if not any(database.measurements for database in inventory.databases):
         return f"nothing to copy: {names} at {job.source.url} holds no measurement; {remedy}"
     return f"nothing to copy: measurements.include and .exclude leave no measurement of {names}; {remedy}"
@@ -168,7 +168,7 @@ def lost_databases(job: Job, inventory: Inventory) -> str:
         return ""
     return (
         f"the destination holds {counted(len(inventory.orphans), 'database')} that {job.source.url} does not show "
-        f"this user: {_shown(inventory.orphans)}; dropped there, or of another origin: they stay as they are"
+        f"this user: {shown(inventory.orphans)}; dropped there, or of another origin: they stay as they are"
     )
 
 
@@ -226,12 +226,13 @@ def lost_in_policies(
 def _lost(database: str, place: str, what: str, names: Sequence[str]) -> str:
     return (
         f"database {printable(database)}: the destination's {printable(place)} holds "
-        f"{counted(len(names), what)} that the source does not: {_shown(names)}; dropped there, or of "
+        f"{counted(len(names), what)} that the source does not: {shown(names)}; dropped there, or of "
         "another origin: they stay"
     )
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     more = len(names) - NAMES_SHOWN
     text = ", ".join(map(printable, names[:NAMES_SHOWN]))
     return f"{text} and {more:,} more" if more > 0 else text
@@ -248,7 +249,7 @@ def unmatched_rules(job: Job, inventory: Inventory) -> tuple[str, ...]:
         for measurement, found in database.fields.items():
             known = fields.setdefault(measurement, {})
             known.update({name: (*known.get(name, ()), *types) for name, types in found.items()})
-    where = _shown([database.name for database in inventory.databases])
+    where = shown([database.name for database in inventory.databases])
     return (*_unmatched_measurements(rules, names, where), *_unmatched_specific(rules, names, fields, where))
 
 

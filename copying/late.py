@@ -135,6 +135,15 @@ def segments(windows: Iterable[Window]) -> list[Segment]:
     return joined
 
 
+def are_too_old(windows: Iterable[Window], dropped: int) -> bool:
+    """Whether all that still differs in windows that were copied can be points dropped then as too old."""
+    differing: Counter[str] = Counter()
+    for window in windows:
+        differing.update(window.lacks)
+        differing.update(window.changed)
+    return max(differing.values(), default=0) <= dropped
+
+
 @dataclass(frozen=True, slots=True)
 class Lateness:
     """Of one measurement: the windows to copy again, oldest first, and how many values only the destination has.

@@ -162,7 +162,7 @@ class Reader:
             span = span.clip(span.start, self._newest_in_source(copy) + 1)
             groups = shard_groups.assumed_groups(span, target.source.shard_duration, self._now)
         if window:
-            split_for_downsampling({name: copy.types[name] for name in segment.fields})
+            split_for_downsampling({name: copy.types[name] for name in segment.fields}, copy.rules)
             spans = shard_groups.aligned_spans(groups, window)
         else:
             _check_overlaps(copy, groups, segment.span)
@@ -183,7 +183,7 @@ class Reader:
             return self._source.read_page(
                 copy.source, types, course.tags, window, course.pace.rows, one_group=one, share=share
             )
-        averaged, latest = split_for_downsampling({name: copy.types[name] for name in fields})
+        averaged, latest = split_for_downsampling({name: copy.types[name] for name in fields}, copy.rules)
         return self._source.read_windows(copy.source, averaged, latest, window, self._job.source.group_by)
 
 

@@ -1,9 +1,12 @@
 """What the retention policies of both sides keep. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from basics.humanize import counted
+from basics.spans import Span, describe
+from basics.text import printable
 from basics.times import HOUR, MIN_TIME, format_duration
-from copying.task import Target
+from copying.task import Copy, Target
 from influx import shard_groups
 from influx.influxql import Policy, quote
 
@@ -14,7 +17,13 @@ def comparable_since(target: Target, now: int) -> int:
     A margin keeps points out that either side gives up while the run goes on.
     """
     durations = [policy.duration for policy in (target.source, target.destination) if policy.duration]
-    return _kept_since(min(durations), now) if durations else MIN_TIME
+    return kept_since(min(durations), now) if durations else MIN_TIME
+
+
+def holdable_since(target: Target, now: int) -> int:
+    """From when on the destination can surely hold points, if its clock is right."""
+    duration = target.destination.duration
+    return kept_since(duration, now) if duration else MIN_TIME
 
 
 def whole_since(target: Target, now: int) -> int:
@@ -22,12 +31,31 @@ def whole_since(target: Target, now: int) -> int:
     policy = target.source
     if not policy.duration:
         return MIN_TIME
-    kept = _kept_since(policy.duration, now)
+    kept = kept_since(policy.duration, now)
     return shard_groups.group_around(kept, policy.shard_duration, target.groups or ()).start
 
 
-def _kept_since(duration: int, now: int) -> int:
+def kept_since(duration: int, now: int) -> int:
+    """From when on a policy with this duration surely still holds its points, with a margin."""
     return now - duration + min(HOUR, duration // 10)
+
+
+def dropped_early(copy: Copy, dropped: Mapping[Span, int], now: int) -> str:
+    """What to say of points that the destination dropped as too old, though by our clock it could hold them.
+
+    Empty where there are none, and where it keeps less than the source: then it is a failure that they are not
+    there.
+    """
+    there = copy.target.destination
+    if not dropped or there.keeps_less_than(copy.target.source):
+        return ""
+    span = Span(min(span.start for span in dropped), min(max(span.end for span in dropped), now))
+    points = counted(sum(dropped.values()), "point")
+    return (
+        f"{copy.source} {describe(span)}: the destination dropped {points} as older than retention policy "
+        f"{printable(there.name)} keeps ({kept(there)}), though by this machine's clock it could still hold them; "
+        "compare the clocks of both machines"
+    )
 
 
 def shorter(database: str, there: Policy, policy: Policy) -> str:

@@ -1,6 +1,6 @@
 """Which fields are read together in which range, when each resumes at a time of its own. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from basics.spans import Span
@@ -24,6 +24,14 @@ def accompanied(segment: Segment, fields: Iterable[str]) -> Segment:
     if not any(map(needs_company, segment.fields)):
         return segment
     return Segment(tuple(sorted({*segment.fields, *fields})), segment.span)
+
+
+def cut(segments: Iterable[Segment], time: int) -> Iterator[Segment]:
+    """The segments, of which none goes across this time."""
+    for segment in segments:
+        for span in (segment.span.clip(segment.span.start, time), segment.span.clip(time, segment.span.end)):
+            if span.length > 0:
+                yield Segment(segment.fields, span)
 
 
 SAME_PLACE = HOUR

@@ -44,21 +44,27 @@ def fits(copy: Copy, types: Mapping[str, str]) -> bool:
     )
 
 
-def split_for_downsampling(types: Mapping[str, tuple[str, ...]]) -> tuple[list[str], list[str]]:
+def split_for_downsampling(types: Mapping[str, tuple[str, ...]], rules: FieldRules) -> tuple[list[str], list[str]]:
     """The fields to average, and those of which the last value of a window stands for it.
 
     Raises QueryRefused for a field whose values of one window cannot be seen together: one that is not only a
-    number and has several types, or one whose name only a regex can select.
+    number and has several types, or one whose name only a regex can select. And for one of several types of which
+    some are not wanted: a mean is one of all numbers.
     """
+    allowed = allowed_types(rules)
     averaged: list[str] = []
     latest: list[str] = []
     for name, kinds in types.items():
         numbers = all(kind in NUMERIC for kind in kinds)
-        if not influxql.is_quotable(name) or (len(kinds) > 1 and not numbers):
-            shown = printable(name)
+        are_wanted = allowed.issuperset(kinds)
+        if not influxql.is_quotable(name) or (len(kinds) > 1 and not (numbers and are_wanted)):
+            some = (
+                "" if are_wanted else f", of which fields.types wants {' and '.join(sorted(allowed & {*kinds}))}"
+            )
+            remedy = "" if are_wanted else "want all of its types, "
             raise QueryRefused(
-                f"field {shown!r} ({' and '.join(kinds)} in different shards) cannot be downsampled exactly; "
-                "exclude it, or copy without source.group_by"
+                f"field {printable(name)!r} ({' and '.join(kinds)} in different shards{some}) cannot be "
+                f"downsampled exactly; exclude it, {remedy}or copy without source.group_by"
             )
         (averaged if numbers else latest).append(name)
     return averaged, latest

@@ -120,7 +120,7 @@ def _reach(work: _Work) -> None:
             invalid(work.path, error, work.tell)
             return
         # a command of the user's may be what makes a server reachable
-        found = None if config.job.options.hooks.before else first_unreached(config, work.stopping, work.tell)
+        found = None if config.job.options.hooks.before else first_unreached(config, work.stopping)
         if not work.stopping.is_set():
             now = dt.datetime.now(dt.UTC)
             times = first_times(config.job, now)

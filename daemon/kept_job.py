@@ -33,7 +33,10 @@ class KeptJob:
     has_told: bool = False
     """and whether the present one has told anything."""
     last: JobResult | None = None
-    """What became of the last run that nobody stopped; that of a changed file until it has one of its own."""
+    """What became of the last run that nobody stopped; that of a changed file, or of the daemon before, until it
+    has one of its own."""
+    waits_for: str = ""
+    """The server that does not answer, and why; empty when none is waited for."""
     reach_at: float | None = None
     """When its servers are looked for, by the monotonic clock;"""
     times: Timetable | None = None
@@ -98,6 +101,11 @@ class KeptJob:
         if self.worker:
             self.worker.process.terminate()
 
+    def wait_for(self, server: str) -> None:
+        """It does not answer: no run can begin, and none has failed."""
+        self.waits_for = f"waiting for the {server}"
+        self.result = JobResult(self.file.name, problems=(self.waits_for,))
+
     def hold(self) -> None:
         """Keep restores from beginning, from now on or, if one is going on, as soon as it has ended."""
         if self.is_scheduled:
@@ -119,7 +127,7 @@ class KeptJob:
         """Why the job counts as failing; empty when it does not."""
         if self.restart_at is not None:
             return "its worker has died, or could not be started, and is about to be started again"
-        return "; ".join(bounded(self.last.failures)) if self.last else ""
+        return "; ".join(filter(None, [self.waits_for, *(bounded(self.last.failures) if self.last else ())]))
 
 
 def nanoseconds(moment: dt.datetime) -> int:

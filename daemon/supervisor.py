@@ -45,6 +45,7 @@ from watching.events import (
     shortened,
 )
 from watching.health import write_health
+from watching.history import last_runs
 from watching.monitor import Duties, Keeper
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,8 @@ class Supervisor:
     _stop_at: float = 0.0
     """When the first signal to stop was seen, by the monotonic clock."""
     _states: dict[str, KeptJob] = field(default_factory=dict)
+    _remembered: dict[str, JobResult] = field(default_factory=dict)
+    """What became of the last run of jobs that are not there (yet)."""
     _next_heartbeat: float = 0.0
     _channel: Channel = field(default_factory=Channel)
 
@@ -118,6 +121,7 @@ class Supervisor:
     def run(self) -> list[JobResult]:
         """Supervise; the last result of each job that has one. `stopped` says whether a signal ended it."""
         signals = self._signals = Signals()
+        self._remembered = self._last_of_before()
         stops = reloads = 0
         _allow_many_files()
         self._watch(self.files)  # which needs none of the libraries
@@ -151,12 +155,21 @@ class Supervisor:
         states = (state for state in self._states.values() if not state.is_scheduled)
         return any(state.result.outcome != "ok" for state in states if state.result)
 
+    def _last_of_before(self) -> dict[str, JobResult]:
+        """What became of the last runs of daemons before this one: as the page has it, until there are others."""
+        known = last_runs(self.duties.history) if self.duties.history else {}
+        return {
+            name: JobResult(name, problems=record.failures, warnings=record.warnings)
+            for name, record in known.items()
+        }
+
     @property
     def _waits_for_jobs(self) -> bool:
         return self.stays and not self._states and not self.stopped
 
     def _start(self, file: JobFile, last: JobResult | None = None) -> None:
-        """`last`: what became of the last run of the file before."""
+        """`last`: what became of the last run of the file before; else it is that which is remembered."""
+        last = last or self._remembered.pop(file.name, None)
         state = self._states[file.name] = KeptJob(file, self.once, last=last)
         state.number = time.time_ns()
         self._sender.tell(job_known(file, once=self.once))
@@ -296,18 +309,20 @@ class Supervisor:
         if worker.task.purpose == "run" and not state.has_told:
             problem = f"its worker process died ({how}) in the middle of a run"
             state.last = JobResult(state.file.name, problems=(problem,))
-        state.times, state.restart_at = None, time.monotonic() + delay
+        state.times, state.waits_for, state.restart_at = None, "", time.monotonic() + delay
         state.number, state.totals = time.time_ns(), Totals()
         self._tell_death(state, how, time.time_ns() + int(delay * SECOND))
 
     def _go_on(self, state: KeptJob, task: Task, answer: Answer) -> None:
         """What follows upon the last word of a process of a job."""
         name, now = state.file.name, time.time_ns()
+        state.waits_for = ""
         match answer:
             case Reached(times):
                 self._plan(state, times)
             case Unreached(role, problem, seconds):
                 state.reach_at = time.monotonic() + seconds
+                state.wait_for(f"{role}: {problem}")
                 until = now + int(seconds * SECOND)
                 self._sender.tell(WaitingForServer(name, now, role, shortened(problem), until))
             case NoRoom(why):
@@ -339,6 +354,8 @@ class Supervisor:
         if state.successor:
             self._start(state.successor, state.last)
         else:
+            if state.last:
+                self._remembered[state.file.name] = state.last
             self._sender.forget(state.file.name)
             self._sender.tell(JobRemoved(state.file.name, time.time_ns()))
 

@@ -232,19 +232,19 @@ def _take_snapshot(run: _Run, reporter: Reporter) -> JobResult:
 
 def _wait_for_servers(config: Config, stopping: StopRequest, report: Report, reporter: Reporter) -> bool:
     """Wait until both servers answer, one log line for each attempt; False when asked to stop before."""
-    while not stopping.is_set() and (found := first_unreached(config, stopping, report)):
+    while not stopping.is_set() and (found := first_unreached(config, stopping)):
+        report(JobResult(config.job.name, problems=(f"waiting for the {found.role}: {found.problem}",)))
         reporter.waiting(found.role, found.problem, found.seconds)
         stopping.wait(found.seconds)
     return not stopping.is_set()
 
 
-def first_unreached(config: Config, stopping: StopRequest, report: Report) -> Unreached | None:
+def first_unreached(config: Config, stopping: StopRequest) -> Unreached | None:
     """The server of a job that does not answer, which is logged; None when all do, or when asked to stop."""
     delay = config.job.options.initial_connection_retry_delay
     for role, problem in _unreachable_places(config, stopping):
         if problem and not stopping.is_set():
             logger.warning("waiting for the %s: %s; next attempt in %g s", role, problem, delay)
-            report(JobResult(config.job.name, problems=(f"waiting for the {role}: {problem}",)))
             return Unreached(role, problem, delay)
     return None
 

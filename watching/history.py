@@ -58,6 +58,19 @@ def history_file(environ: Mapping[str, str]) -> Path | None:
     return Path(configured) / "history.sqlite" if configured else None
 
 
+def last_runs(file: Path) -> Mapping[str, RunRecord]:
+    """The last run of each job that nobody stopped; of none where the file cannot be read: its monitor says so."""
+    found: dict[str, RunRecord] = {}
+    place = f"{file.absolute().as_uri()}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(place, timeout=PATIENCE, uri=True)) as known:
+        for job, text in known.execute("SELECT job, record FROM run ORDER BY job, started"):
+            with suppress(ValueError, TypeError, KeyError):  # of another version, or changed by hand
+                record = _record(json.loads(text))
+                if record.outcome != "stopped":
+                    found[job] = record
+    return found
+
+
 class History:
     """An observer in the monitor: keeps what happens. A file that it cannot write costs a warning."""
 

@@ -498,6 +498,10 @@ def _kept(job: JobState) -> JobState:
         damage=job.damage,
         drill=job.drill,
         rehearsed=job.rehearsed,
+        # of a run that failed nothing but one that succeeds makes good
+        troubles={cause: trouble for cause, trouble in job.troubles.items() if cause == "run"},
+        last_error=job.troubles["run"].text if "run" in job.troubles else "",
+        last_error_at=job.troubles["run"].at if "run" in job.troubles else None,
     )
 
 

@@ -19,7 +19,7 @@ from basics.stopping import Stopped, StopRequest
 from basics.text import printable, warned
 from basics.times import MIN_TIME
 from copying import inventory
-from copying.archive import parquet, reusing, sums
+from copying.archive import losses, parquet, reusing, sums
 from copying.archive.contents import Archive
 from copying.archive.errors import StoreFailed, Unequal
 from copying.archive.manifest import DatabaseHeld, DataFile, Entry, Group, Part, PolicyHeld, Snapshot
@@ -115,6 +115,7 @@ class SnapshotRun:
         results: list[DatabaseResult] = []
         problems: list[str] = []
         unmatched: tuple[str, ...] = ()
+        lost: tuple[str, ...] = ()
         taken: SnapshotTaken | None = None
         is_stopped = False
         try:
@@ -131,6 +132,7 @@ class SnapshotRun:
             done = JobResult(self._job.name, tuple(results), tuple(problems))
             if done.succeeded and not self._stopping.is_set():
                 taken = self._publish(held)
+                lost = warned(logger, *losses.lost(self._job, before, self._now, held)) if before else ()
         except StoreFailed as error:
             problems += self._told(f"{error}; nothing is published, and the next run goes on")
         except InfluxError as error:
@@ -139,7 +141,7 @@ class SnapshotRun:
             is_stopped = True
         seconds = time.monotonic() - begun
         is_stopped = is_stopped or self._stopping.is_set()
-        warnings = (*unmatched, *self._archive.warnings, *self._capture.warnings)
+        warnings = (*unmatched, *lost, *self._archive.warnings, *self._capture.warnings)
         return JobResult(
             self._job.name, tuple(results), tuple(problems), seconds, is_stopped, warnings, snapshot=taken
         )

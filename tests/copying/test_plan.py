@@ -219,7 +219,7 @@ def test_numbers_are_averaged_and_the_rest_keeps_its_last_value(
     types: Types, averaged: list[str], latest: list[str]
 ) -> None:
     """In the order of the fields."""
-    assert split_for_downsampling(types) == (averaged, latest)
+    assert split_for_downsampling(types, FieldRules()) == (averaged, latest)
 
 
 @pytest.mark.parametrize(
@@ -228,9 +228,20 @@ def test_numbers_are_averaged_and_the_rest_keeps_its_last_value(
 def test_a_field_whose_types_no_window_can_hold_is_refused(kinds: tuple[str, ...]) -> None:
     """It is named, with its types and a way out."""
     with pytest.raises(QueryRefused) as caught:
-        split_for_downsampling({"ok": ("float",), "bad": kinds})
+        split_for_downsampling({"ok": ("float",), "bad": kinds}, FieldRules())
     assert f"'bad' ({' and '.join(kinds)} in" in str(caught.value)
     assert "exclude it" in str(caught.value)
+
+
+@pytest.mark.parametrize("wanted", ["integer", "float"])
+def test_a_field_of_which_some_numbers_are_not_wanted_is_refused(wanted: str) -> None:
+    """One of a single type, or all of whose types are wanted, is not."""
+    chosen = rules(types=wanted)
+    assert split_for_downsampling({"f": (wanted,)}, chosen) == (["f"], [])
+    types = {"f": ("float", "integer")}
+    assert split_for_downsampling(types, rules(types="numeric")) == (["f"], [])
+    with pytest.raises(QueryRefused, match=f"of which fields.types wants {wanted}"):
+        split_for_downsampling(types, chosen)
 
 
 # ---------------------------------------------------------------- a copy

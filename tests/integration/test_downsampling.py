@@ -129,6 +129,41 @@ def test_the_mean_of_big_integers_is_right(pair: Pair) -> None:
     assert mean == exact(sum(map(float, numbers)) / 30)
 
 
+def _mixed(pair: Pair) -> None:
+    """A field that is an integer in one shard group and a float in the next, and one that is plain."""
+    lines = [f"m v={i}i {MONDAY - (10 - i) * HOUR}" for i in range(10)]
+    pair.write("\n".join([*lines, *(f"m v={i}.5 {MONDAY + i * HOUR}" for i in range(10)), f"other v=1i {MONDAY}"]))
+
+
+def test_the_mean_of_a_field_that_is_an_integer_here_and_a_float_there_is_right(pair: Pair) -> None:
+    """Also of a window that reaches across the edge of their shard groups."""
+    _mixed(pair)
+    assert pair.backup({"source": {"group_by": "7h"}}).failures == ()
+    found = {at[4]: value for at, value in pair.found().points.items() if at[1] == b"m"}
+    points = {MONDAY - (10 - i) * HOUR: float(i) for i in range(10)} | {
+        MONDAY + i * HOUR: i + 0.5 for i in range(10)
+    }
+    windows: dict[int, list[float]] = {}
+    for at, value in points.items():
+        windows.setdefault(at - at % (7 * HOUR), []).append(value)
+    assert any(start < MONDAY < start + 7 * HOUR for start in windows)
+    assert found == {start: exact(sum(inside) / len(inside)) for start, inside in windows.items()}
+
+
+@pytest.mark.parametrize("type_", ["integer", "float"])
+def test_a_mean_of_types_of_which_some_are_not_wanted_is_refused(type_: str, pair: Pair) -> None:
+    """The server cannot leave them out; by name, and the other measurements are copied."""
+    _mixed(pair)
+    rules = {"measurements": {"specific": {"m": {"fields": {"types": [type_]}}}}}
+    result = pair.backup({"source": {"group_by": "7h"}, **rules})
+    (failure,) = result.failures
+    assert "m" in failure
+    assert f"field 'v' (float and integer in different shards, of which fields.types wants {type_})" in failure
+    assert {at[1] for at in pair.found().points} == {b"other"}
+    rules["measurements"]["specific"]["m"]["fields"]["types"] = ["numeric"]
+    assert pair.backup({"source": {"group_by": "7h"}, **rules}).failures == ()
+
+
 @pytest.mark.parametrize("lookback", ["1d", 0])
 @pytest.mark.parametrize("mode", ["incremental", "range"])
 def test_a_right_mean_is_not_replaced_by_that_of_a_part(mode: str, lookback: str | int, pair: Pair) -> None:

@@ -327,6 +327,25 @@ def test_the_same_command_fails_again_as_long_as_something_is_refused(existing: 
     assert markers(pair) == []
 
 
+@pytest.mark.parametrize("existing", ["empty", "fill", "overwrite"])
+def test_points_that_are_never_sent_are_told_and_the_end_is_no_success(existing: str, pair: Pair) -> None:
+    """InfluxDB takes such a tag value, and does not keep it as it is; nobody compares, and all others come."""
+    expected = dict(backed_up(pair, "\n".join(f"m,host=a v={i} {MONDAY + i * DAY}" for i in range(10))).points)
+    never_sent = (f"m,host=a#!~#b,z=1 v={i} {MONDAY + i * DAY}" for i in range(3))
+    pair.destination.write("\n".join(never_sent), pair.database)
+    assert len(pair.found()) == len(expected) + 3, "the backup does not hold them: this shows nothing"
+    if existing == "empty":
+        pair.source.drop_database(pair.database)
+    else:
+        pair.source.query(f"DELETE FROM m WHERE time >= {MONDAY + 5 * DAY}", db=pair.database)  # noqa: S608
+    arguments = () if existing == "empty" else ("--existing", existing)
+    for again in (arguments, arguments or ("--existing", "fill")):
+        done = restore(pair, *again, "--verify", "none", code=1)
+        assert "3 not sent" in done.stdout
+        assert len(markers(pair)) == 1
+    assert dict(snapshot(pair.source, pair.database).points) == expected
+
+
 # ---------------------------------------------------------------- policies, means, rights
 
 

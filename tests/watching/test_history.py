@@ -26,7 +26,7 @@ from watching.events import (
     Totals,
     Verified,
 )
-from watching.history import History, history_file
+from watching.history import History, history_file, last_runs
 from watching.state import State, applied
 
 TODAY = date(2026, 11, 24)
@@ -136,6 +136,19 @@ def test_a_job_that_comes_back_has_its_history_again() -> None:
     again = applied(state, JobKnown("telegraf", NOW + MINUTE))
     assert len(again.jobs["telegraf"].history) == 25
     assert again.jobs["telegraf"].condition == "starting"
+
+
+def test_the_last_runs_are_those_that_nobody_stopped(tmp_path: Path) -> None:
+    """Of each job one; a file that is not there, or none of ours, has none, and is left alone."""
+    file = tmp_path / "h"
+    assert last_runs(file) == {}
+    assert not file.exists()
+    failed = RunRecord(NOW - 2 * MINUTE, 1.0, "FAILED", failures=("why",))
+    records = {"a": [run(days_ago=1), failed, run("stopped")], "b": [run(warned=1)], "c": [run("stopped")]}
+    told(History(file), [RunFinished(name, NOW, record) for name, found in records.items() for record in found])
+    assert last_runs(file) == {"a": failed, "b": run(warned=1)}
+    file.write_bytes(b"no database at all, but text")
+    assert last_runs(file) == {}
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but text", b"SQLite format 3\0" + b"x" * 5000])
