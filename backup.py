@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,17 +18,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from basics.humanize import counted
 from basics.later import load_soon
-from basics.spans import Span, describe
-from basics.stopping import Grace, Stopped, StopRequest
+from basics.spans import Span
+from basics.stopping import Grace, Stopped, StopRequest, unless_stopping
 from basics.text import warned
-from basics.times import END_OF_TIME, SECOND, format_time
+from basics.times import END_OF_TIME, format_time
 from basics.together import both
 from config import Config
-from copying import inventory, late, memory, order, quarantine, retention
-from copying.compare import Comparer, Window
+from copying import inventory, memory, order, quarantine
+from copying.compare import Comparer
 from copying.inventory import Inventory, take_inventory
 from copying.late import Lateness, LookBack
 from copying.listener import Planned, RunListener, SilentRun
+from copying.measurement import MeasurementCopier
 from copying.metadata import store
 from copying.metadata.running import running_queries
 from copying.metadata.saving import Saver
@@ -40,17 +40,13 @@ from copying.quarantine import Quarantine
 from copying.reading import Reader
 from copying.requests import Requests
 from copying.results import DatabaseResult, JobResult, MeasurementResult, Saved, SourceAge
-from copying.retention import kept
 from copying.same_server import check_apart
-from copying.segments import Segment, cut, plan_segments
 from copying.small_measurements import MOST, GroupCopy, GroupProgress, may_be_grouped
 from copying.source_age import source_age, staleness
 from copying.task import Copy, Target
 from copying.unfinished import Marks, Unfinished
 from copying.writing import Writer
-from influx import line_protocol
 from influx.errors import InfluxError
-from influx.frames import Frame
 from influx.influxql import Location
 from influx.written import Written
 from influx_client import InfluxClient, connect
@@ -60,8 +56,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BACKFILLS = 3
-"""How often windows are copied again in a run, while the destination still differs there."""
 GRACE = 2.0
 """Seconds that a run which is stopped takes to ask what has arrived, and for each answer."""
 T = TypeVar("T")
@@ -94,7 +88,6 @@ class BackupManager:
         self._source = source
         self._destination = destination
         self._now = time.time_ns() if now is None else now
-        self._begun = time.monotonic()
         self._planner = Planner(config.job, source, destination, self._now)
         self._stopping = stopping or StopRequest()
         self._listener = listener or SilentRun()
@@ -107,15 +100,26 @@ class BackupManager:
         self._new_quarantine = quarantines or self._quarantine_here
         self._news = News(destination, self._planner)
         self._unfinished = Unfinished(self._memory_file.with_suffix(".unfinished"))
-        self._writer = Writer(
-            destination,
-            Reader(config.job, source, self._now, self._stopping),
-            Requests(config.job, destination, self._now, marks or self._unfinished),
+        self.copier = MeasurementCopier(
+            config.job,
+            self._planner,
+            self._look_back,
+            Writer(
+                destination,
+                Reader(config.job, source, self._now, self._stopping),
+                Requests(config.job, destination, self._now, marks or self._unfinished),
+                stopping=self._stopping,
+                quarantine=self._quarantine,
+                listener=self._listener,
+                news=self._news,
+            ),
+            now=self._now,
             stopping=self._stopping,
             quarantine=self._quarantine,
             listener=self._listener,
             news=self._news,
         )
+        """Copies single measurements."""
         self._saver = Saver(config.job, source, self._metadata_directory, self._now)
         self._path = config.path
         self._inventory = Inventory()
@@ -134,7 +138,7 @@ class BackupManager:
                 self._listener.database(name, number)
                 databases.append(self._process_database(name))
         except InfluxError as error:
-            problems = tuple(self._unless_stopping(str(error)))
+            problems = tuple(self._told(str(error)))
         except Stopped:
             stopped = True
         self._prover.close()
@@ -160,7 +164,7 @@ class BackupManager:
         unmatched = (f"{self._path}: {text}" for text in inventory.unmatched_rules(self._job, self._inventory))
         self._warnings = warned(logger, *unmatched, inventory.lost_databases(self._job, self._inventory))
         problem = inventory.emptiness(self._job, self._inventory)
-        return tuple(self._unless_stopping(problem)) if problem else ()
+        return tuple(self._told(problem)) if problem else ()
 
     def _still_quarantined(self, waiting: Sequence[tuple[Path, int]]) -> tuple[str, ...]:
         """Lines that an earlier run put aside stay a failure until somebody has seen to them."""
@@ -205,9 +209,7 @@ class BackupManager:
         target = self._job.source.destination_name(name)
         try:
             policies, refused = self._planner.prepare(name, target)
-            problems += (
-                text for problem in refused for text in self._unless_stopping(f"database {name}: {problem}")
-            )
+            problems += (text for problem in refused for text in self._told(f"database {name}: {problem}"))
             saved, (running, tags) = both(
                 lambda: self._saver.save(name),
                 lambda: (self._running_queries(target), self._source.get_tag_keys(name)),
@@ -218,9 +220,9 @@ class BackupManager:
                 except InfluxError as error:
                     if error.retryable:  # the server is gone; what one policy is refused does not stop the others
                         raise
-                    problems += self._unless_stopping(f"database {name}, {policy.source.name}: {error}")
+                    problems += self._told(f"database {name}, {policy.source.name}: {error}")
         except InfluxError as error:
-            problems += self._unless_stopping(f"database {name}: {error}")
+            problems += self._told(f"database {name}: {error}")
         self._listener.failed(problems)
         is_done = not problems and not self._stopping.is_set()
         age = self._age(name) if is_done else None
@@ -275,7 +277,7 @@ class BackupManager:
     def _copied(
         self, copies: Sequence[Copy], lateness: Mapping[Location, Lateness], done: Mapping[Location, GroupProgress]
     ) -> list[MeasurementResult]:
-        results = list(self._in_parallel(functools.partial(self._copy_late_then_new, lateness, done), copies))
+        results = list(self._in_parallel(functools.partial(self.copier.copy, lateness, done), copies))
         return self._settled(copies, results)
 
     def _copy_elsewhere(
@@ -286,7 +288,7 @@ class BackupManager:
         lateness: Mapping[Location, Lateness],
     ) -> list[MeasurementResult]:
         """The same by the workers of a cluster, but for what there is nothing to copy of."""
-        is_due = {copy.source: copy.source in lateness or bool(self._segments(copy)) for copy in copies}
+        is_due = {copy.source: copy.source in lateness or bool(self.copier.segments(copy)) for copy in copies}
         due = [copy for copy in copies if is_due[copy.source]]
         rest = [copy for copy in copies if not is_due[copy.source]]
         results = self.copy_measurements(rest, {}) if rest else []
@@ -369,15 +371,6 @@ class BackupManager:
             logger.info("more points may be there than are told: %s", error)
             return {}
 
-    def _unless_stopped(self, ask: Callable[[], T]) -> T | None:
-        """What is asked; None where a stop has interrupted that."""
-        try:
-            return ask()
-        except InfluxError:
-            if not self._stopping.is_set():
-                raise
-            return None
-
     def _age(self, database: str) -> SourceAge | None:
         """How old it is at the source; None where that cannot be asked now, which is no failure of the copy."""
         try:
@@ -400,20 +393,20 @@ class BackupManager:
         with ThreadPoolExecutor(self._options.parallel_workers) as pool:
             yield from pool.map(work, items)
 
-    def _unless_stopping(self, problem: str) -> list[str]:
-        """The problem, but for one that comes from a request given up in order to stop."""
-        if self._stopping.is_set():
-            return []
-        logger.error("%s", problem)
-        return [problem]
+    def _told(self, problem: str) -> list[str]:
+        return unless_stopping(self._stopping, logger, problem)
 
     # ------------------------------------------------------------ one measurement
 
-    def _copy_small_measurements(self, copies: Iterable[Copy]) -> dict[Location, GroupProgress]:
+    def _copy_small_measurements(self, copies: Sequence[Copy]) -> dict[Location, GroupProgress]:
         """Copy what is new of measurements that have little of it, many at a time, as far as that goes well."""
         if self._job.source.group_by is not None:
             return {}
-        able = [(copy, segments) for copy in copies if may_be_grouped(copy) and (segments := self._segments(copy))]
+        able = [
+            (copy, segments)
+            for copy in copies
+            if may_be_grouped(copy) and (segments := self.copier.segments(copy))
+        ]
         able.sort(key=lambda pair: pair[1][0].span.start)
         groups = [
             GroupCopy(
@@ -429,28 +422,10 @@ class BackupManager:
             )
             for first in range(0, len(able) - 1, MOST)  # one alone gains nothing
         ]
-        found: dict[Location, GroupProgress] = {}
+        done: dict[Location, GroupProgress] = {}
         for part in self._in_parallel(GroupCopy.copy, groups):
-            found |= part
-        return found
-
-    def _copy_late_then_new(
-        self, lateness: Mapping[Location, Lateness], done: Mapping[Location, GroupProgress], copy: Copy
-    ) -> MeasurementResult:
-        """Copy what is late, then what is new.
-
-        In this order, because what is new moves the newest points at the destination, from which the next run
-        would look back. So when the late ones cannot be brought, nothing new is.
-        """
-        self._listener.begun(copy.source)
-        result = self._backfill(copy, lateness.get(copy.source, Lateness()))
-        if result.is_whole:
-            result += self._process_measurement(copy, done.get(copy.source))
-            result = self._with_hidden_losses(copy, result)
-        result = self.with_losses(copy, result)
-        warned(logger, *result.cautions)
-        self._listener.finished(copy.source, result, stopped=self._stopping.is_set())
-        return result
+            done |= part
+        return done
 
     def _planned(self, copy: Copy) -> Planned:
         """What is about to be copied of a measurement, as far as there is data; the future counts as none."""
@@ -462,147 +437,6 @@ class BackupManager:
             span = span.clip(copy.target.groups[0].start, copy.target.groups[-1].end)
         return Planned(copy.source, span.start, span.end, newest)
 
-    def _segments(self, copy: Copy) -> tuple[Segment, ...]:
-        """What is new, from where each field resumes."""
-        return plan_segments(self._planner.starts(copy), self._planner.end())
-
-    def _process_measurement(self, copy: Copy, done: GroupProgress | None = None) -> MeasurementResult:
-        """Copy what is new of one measurement, but for what is done already."""
-        segments, written = self._segments(copy), Written()
-        if done:
-            clipped = [Segment(s.fields, s.span.clip(done.since, s.span.end)) for s in segments]
-            segments, written = tuple(s for s in clipped if s.span.length > 0), done.written
-        result = self.copy_segments(copy, segments)
-        return replace(result, written=written + result.written)
-
-    def copy_segments(
-        self, copy: Copy, segments: Sequence[Segment], *, independent: bool = False
-    ) -> MeasurementResult:
-        """Copy ranges, oldest first. The first failure ends it: what is later must not come before.
-
-        `independent` ranges are all older than the newest points at the destination: there the others go on.
-        """
-        begun = time.monotonic()
-        written = Written(refusals=copy.refusals)
-        problems: list[str] = []
-        is_whole = True
-        since = retention.holdable_since(copy.target, self._now + int((begun - self._begun) * SECOND))
-        dropped: Counter[Span] = Counter()
-        # windows of means are whole ones
-        for segment in segments if self._job.source.group_by else cut(segments, since):
-            try:
-                for part in self._writer.transfer(copy, segment):
-                    written += part
-                    dropped[segment.span] += part.expired
-            except Stopped:
-                logger.debug("%s: stopped", copy.source)
-                is_whole = False
-                break
-            except InfluxError as error:
-                problems += self._unless_stopping(f"copy {copy.source} {error}")
-                is_whole = False
-                if error.retryable or not independent or self._quarantine(copy.destination).is_full:
-                    break
-        seconds = time.monotonic() - begun
-        if not problems and written.points:
-            logger.info("%s: %s in %.1f s", copy.source, counted(written.points, "point"), seconds)
-        young = {span: points for span, points in dropped.items() if points and span.start >= since}
-        early = tuple(filter(None, [retention.dropped_early(copy, young, self._now)]))
-        return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole, warnings=early)
-
-    def with_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
-        """The result with what was written off as problems of it."""
-        losses = [f"copy {copy.source}: {loss}" for loss in _losses(copy, result.written)]
-        for loss in losses:
-            logger.error("%s", loss)
-        return replace(result, problems=(*result.problems, *losses))
-
-    def write_frames(self, copy: Copy, frames: Iterable[Frame]) -> Iterator[Written]:
-        """Write points of a measurement as they are, yielding what was acknowledged. Raises InfluxError."""
-        return self._writer.write(copy, frames)
-
-    # ------------------------------------------------------------ late data
-
-    def _backfill(self, copy: Copy, lateness: Lateness) -> MeasurementResult:
-        """Copy the windows of one measurement again in which the destination lacks values, or has others."""
-        windows = lateness.windows
-        if not windows:
-            problems = self._unless_stopping(lateness.problem) if lateness.problem else []
-            return MeasurementResult(
-                str(copy.source), problems=tuple(problems), is_whole=not lateness.problem, extra=lateness.extra
-            )
-        result, late_values, extra = MeasurementResult(str(copy.source)), 0, lateness.extra
-        for _ in range(BACKFILLS):
-            before = _differing(windows)
-            copied = self._copy_windows(windows)
-            # what is too old is dropped each time, and told once, by what is missing in the end
-            result = replace(result, written=replace(result.written, expired=0)) + replace(copied, warnings=())
-            if self._stopping.is_set() or result.problems:
-                return result
-            left = self._unless_stopped(functools.partial(self._look_back.settle, windows))
-            if left is None:
-                return replace(result, is_whole=False)
-            windows, extra = left.windows, extra + left.extra
-            late_values += max(0, before - _differing(windows))
-            # What was written off would be missed each time.
-            if not windows or any(_losses(copy, result.written)):
-                return replace(result, late=late_values, extra=extra)
-        if late.are_too_old(windows, result.written.expired):
-            span = Span(windows[0].span.start, windows[-1].span.end)
-            early = retention.dropped_early(copy, {span: result.written.expired}, self._now)
-            return replace(result, late=late_values, extra=extra, warnings=(early,))
-        problem = (
-            f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
-            f"{counted(_differing(windows), 'value')}, or has others: somebody writes there at this moment, "
-            "or it does not keep them; the next run copies them again"
-        )
-        problems = self._unless_stopping(problem)
-        result = replace(result, problems=(*result.problems, *problems), is_whole=False)
-        return replace(result, late=late_values, extra=extra)
-
-    def _with_hidden_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
-        """The result of a measurement, after what InfluxDB lost of it without a trace was copied again.
-
-        Where the destination had points before, these answer for a request that was lost.
-        """
-        span = self._overwritten(copy)
-        if span is None or not result.is_whole or any(_losses(copy, result.written)):
-            return result
-        try:
-            lateness = self._unless_stopped(functools.partial(self._look_back.over, copy, span))
-        except InfluxError as error:
-            return result + self._backfill(
-                copy, Lateness(problem=f"copy {copy.source}: comparing what was copied: {error}")
-            )
-        return replace(result, is_whole=False) if lateness is None else result + self._backfill(copy, lateness)
-
-    def _overwritten(self, copy: Copy) -> Span | None:
-        """Where points were written over others that the destination had; None: nowhere, or that is looked at
-        by the next run, or by who restores.
-        """
-        limits = self._options.range
-        if self._stopping.is_set() or self._job.restores or self._job.source.group_by is not None:
-            return None
-        if limits is not None:
-            return Span(limits.start, limits.end) if self._news.had(copy.source) else None
-        return None if copy.ahead is None else Span(self._now, copy.ahead + 1)
-
-    def _copy_windows(self, windows: Sequence[Window]) -> MeasurementResult:
-        """Copy windows of one measurement again, all of them older than the newest points at the destination."""
-        copy, span = windows[0].copy, _range(windows)
-        if missing := sum(window.missing for window in windows):
-            logger.info(
-                "%s: the destination lacks %s in %s; copying them", copy.source, counted(missing, "value"), span
-            )
-        if changed := sum(window.overwritten for window in windows):
-            logger.info(
-                "%s: %s with a difference in %s; copying again", copy.source, counted(changed, "value"), span
-            )
-        self._news.expect_late(copy, windows)
-        result = self.copy_segments(copy, late.segments(windows), independent=True)
-        self._unless_stopped(lambda: self._news.expect([copy]))
-        return result
-
     def _quarantine(self, location: Location) -> Quarantine:
         """The quarantine of a measurement, the same one for the whole run."""
         if location not in self._quarantines:
@@ -612,31 +446,3 @@ class BackupManager:
     def _quarantine_here(self, location: Location) -> Quarantine:
         directory, url = self._quarantine_directory, self._job.destination.url
         return Quarantine(directory, self._job.name, url, location, format_time(self._now))
-
-
-def _range(windows: Sequence[Window]) -> str:
-    """From the first of them (oldest first) to the last, for people."""
-    return describe(Span(windows[0].span.start, windows[-1].span.end))
-
-
-def _differing(windows: Iterable[Window]) -> int:
-    """How many values the destination lacks, or has others of, in these windows."""
-    return sum(window.missing + window.overwritten for window in windows)
-
-
-def _losses(copy: Copy, written: Written) -> Iterator[str]:
-    """What was written off: what the destination cannot keep, refused lines, points too old for the policy."""
-    for refusal in line_protocol.add_up(written.refusals):
-        yield f"{refusal.name} {refusal.reason}: {refusal.points:,} not sent; {refusal.remedy}"
-    for part in written.put_aside:
-        yield (
-            f"{counted(part.lines, 'line')} refused and put aside in {part.file}; remove the "
-            f"cause, then write that file as its head says: {part.answer}"
-        )
-    source, destination = copy.target.source, copy.target.destination
-    if written.expired and destination.keeps_less_than(source):
-        yield (
-            f"not stored: {counted(written.expired, 'point')} older than retention policy {destination.name} of "
-            f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}); "
-            "alter the policy, or set options.incremental.fallback_days"
-        )

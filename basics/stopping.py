@@ -1,5 +1,6 @@
 """A request to stop that a signal handler may make: `threading.Event.set` in a handler can deadlock."""
 
+import logging
 import signal
 import time
 from types import FrameType
@@ -64,3 +65,11 @@ class Grace(StopRequest):
         """Whether they are over."""
         self.requested = self.requested or time.monotonic() >= self._until
         return super().is_set()
+
+
+def unless_stopping(stopping: StopRequest, logger: logging.Logger, problem: str) -> list[str]:
+    """The problem, logged, but for one that comes from a request given up in order to stop."""
+    if stopping.is_set():
+        return []
+    logger.error("%s", problem)
+    return [problem]

@@ -133,10 +133,10 @@ class Repairer:
     def _copy(self, repair: Repair) -> MeasurementResult:
         copy = replace(repair.tally.copy, refusals=())
         older, newer = ([Segment(d.fields, d.span) for d in part] for part in (repair.older, repair.newer))
-        result = self._manager.copy_segments(copy, older, independent=True)
+        result = self._manager.copier.copy_segments(copy, older, independent=True)
         if newer and result.is_whole:
-            result += self._manager.copy_segments(copy, newer)
-        return self._manager.with_losses(copy, result)
+            result += self._manager.copier.copy_segments(copy, newer)
+        return self._manager.copier.with_losses(copy, result)
 
 
 # ---------------------------------------------------------------- the commands

@@ -102,7 +102,7 @@ class ServerCopier:
         def work(copy: Copy) -> MeasurementResult:
             span = self._span.clip(since.get(copy.source, MIN_TIME), self._span.end)
             segments = [Segment(tuple(sorted(copy.types)), span)] if span.length > 0 else []
-            return self._manager.with_losses(copy, self._manager.copy_segments(copy, segments))
+            return self._manager.copier.with_losses(copy, self._manager.copier.copy_segments(copy, segments))
 
         return self._each(self._planned, work)
 
@@ -131,7 +131,7 @@ class ServerCopier:
             written += Written(expired=self._too_old(copy))
             for windows in self._lacking(copy):
                 holes = [window for window in windows if not window.destination]
-                result += self._manager.copy_segments(copy, _segments(holes), independent=True)
+                result += self._manager.copier.copy_segments(copy, _segments(holes), independent=True)
                 for window in windows:
                     if window.destination:
                         written += sum(self._add(copy, window.span), Written())
@@ -144,7 +144,7 @@ class ServerCopier:
                 problems.append(problem)
             is_whole = False
         result += MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole)
-        return self._manager.with_losses(copy, result)
+        return self._manager.copier.with_losses(copy, result)
 
     def _lacking(self, copy: Copy) -> Iterator[list[Window]]:
         """The windows in which the target may lack something, oldest first, and some at a time."""
@@ -189,7 +189,7 @@ class ServerCopier:
             parts = lacking_parts(sides["source"], sides["destination"], copy.source.measurement)
             frames = [frame.with_fields(names) for frame, names in parts]
             try:
-                for written in self._manager.write_frames(copy, frames):
+                for written in self._manager.copier.write_frames(copy, frames):
                     self._listener.wrote(copy.source, written)
                     yield written
             except InfluxError as error:

@@ -1,0 +1,272 @@
+"""Copies one measurement: what is late, then what is new, and then what was lost without a trace."""
+
+import functools
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from basics.humanize import counted
+from basics.spans import Span, describe
+from basics.stopping import Stopped, StopRequest, unless_stopping
+from basics.text import warned
+from basics.times import SECOND
+from copying import late, retention
+from copying.compare import Window
+from copying.late import Lateness, LookBack
+from copying.listener import RunListener
+from copying.news import News
+from copying.planner import Planner
+from copying.quarantine import Quarantine
+from copying.results import MeasurementResult
+from copying.retention import kept
+from copying.segments import Segment, cut, plan_segments
+from copying.small_measurements import GroupProgress
+from copying.task import Copy
+from copying.writing import Writer
+from influx import line_protocol
+from influx.errors import InfluxError
+from influx.frames import Frame
+from influx.influxql import Location
+from influx.written import Written
+from settings.keys import Job
+
+logger = logging.getLogger(__name__)
+
+BACKFILLS = 3
+"""How often windows are copied again in a run, while the destination still differs there."""
+T = TypeVar("T")
+
+
+class MeasurementCopier:
+    """Of one job, in a run whose time is `now` (nanoseconds). Safe to use from several threads.
+
+    `quarantine` gives that of a measurement.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        planner: Planner,
+        look_back: LookBack,
+        writer: Writer,
+        *,
+        now: int,
+        stopping: StopRequest,
+        quarantine: Callable[[Location], Quarantine],
+        listener: RunListener,
+        news: News,
+    ) -> None:
+        self._job = job
+        self._planner = planner
+        self._look_back = look_back
+        self._writer = writer
+        self._now = now
+        self._begun = time.monotonic()
+        self._stopping = stopping
+        self._quarantine = quarantine
+        self._listener = listener
+        self._news = news
+
+    def copy(
+        self, lateness: Mapping[Location, Lateness], done: Mapping[Location, GroupProgress], copy: Copy
+    ) -> MeasurementResult:
+        """Copy what is late, then what is new.
+
+        In this order, because what is new moves the newest points at the destination, from which the next run
+        would look back. So when the late ones cannot be brought, nothing new is.
+        """
+        self._listener.begun(copy.source)
+        result = self._backfill(copy, lateness.get(copy.source, Lateness()))
+        if result.is_whole:
+            result += self._process_measurement(copy, done.get(copy.source))
+            result = self._with_hidden_losses(copy, result)
+        result = self.with_losses(copy, result)
+        warned(logger, *result.cautions)
+        self._listener.finished(copy.source, result, stopped=self._stopping.is_set())
+        return result
+
+    def segments(self, copy: Copy) -> tuple[Segment, ...]:
+        """What is new, from where each field resumes."""
+        return plan_segments(self._planner.starts(copy), self._planner.end())
+
+    def _process_measurement(self, copy: Copy, done: GroupProgress | None = None) -> MeasurementResult:
+        """Copy what is new of one measurement, but for what is done already."""
+        segments, written = self.segments(copy), Written()
+        if done:
+            clipped = [Segment(s.fields, s.span.clip(done.since, s.span.end)) for s in segments]
+            segments, written = tuple(s for s in clipped if s.span.length > 0), done.written
+        result = self.copy_segments(copy, segments)
+        return replace(result, written=written + result.written)
+
+    def copy_segments(
+        self, copy: Copy, segments: Sequence[Segment], *, independent: bool = False
+    ) -> MeasurementResult:
+        """Copy ranges, oldest first. The first failure ends it: what is later must not come before.
+
+        `independent` ranges are all older than the newest points at the destination: there the others go on.
+        """
+        begun = time.monotonic()
+        written = Written(refusals=copy.refusals)
+        problems: list[str] = []
+        is_whole = True
+        since = retention.holdable_since(copy.target, self._now + int((begun - self._begun) * SECOND))
+        dropped: Counter[Span] = Counter()
+        # windows of means are whole ones
+        for segment in segments if self._job.source.group_by else cut(segments, since):
+            try:
+                for part in self._writer.transfer(copy, segment):
+                    written += part
+                    dropped[segment.span] += part.expired
+            except Stopped:
+                logger.debug("%s: stopped", copy.source)
+                is_whole = False
+                break
+            except InfluxError as error:
+                problems += self._told(f"copy {copy.source} {error}")
+                is_whole = False
+                if error.retryable or not independent or self._quarantine(copy.destination).is_full:
+                    break
+        seconds = time.monotonic() - begun
+        if not problems and written.points:
+            logger.info("%s: %s in %.1f s", copy.source, counted(written.points, "point"), seconds)
+        young = {span: points for span, points in dropped.items() if points and span.start >= since}
+        early = tuple(filter(None, [retention.dropped_early(copy, young, self._now)]))
+        return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole, warnings=early)
+
+    def with_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
+        """The result with what was written off as problems of it."""
+        losses = [f"copy {copy.source}: {loss}" for loss in _losses(copy, result.written)]
+        for loss in losses:
+            logger.error("%s", loss)
+        return replace(result, problems=(*result.problems, *losses))
+
+    def write_frames(self, copy: Copy, frames: Iterable[Frame]) -> Iterator[Written]:
+        """Write points of a measurement as they are, yielding what was acknowledged. Raises InfluxError."""
+        return self._writer.write(copy, frames)
+
+    # ------------------------------------------------------------ late data
+
+    def _backfill(self, copy: Copy, lateness: Lateness) -> MeasurementResult:
+        """Copy the windows of one measurement again in which the destination lacks values, or has others."""
+        windows = lateness.windows
+        if not windows:
+            problems = self._told(lateness.problem) if lateness.problem else []
+            return MeasurementResult(
+                str(copy.source), problems=tuple(problems), is_whole=not lateness.problem, extra=lateness.extra
+            )
+        result, late_values, extra = MeasurementResult(str(copy.source)), 0, lateness.extra
+        for _ in range(BACKFILLS):
+            before = _differing(windows)
+            copied = self._copy_windows(windows)
+            # what is too old is dropped each time, and told once, by what is missing in the end
+            result = replace(result, written=replace(result.written, expired=0)) + replace(copied, warnings=())
+            if self._stopping.is_set() or result.problems:
+                return result
+            left = self._unless_stopped(functools.partial(self._look_back.settle, windows))
+            if left is None:
+                return replace(result, is_whole=False)
+            windows, extra = left.windows, extra + left.extra
+            late_values += max(0, before - _differing(windows))
+            # What was written off would be missed each time.
+            if not windows or any(_losses(copy, result.written)):
+                return replace(result, late=late_values, extra=extra)
+        if late.are_too_old(windows, result.written.expired):
+            span = Span(windows[0].span.start, windows[-1].span.end)
+            early = retention.dropped_early(copy, {span: result.written.expired}, self._now)
+            return replace(result, late=late_values, extra=extra, warnings=(early,))
+        problem = (
+            f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
+            f"{counted(_differing(windows), 'value')}, or has others: somebody writes there at this moment, "
+            "or it does not keep them; the next run copies them again"
+        )
+        problems = self._told(problem)
+        result = replace(result, problems=(*result.problems, *problems), is_whole=False)
+        return replace(result, late=late_values, extra=extra)
+
+    def _with_hidden_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
+        """The result of a measurement, after what InfluxDB lost of it without a trace was copied again.
+
+        Where the destination had points before, these answer for a request that was lost.
+        """
+        span = self._overwritten(copy)
+        if span is None or not result.is_whole or any(_losses(copy, result.written)):
+            return result
+        try:
+            lateness = self._unless_stopped(functools.partial(self._look_back.over, copy, span))
+        except InfluxError as error:
+            return result + self._backfill(
+                copy, Lateness(problem=f"copy {copy.source}: comparing what was copied: {error}")
+            )
+        return replace(result, is_whole=False) if lateness is None else result + self._backfill(copy, lateness)
+
+    def _overwritten(self, copy: Copy) -> Span | None:
+        """Where points were written over others that the destination had; None: nowhere, or that is looked at
+        by the next run, or by who restores.
+        """
+        limits = self._job.options.range
+        if self._stopping.is_set() or self._job.restores or self._job.source.group_by is not None:
+            return None
+        if limits is not None:
+            return Span(limits.start, limits.end) if self._news.had(copy.source) else None
+        return None if copy.ahead is None else Span(self._now, copy.ahead + 1)
+
+    def _copy_windows(self, windows: Sequence[Window]) -> MeasurementResult:
+        """Copy windows of one measurement again, all of them older than the newest points at the destination."""
+        copy, span = windows[0].copy, _range(windows)
+        if missing := sum(window.missing for window in windows):
+            logger.info(
+                "%s: the destination lacks %s in %s; copying them", copy.source, counted(missing, "value"), span
+            )
+        if changed := sum(window.overwritten for window in windows):
+            logger.info(
+                "%s: %s with a difference in %s; copying again", copy.source, counted(changed, "value"), span
+            )
+        self._news.expect_late(copy, windows)
+        result = self.copy_segments(copy, late.segments(windows), independent=True)
+        self._unless_stopped(lambda: self._news.expect([copy]))
+        return result
+
+    # ------------------------------------------------------------ while the run is stopped
+
+    def _unless_stopped(self, ask: Callable[[], T]) -> T | None:
+        """What is asked; None where a stop has interrupted that."""
+        try:
+            return ask()
+        except InfluxError:
+            if not self._stopping.is_set():
+                raise
+            return None
+
+    def _told(self, problem: str) -> list[str]:
+        return unless_stopping(self._stopping, logger, problem)
+
+
+def _range(windows: Sequence[Window]) -> str:
+    """From the first of them (oldest first) to the last, for people."""
+    return describe(Span(windows[0].span.start, windows[-1].span.end))
+
+
+def _differing(windows: Iterable[Window]) -> int:
+    """How many values the destination lacks, or has others of, in these windows."""
+    return sum(window.missing + window.overwritten for window in windows)
+
+
+def _losses(copy: Copy, written: Written) -> Iterator[str]:
+    """What was written off: what the destination cannot keep, refused lines, points too old for the policy."""
+    for refusal in line_protocol.add_up(written.refusals):
+        yield f"{refusal.name} {refusal.reason}: {refusal.points:,} not sent; {refusal.remedy}"
+    for part in written.put_aside:
+        yield (
+            f"{counted(part.lines, 'line')} refused and put aside in {part.file}; remove the "
+            f"cause, then write that file as its head says: {part.answer}"
+        )
+    source, destination = copy.target.source, copy.target.destination
+    if written.expired and destination.keeps_less_than(source):
+        yield (
+            f"not stored: {counted(written.expired, 'point')} older than retention policy {destination.name} of "
+            f"{copy.target.database} keeps ({kept(destination)}, the source: {kept(source)}); "
+            "alter the policy, or set options.incremental.fallback_days"
+        )
