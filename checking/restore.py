@@ -352,12 +352,14 @@ def conclusion(done: Restored) -> str:
         if done.is_whole:
             return "FAILED: every point was written; what is named above failed after that, or was not compared"
         return "FAILED: what is named above is not restored; the same command goes on from here"
+    dropped = done.plan.dropped
+    old = f"; {counted(dropped, 'value')} of it are too old for the target's policies" if dropped else ""
     if done.verdict is None:
-        return "restored, and not compared"
+        return f"restored, and not compared{old}"
     extra = f"; {counted(done.extra, 'value')} only the target has stay" if done.extra else ""
     values = sum(m.source for m in done.verdict.measurements)
     how = "value by value" if done.verdict.how == "every value" else f"by {done.verdict.how}"
-    return f"restored: all {values:,} values of the backup are at the target, compared {how}{extra}"
+    return f"restored: all {values:,} values of the backup are at the target, compared {how}{old}{extra}"
 
 
 def as_json(done: Restored) -> dict[str, Any]:

@@ -1,15 +1,18 @@
 """The verdict on a restore: its word, its exit code and its last line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from basics.spans import Span
+from basics.times import DAY
 from checking.restore import Restored, conclusion, text
 from checking.verdict import Difference, JobVerdict, Verdict
-from copying.restore.asked import EVER
-from copying.restore.plan import RestorePlan
+from copying.restore.asked import EVER, Mapped
+from copying.restore.plan import PolicyPlan, RestorePlan
 from copying.results import JobResult
+from influx.influxql import Policy
 
 PLAN = RestorePlan("job", "http://b:1", "http://s:1", EVER, "fill", (), frozenset())
 OK = JobResult("job.restore")
@@ -49,6 +52,14 @@ def test_only_what_is_whole_and_equal_is_restored(
         assert conclusion(done) in text(done)
     is_shown = verdict is not None and word in ("different", "failed") and verdict != compared()
     assert ("db.autogen.m" in text(done)) is is_shown
+
+
+@pytest.mark.parametrize("verdict", [compared(), None])
+def test_what_the_target_does_not_keep_is_said_at_the_end_too(verdict: JobVerdict | None) -> None:
+    """Not all of the backup is there then, though all that can be there is."""
+    policy = Policy("a", DAY, DAY, is_default=True)
+    plan = replace(PLAN, policies=(PolicyPlan(Mapped("db", "db", "db"), policy, policy, dropped=13),))
+    assert "; 13 values of it are too old for the target's policies" in conclusion(Restored(plan, OK, verdict))
 
 
 def test_a_restore_is_whole_when_nothing_failed_and_nothing_is_missing() -> None:

@@ -349,6 +349,27 @@ def test_points_that_are_never_sent_are_told_and_the_end_is_no_success(existing:
 # ---------------------------------------------------------------- policies, means, rights
 
 
+@pytest.mark.parametrize("existing", ["refuse", "fill", "overwrite"])
+def test_what_the_backup_holds_longer_than_its_policy_says_is_not_called_restored(
+    existing: str, pair: Pair
+) -> None:
+    """A backup gives points up by whole shard groups; a new target drops at once what is too old."""
+    now = time.time_ns()
+    backed_up(pair, "\n".join(f"m v={i} {now - i * DAY}" for i in range(20)))
+    for server in (pair.source, pair.destination):
+        server.query(f'ALTER RETENTION POLICY "autogen" ON "{pair.database}" DURATION 7d')
+    assert pair.backup().failures == ()
+    with InfluxServer.start("new") as new:
+        if existing != "refuse":
+            new.query(f'CREATE DATABASE "{pair.database}" WITH DURATION 7d NAME "autogen"')
+            new.write(f"m v=0 {now}", pair.database)
+        done = restore(pair, "--to", new.url, "--existing", existing)
+        found = len(snapshot(new, pair.database))
+    assert found == 7
+    assert f"all {found} values of the backup are at the target" in done.stdout
+    assert "13 values of it are too old for the target's policies" in done.stdout
+
+
 def test_a_target_with_a_shorter_policy_says_what_it_drops(pair: Pair) -> None:
     """Before it asks; and then the verdict is no success."""
     now = time.time_ns()
