@@ -65,9 +65,9 @@ R = TypeVar("R")
 class BackupManager:
     """Copies what one job names from `source` to `destination`.
 
-    `now` (nanoseconds) is fixed for the whole run. `stopping` ends the run after the batch in flight. With a
-    `cluster` its workers copy the measurements; each has a manager of its own, to which `marks` and `quarantines`
-    stand for the disk of the machine that plans.
+    `now` (nanoseconds) is fixed for the whole run, and was `elapsed` nanoseconds ago. `stopping` ends the run
+    after the batch in flight. With a `cluster` its workers copy the measurements; each has a manager of its own,
+    to which `marks` and `quarantines` stand for the disk of the machine that plans.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class BackupManager:
         destination: InfluxClient,
         *,
         now: int | None = None,
+        elapsed: int = 0,
         stopping: StopRequest | None = None,
         listener: RunListener | None = None,
         cluster: "Cluster | None" = None,
@@ -114,6 +115,7 @@ class BackupManager:
                 news=self._news,
             ),
             now=self._now,
+            elapsed=elapsed,
             stopping=self._stopping,
             quarantine=self._quarantine,
             listener=self._listener,

@@ -78,6 +78,11 @@ class Window:
     series: int = 0
     """How many series the side has that has more of them."""
 
+    source_mark: bytes = b""
+    """Stands for all fingerprints of the source."""
+    is_moving: bool = False
+    """Whether the source has changed there since it was copied."""
+
     @property
     def is_small(self) -> bool:
         """Whether looking at its values, or copying them, takes no longer than asking for smaller windows."""
@@ -124,8 +129,9 @@ def weighed(
 ) -> Window:
     """What the fingerprints of a window say of each field."""
     totals = [fingerprints.counts(asked, side.values()) for side in (source, destination)]
+    ours = fingerprints.mark(source)
     if fingerprints.are_equal(source, destination):
-        return Window(question.copy, question.span, totals[0], totals[1], series=len(source))
+        return Window(question.copy, question.span, totals[0], totals[1], series=len(source), source_mark=ours)
     unequal: list[tuple[Tags, bytes, bytes]] = []
     lacks: Counter[str] = Counter()
     exceeds: Counter[str] = Counter()
@@ -137,25 +143,48 @@ def weighed(
             sides = [Counter(fingerprints.counts(asked, [side] if side else [])) for side in (there, here)]
             lacks += sides[0] - sides[1]
             exceeds += sides[1] - sides[0]
-    mark = hashlib.blake2b(repr(sorted(unequal)).encode(), digest_size=16).digest()
     series = max(len(source), len(destination))
     return Window(
-        question.copy, question.span, totals[0], totals[1], dict(lacks), dict(exceeds), mark, series=series
+        question.copy,
+        question.span,
+        totals[0],
+        totals[1],
+        dict(lacks),
+        dict(exceeds),
+        _digest(repr(sorted(unequal)).encode()),
+        series=series,
+        source_mark=ours,
     )
 
 
 def together(question: Question, parts: Iterable[Window]) -> Window:
     """What windows of a question say that are about other series, or other times, as one."""
     sums: list[Counter[str]] = [Counter(), Counter(), Counter(), Counter()]
-    marks, series = [], 0
+    marks: list[bytes] = []
+    source_marks: list[bytes] = []
+    series = 0
     for part in parts:
         series += part.series
         for total, more in zip(sums, (part.source, part.destination, part.lacks, part.exceeds), strict=True):
             total.update(more)
         marks += [part.mark] * part.differs
-    mark = hashlib.blake2b(b"".join(sorted(marks)), digest_size=16).digest() if marks else b""
+        source_marks.append(part.source_mark)
     source, destination, lacks, exceeds = map(dict, sums)
-    return Window(question.copy, question.span, source, destination, lacks, exceeds, mark, series=series)
+    return Window(
+        question.copy,
+        question.span,
+        source,
+        destination,
+        lacks,
+        exceeds,
+        _digest(b"".join(sorted(marks))) if marks else b"",
+        series=series,
+        source_mark=_digest(b"".join(sorted(source_marks))),
+    )
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)

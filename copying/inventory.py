@@ -29,6 +29,9 @@ Fields = Mapping[str, tuple[str, ...]]
 
 NAMES_SHOWN = 5
 
+TOGETHER = 100
+"""Of how many fields is asked at once whether there are values."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseInventory:
@@ -114,21 +117,32 @@ def find_lost(
         return ()
     try:
         targets = planner.with_foreign(database.name, job.source.destination_name(database.name))
-        held = [(target, _held(job, destination, target, now)) for target in targets]
+        held = [(target, _held(job, database, destination, target, now)) for target in targets]
     except InfluxError as error:
         return (f"database {printable(database.name)}: what only the destination holds is not known: {error}",)
     return lost_in_policies(job, database, held)
 
 
-def _held(job: Job, destination: InfluxClient, target: Target, now: int) -> list[FieldThere]:
+def _held(
+    job: Job, database: DatabaseInventory, destination: InfluxClient, target: Target, now: int
+) -> list[FieldThere]:
+    """The fields that only the destination has values of; of a whole policy no more than it takes to know that."""
     asked = only_there(job, target)
+    if not target.is_foreign:  # of measurements that no policy of the source has is told without that
+        asked = [field for field in asked if field[0].measurement in database.measurements]
     limits = job.options.range
     span = Span(comparable_since(target, now), END_OF_TIME)
     span = span.clip(limits.start, limits.end) if limits else span
     if not asked or span.length <= 0:
         return []
-    newest = destination.get_edges("last", asked, start=span.start, end=span.end, unknowable=span.start)
-    return [field for field, time in zip(asked, newest, strict=True) if time is not None]
+    found: list[FieldThere] = []
+    for first in range(0, len(asked), TOGETHER):
+        part = asked[first : first + TOGETHER]
+        newest = destination.get_edges("last", part, start=span.start, end=span.end, unknowable=span.start)
+        found += [field for field, time in zip(part, newest, strict=True) if time is not None]
+        if found and target.is_foreign:
+            break
+    return found
 
 
 # ---------------------------------------------------------------- what it says, pure
@@ -203,7 +217,7 @@ def lost_in_policies(
 ) -> tuple[str, ...]:
     """What to say of policies, and of measurements and fields in one of them, that only the destination has.
 
-    `held`: the fields of which it holds values. Measurements that no policy of the source has are told already.
+    `held`: the fields of which it holds values, but for measurements that no policy of the source has.
     """
     policies = sorted(target.destination.name for target, fields in held if target.is_foreign and fields)
     copy = job.source.destination_name(database.name)
@@ -212,7 +226,7 @@ def lost_in_policies(
         if target.is_foreign:
             continue
         place = f"{copy}.{target.destination.name}"
-        names = [(at.measurement, name) for at, name, _ in fields if at.measurement in database.measurements]
+        names = [(at.measurement, name) for at, name, _ in fields]
         gone = sorted({m for m, _ in names if not target.source_types.get(m)})
         less = sorted(f"{m}.{name}" for m, name in names if target.source_types.get(m))
         texts += [

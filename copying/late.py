@@ -364,17 +364,17 @@ class LookBack:
             self._memory.accept(window, extra)
         return judged, extra, is_lacking
 
-    def over(self, copy: Copy, span: Span) -> Lateness:
-        """What the destination lacks of a range that was copied, and what only it has there.
+    def over(self, copy: Copy, span: Span, now: int) -> Lateness:
+        """What the destination lacks of a range that was copied until `now`, and what only it has there.
 
         Left out is what comes while a run goes on, and what a retention policy gives up meanwhile. Raises
         InfluxError.
         """
         whole = replace(copy, resumed=dict.fromkeys(copy.types, END_OF_TIME))
-        (groups,) = self._comparer.shard_groups([whole], self._now)
+        (groups,) = self._comparer.shard_groups([whole], max(self._now, span.end))
         edges = [edge for group in copy.target.written_groups or () for edge in (group.start, group.end)]
         stretches = [
-            span.clip(comparable_since(copy.target, self._now), self._now - STILL_COMING),
+            span.clip(comparable_since(copy.target, now), self._now - STILL_COMING),
             span.clip(self._now + STILL_COMING, END_OF_TIME),
         ]
         parts = [p for g in groups for s in stretches for p in _cut_at(g.clip(s.start, s.end), edges)]
@@ -388,8 +388,14 @@ class LookBack:
         """What the destination still lacks in these windows after they were copied, and what only it has there."""
         again = self._comparer.look([Question(w.copy, w.span) for w in windows])
         differing = [w for found in again for w in found if w.differs and self._memory.known_extra(w) is None]
+        changed = [
+            before
+            for before, found in zip(windows, again, strict=True)
+            if [before.source_mark] != [window.source_mark for window in found]
+        ]
         left, extras = self._resolved(differing)
-        return Lateness(tuple(left), sum(extras.values()))
+        moving = [replace(w, is_moving=any(_holds(before, w) for before in changed)) for w in left]
+        return Lateness(tuple(moving), sum(extras.values()))
 
     def _planned(self, copies: Sequence[Copy], due: Set[Span] | None) -> list[MeasurementLookBack]:
         kept_since = comparable_since(copies[0].target, self._now)

@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class MeasurementCopier:
-    """Of one job, in a run whose time is `now` (nanoseconds). Safe to use from several threads.
+    """Of one job, in a run whose time is `now` (nanoseconds), `elapsed` ago. Safe to use from several threads.
 
     `quarantine` gives that of a measurement.
     """
@@ -54,6 +54,7 @@ class MeasurementCopier:
         writer: Writer,
         *,
         now: int,
+        elapsed: int,
         stopping: StopRequest,
         quarantine: Callable[[Location], Quarantine],
         listener: RunListener,
@@ -64,7 +65,7 @@ class MeasurementCopier:
         self._look_back = look_back
         self._writer = writer
         self._now = now
-        self._begun = time.monotonic()
+        self._begun = time.monotonic() - elapsed / SECOND
         self._stopping = stopping
         self._quarantine = quarantine
         self._listener = listener
@@ -112,10 +113,8 @@ class MeasurementCopier:
         written = Written(refusals=copy.refusals)
         problems: list[str] = []
         is_whole = True
-        since = retention.holdable_since(copy.target, self._now + int((begun - self._begun) * SECOND))
         dropped: Counter[Span] = Counter()
-        # windows of means are whole ones
-        for segment in segments if self._job.source.group_by else cut(segments, since):
+        for segment in cut(segments, self._holdable_since(copy)):
             try:
                 for part in self._writer.transfer(copy, segment):
                     written += part
@@ -132,9 +131,18 @@ class MeasurementCopier:
         seconds = time.monotonic() - begun
         if not problems and written.points:
             logger.info("%s: %s in %.1f s", copy.source, counted(written.points, "point"), seconds)
-        young = {span: points for span, points in dropped.items() if points and span.start >= since}
-        early = tuple(filter(None, [retention.dropped_early(copy, young, self._now)]))
+        early = _dropped_early(copy, dropped, self._clock)
         return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole, warnings=early)
+
+    @property
+    def _clock(self) -> int:
+        """What the time is now, nanoseconds."""
+        return self._now + int((time.monotonic() - self._begun) * SECOND)
+
+    def _holdable_since(self, copy: Copy) -> int:
+        """From when on the destination can surely hold points; whole windows of means."""
+        since, window = retention.holdable_since(copy.target, self._clock), self._job.source.group_by or 1
+        return since + -since % window
 
     def with_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
         """The result with what was written off as problems of it."""
@@ -149,8 +157,11 @@ class MeasurementCopier:
 
     # ------------------------------------------------------------ late data
 
-    def _backfill(self, copy: Copy, lateness: Lateness) -> MeasurementResult:
-        """Copy the windows of one measurement again in which the destination lacks values, or has others."""
+    def _backfill(self, copy: Copy, lateness: Lateness, *, is_new: bool = False) -> MeasurementResult:
+        """Copy the windows of one measurement again in which the destination lacks values, or has others.
+
+        `is_new`: all of it was just copied, so that what comes to the source meanwhile is for the next run.
+        """
         windows = lateness.windows
         if not windows:
             problems = self._told(lateness.problem) if lateness.problem else []
@@ -173,10 +184,9 @@ class MeasurementCopier:
             # What was written off would be missed each time.
             if not windows or any(_losses(copy, result.written)):
                 return replace(result, late=late_values, extra=extra)
-        if late.are_too_old(windows, result.written.expired):
-            span = Span(windows[0].span.start, windows[-1].span.end)
-            early = retention.dropped_early(copy, {span: result.written.expired}, self._now)
-            return replace(result, late=late_values, extra=extra, warnings=(early,))
+        excuses = _excuses(copy, windows, result.written.expired, self._clock, is_new=is_new)
+        if excuses is not None:
+            return replace(result, late=late_values, extra=extra, warnings=excuses)
         problem = (
             f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
             f"{counted(_differing(windows), 'value')}, or has others: somebody writes there at this moment, "
@@ -195,23 +205,25 @@ class MeasurementCopier:
         if span is None or not result.is_whole or any(_losses(copy, result.written)):
             return result
         try:
-            lateness = self._unless_stopped(functools.partial(self._look_back.over, copy, span))
+            lateness = self._unless_stopped(functools.partial(self._look_back.over, copy, span, self._clock))
         except InfluxError as error:
             return result + self._backfill(
                 copy, Lateness(problem=f"copy {copy.source}: comparing what was copied: {error}")
             )
-        return replace(result, is_whole=False) if lateness is None else result + self._backfill(copy, lateness)
+        if lateness is None:
+            return replace(result, is_whole=False)
+        return result + self._backfill(copy, lateness, is_new=True)
 
     def _overwritten(self, copy: Copy) -> Span | None:
-        """Where points were written over others that the destination had; None: nowhere, or that is looked at
-        by the next run, or by who restores.
+        """Where points were written over others that the destination had, and how far; None: nowhere.
+
+        Nor where the next run looks, or who restores. Means are computed again.
         """
         limits = self._job.options.range
         if self._stopping.is_set() or self._job.restores or self._job.source.group_by is not None:
             return None
-        if limits is not None:
-            return Span(limits.start, limits.end) if self._news.had(copy.source) else None
-        return None if copy.ahead is None else Span(self._now, copy.ahead + 1)
+        start = self._now if limits is None else limits.start
+        return None if copy.there is None or copy.there < start else Span(start, copy.there + 1)
 
     def _copy_windows(self, windows: Sequence[Window]) -> MeasurementResult:
         """Copy windows of one measurement again, all of them older than the newest points at the destination."""
@@ -252,6 +264,27 @@ def _range(windows: Sequence[Window]) -> str:
 def _differing(windows: Iterable[Window]) -> int:
     """How many values the destination lacks, or has others of, in these windows."""
     return sum(window.missing + window.overwritten for window in windows)
+
+
+def _excuses(
+    copy: Copy, windows: Sequence[Window], dropped: int, now: int, *, is_new: bool
+) -> tuple[str, ...] | None:
+    """What to say of windows that still differ though they were copied, where that is no failure; else None."""
+    if late.are_too_old(windows, dropped):
+        return _dropped_early(copy, {Span(windows[0].span.start, windows[-1].span.end): dropped}, now)
+    if is_new and all(window.is_moving for window in windows):
+        return (
+            f"{copy.source} {_range(windows)}: somebody writes there at this moment: the next run copies the "
+            f"{counted(_differing(windows), 'value')} that came or changed meanwhile",
+        )
+    return None
+
+
+def _dropped_early(copy: Copy, dropped: Mapping[Span, int], now: int) -> tuple[str, ...]:
+    """What to say of points that were dropped, but for those that are too old by our clock, too."""
+    since = now - copy.target.destination.duration
+    young = {span: points for span, points in dropped.items() if points and span.start >= since}
+    return tuple(filter(None, [retention.dropped_early(copy, young, now)]))
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:

@@ -165,11 +165,6 @@ class News:
             places.append(Count(copy.destination, {name: types[name] for name in names}, window.span))
         self._tallies[copy.source] = Tally(had, len(copy.types), places, held)
 
-    def had(self, source: Location) -> bool:
-        """Whether the destination had values where this is written; so too where that could not be asked."""
-        tally = self._tallies.get(source)
-        return tally is None or any(tally.had.values())
-
     # ------------------------------------------------------------ what comes
 
     def new(self, source: Location, written: Written) -> Written:

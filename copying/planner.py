@@ -20,7 +20,7 @@ from influx.influxql import Location, Policy
 from influx.shard_groups import group_around
 from influx.written import Refusal
 from influx_client import InfluxClient
-from settings.keys import FieldRules, Job
+from settings.keys import FieldRules, Job, RangeOptions
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ class Planner:
         self._source = source
         self._destination = destination
         self._now = now
-        self._forecasts: dict[tuple[Location, str], int] = {}
+        self._forecasts: set[tuple[Location, str]] = set()
+        self._newest_there: dict[tuple[Location, str], int] = {}
         self._holds_unsigned: dict[str, bool] = {}
         self._planned: dict[str, dict[str, Target]] = {}
         self._only_there: dict[str, list[Policy]] = {}
@@ -169,7 +170,7 @@ class Planner:
         if is_still:
             return copies
         if self._options.range is not None:
-            copies = [replace(c, starts=dict.fromkeys(c.types, self._options.range.start)) for c in copies]
+            copies = self._over(copies, self._options.range)
         else:
             copies = self._resume(copies, exact=exact or self._job.source.group_by is not None)
         window = self._job.source.group_by
@@ -319,12 +320,31 @@ class Planner:
             replace(
                 copy,
                 hidden_since=hidden.get(copy.source, END_OF_TIME),
-                ahead=max(filter(None, (self._forecasts.get((copy.source, f)) for f in copy.types)), default=None),
+                there=self._there_of(copy),
                 starts=resume_points(times, first.get(copy.source, {}), self.fallback),
                 resumed={name: time for name, time in times.items() if time is not None},
             )
             for copy, times in zip(copies, copied, strict=True)
         ]
+
+    def _there_of(self, copy: Copy) -> int | None:
+        times = (self._newest_there.get((copy.source, name)) for name in copy.types)
+        return max((time for time in times if time is not None), default=None)
+
+    def _over(self, copies: Sequence[Copy], limits: RangeOptions) -> list[Copy]:
+        """The copies of a range, each with what the destination has of it already."""
+        found = self._destination.get_edges(
+            "last",
+            [(c.destination, f, c.written_types[f]) for c in copies for f in c.types if f in c.written_types],
+            start=limits.start,
+            end=limits.end,
+            unknowable=limits.end - 1,
+        )
+        asked = [(c.source, f) for c in copies for f in c.types if f in c.written_types]
+        known = zip(asked, found, strict=True)
+        self._newest_there.update({pair: edge for pair, edge in known if edge is not None})
+        starts = [dict.fromkeys(c.types, limits.start) for c in copies]
+        return [replace(c, starts=s, there=self._there_of(c)) for c, s in zip(copies, starts, strict=True)]
 
     def advanced(self, copies: Sequence[Copy]) -> list[Copy]:
         """The copies as they were planned in this run, each field from the shard group that somebody has reached.
@@ -417,7 +437,8 @@ class Planner:
         ahead = [pair for pair, edge in zip(asked, found, strict=True) if edge is not None and edge > self._now]
         past = self._last_at_destination(ahead, self._now + 1)
         newest = {(c.source, f): edge for (c, f), edge in zip(asked, found, strict=True)}
-        self._forecasts.update({p: edge for p, edge in newest.items() if edge is not None and edge > self._now})
+        self._newest_there.update({pair: edge for pair, edge in newest.items() if edge is not None})
+        self._forecasts.update((c.source, f) for c, f in ahead)
         since = self._now - self._options.incremental.lookback
         for (copy, name), edge in zip(ahead, past, strict=True):
             newest[copy.source, name] = None if edge is None else min(edge, since)

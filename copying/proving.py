@@ -203,4 +203,5 @@ def _is_clean(result: MeasurementResult) -> bool:
     """Whether all of a measurement is at the destination, and nothing else is."""
     written = result.written
     lost = result.problems or result.extra or written.refusals or written.put_aside or written.expired
+    lost = lost or result.warnings
     return result.is_whole and not lost

@@ -247,7 +247,7 @@ class GroupCopy:
         duration, groups = self._target.destination.shard_duration, self._target.written_groups or ()
         numbers = shard_groups.shard_numbers(frame.times, duration, groups)
         cuts = shard_groups.changes(numbers)
-        bodies = line_protocol.encode_plain(frame, member.copy.source.measurement, cuts)
+        bodies = line_protocol.encode_plain(frame, member.copy.source.measurement, cuts, member.copy.there)
         if bodies is None or not fits(member.copy, frame.types):
             member.alone_since = window.start
             return None

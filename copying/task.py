@@ -47,8 +47,11 @@ class Copy:
     """Field -> its newest time at the destination, of the fields that are there, not counting forecasts."""
     hidden_since: int = END_OF_TIME
     """Since when forecasts at the destination may hide that points before them are missing."""
-    ahead: int | None = None
-    """Its newest time at the destination, where that is after now: there forecasts are written over others."""
+    there: int | None = None
+    """The newest time at which the destination had one of its fields before this run; None: nowhere, or not asked.
+
+    Up to there points are written over others, which answer when a request is looked for.
+    """
     refusals: tuple[Refusal, ...] = ()
     unstorable: tuple[str, ...] = ()
     """Tags with values that InfluxDB cannot keep; series that have them are not looked for at the destination."""

@@ -9,6 +9,7 @@ They do not feel: text and booleans that were overwritten (but for the first row
 that were swapped, a negative zero, and points that moved in time without another sum, of fields but that one.
 """
 
+import hashlib
 import marshal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,6 +118,11 @@ def add(found: Fingerprints, look: Look, asked: Sequence[Statement], number: int
 def text_of(fingerprint: Fingerprint | None) -> bytes:
     """The same as bytes, which differ where a type or any bit does."""
     return marshal.dumps(fingerprint, 2)  # the last version in which equal values have equal bytes
+
+
+def mark(side: Fingerprints) -> bytes:
+    """Stands for all of them, in the order in which the server tells them."""
+    return hashlib.blake2b(marshal.dumps(list(side.items()), 2), digest_size=16).digest()
 
 
 def are_equal(source: Fingerprints, destination: Fingerprints) -> bool:

@@ -74,6 +74,8 @@ class Body:
     frame: Frame | None = field(default=None, compare=False, repr=False)
     last: Callable[[], Point] | None = field(default=None, compare=False, repr=False)
     """Gives its newest point, the last of them; it is not made before that is asked for."""
+    is_new: bool = field(default=False, compare=False)
+    """Whether that point is surely new at the destination, so that no older one answers for it."""
 
     @property
     def fields(self) -> frozenset[str]:
@@ -214,8 +216,13 @@ def encode_frame(frame: Frame, measurement: str, cuts: Iterable[int] = ()) -> En
     return Encoded(_bodies(frame, measurement, pieces), add_up(refused.values()))
 
 
-def encode_plain(frame: Frame, measurement: str, cuts: Sequence[int]) -> list[Body] | None:
-    """The rows between the cuts as a text each; None where one must not be sent, or must be sent alone."""
+def encode_plain(
+    frame: Frame, measurement: str, cuts: Sequence[int], newer_than: int | None = None
+) -> list[Body] | None:
+    """The rows between the cuts as a text each; None where one must not be sent, or must be sent alone.
+
+    Rows `newer_than` that are new at the destination.
+    """
     frame = _tidy(frame)
     if any(_special_rows(frame, measurement)):
         return None
@@ -224,7 +231,13 @@ def encode_plain(frame: Frame, measurement: str, cuts: Sequence[int]) -> list[Bo
     edges = [0, *cuts, len(frame)]
     ends = [0, *np.cumsum(_lengths(lines) + 1)[[edge - 1 for edge in edges[1:]]].tolist()]
     return [
-        Body(text[begin : end - 1], last - first, 0, last=functools.partial(_row, frame, measurement, last - 1))
+        Body(
+            text[begin : end - 1],
+            last - first,
+            0,
+            last=functools.partial(_row, frame, measurement, last - 1),
+            is_new=newer_than is None or int(frame.times[last - 1]) > newer_than,
+        )
         for (first, last), (begin, end) in zip(pairwise(edges), pairwise(ends), strict=True)
     ]
 
@@ -243,7 +256,7 @@ def packed(bodies: Sequence[Body]) -> Iterator[Body]:
 def _together(bodies: Sequence[Body]) -> Body:
     text = b"\n".join(body.text for body in bodies)
     points, values = sum(body.points for body in bodies), sum(body.values for body in bodies)
-    return Body(text, points, values, last=bodies[-1].last)
+    return Body(text, points, values, last=next((b.last for b in bodies if b.is_new), bodies[-1].last))
 
 
 def _tidy(frame: Frame) -> Frame:

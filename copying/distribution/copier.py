@@ -1,6 +1,7 @@
 """What a worker does with a unit: it connects to both servers, and copies as a run on one machine does."""
 
 import os
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
@@ -88,6 +89,7 @@ def _copied(unit: Unit, board: WorkerBoard, relay: Relay, leases: Leases, topic:
             source,
             destination,
             now=unit.now,
+            elapsed=max(0, time.time_ns() - unit.now),
             stopping=leases,
             listener=relay,
             marks=_ToldMarks(unit.is_marked),

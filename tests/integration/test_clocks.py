@@ -48,6 +48,21 @@ def test_what_is_dropped_as_too_old_is_told_when_it_is_copied_and_when_it_is_loo
         assert f"{week.database}.autogen.cpu [" in warning
 
 
+def test_windows_of_means_that_are_too_old_are_told_too(week: Pair) -> None:
+    """They are cut where whole windows begin."""
+    warning = _dropped(run_at(week, NOW, {"source": {"group_by": "7h"}}))
+    source, destination = ({at[4] // (7 * HOUR) for at in side.points} for side in week.snapshots())
+    lacking = [n for n in source - destination if n * 7 * HOUR >= NOW - 7 * DAY + HOUR]
+    assert lacking
+    assert f"dropped {len(lacking)} points as older than" in warning
+
+
+def test_what_has_become_too_old_since_the_run_began_is_not_told(week: Pair) -> None:
+    """A part of a run may begin days after it, on another machine."""
+    result = run_at(week, NOW, elapsed=2 * DAY)
+    assert (result.failures, result.cautions) == ((), ())
+
+
 def test_what_is_late_beside_points_that_are_too_old_arrives(week: Pair) -> None:
     """The same run copies both, and only what cannot be held is missing afterwards."""
     _dropped(run_at(week, NOW))

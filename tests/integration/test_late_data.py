@@ -25,12 +25,12 @@ NOW = MONDAY + 200 * DAY
 """The time of runs whose clock the test sets."""
 
 
-def run_at(pair: Pair, now: int, sections: Mapping[str, Any] | None = None) -> JobResult:
-    """A run that takes `now` for the present."""
+def run_at(pair: Pair, now: int, sections: Mapping[str, Any] | None = None, elapsed: int = 0) -> JobResult:
+    """A run that takes `now` for the present, or for what it was when it began, so long ago."""
     config = Config(write_job(pair.directory, pair.config(sections)))
     source = connect(config.job.options, config.job.source, "source", StopRequest())
     destination = connect(config.job.options, config.job.destination, "destination", StopRequest())
-    result = BackupManager(config, source, destination, now=now).run_backup()
+    result = BackupManager(config, source, destination, now=now, elapsed=elapsed).run_backup()
     source.close()
     destination.close()
     return result

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backup import BackupManager
+from basics.stopping import StopRequest
+from config import Config
+from copying.planner import Planner
 from copying.results import JobResult
-from tests.integration.harness import DAY, HOUR, MONDAY, Pair
+from influx_client import connect
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
 from tests.integration.test_range import sections
 from tests.support.proxy import Action, Exchange, Proxy, forget, forward
+from tests.support.servers import InfluxServer
 
 MINUTE = 60 * 10**9
 RANGE = sections(MONDAY, MONDAY + DAY)
@@ -126,3 +135,85 @@ def test_forecasts_that_were_rewritten_are_compared(pair: Pair) -> None:
     pair.write(forecasts(1000, range(30)))
     assert run(pair, 1, {}).failures == ()
     pair.assert_equal(points=60)
+
+
+def test_a_request_of_several_measurements_is_proved_by_what_is_new_in_it(pair: Pair) -> None:
+    """Not by the newest point of one that has nothing new, which is read and written again in each run."""
+    pair.write(lines(int, range(100), "a", "b", "c"))
+    assert pair.backup().failures == ()
+    pair.write(lines(lambda n: n + 1000, range(100, 150), "a"))
+    assert run(pair, 1, {}).failures == ()
+    pair.assert_equal(points=350)
+
+
+@pytest.mark.parametrize("is_range", [False, True], ids=["incremental", "range"])
+def test_forecasts_are_compared_where_shard_groups_may_not_be_seen(
+    is_range: bool, destination: InfluxServer, database: str, tmp_path: Path
+) -> None:
+    """However far ahead they are."""
+    now = time.time_ns()
+    part = sections(now - 40 * DAY, now + 50 * DAY) if is_range else {}
+
+    def forecasts(more: int, rows: range) -> str:
+        return "\n".join(f"m,host=a v={n + more}i {now + n * DAY + 1}" for n in rows)
+
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER plain WITH PASSWORD 'plain'")
+        pair = Pair(guarded, destination, database, tmp_path)
+        pair.write(forecasts(0, range(-30, 40)))
+        guarded.query(f'GRANT ALL ON "{database}" TO plain')
+        plain = {**part, "source": {"user": "plain", "password": "plain"}}
+        assert pair.backup(plain).failures == ()
+        pair.write(forecasts(1000, range(20, 40)))
+        assert run(pair, 3, plain).failures == ()
+        pair.assert_equal(points=70)
+
+
+def test_a_range_that_one_begins_and_another_ends_is_compared(pair: Pair) -> None:
+    """As workers of a cluster do, where a measurement is not small after all."""
+    many = sections(MONDAY, MONDAY + 2 * WEEK)
+    pair.write(lines(int, range(100), "a", "b"))
+    assert pair.backup(many).failures == ()
+    pair.write(lines(lambda n: n + 1000, range(100), "a", "b"))
+    pair.write("\n".join(f"a,host=a v={n}i {MONDAY + WEEK + n * 10**9}" for n in range(6000)))
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(losing(1), "write", count=None)
+        config = Config(write_job(pair.directory, pair.config({**many, "destination": {"url": proxy.url}})))
+        job, stopping, now = config.job, StopRequest(), time.time_ns()
+        with (
+            closing(connect(job.options, job.source, "source", stopping)) as source,
+            closing(connect(job.options, job.destination, "destination", stopping)) as destination,
+        ):
+            planner = Planner(job, source, destination, now)
+            (policy,), _ = planner.prepare(pair.database, pair.database)
+            copies = planner.plan(pair.database, policy, source.get_tag_keys(pair.database))
+            done, left = BackupManager(config, source, destination, now=now).copy_together(copies)
+            (rest,) = (
+                replace(copy, starts=dict.fromkeys(copy.starts, left[copy.source].since))
+                for copy in copies
+                if copy.source in left
+            )
+            results = BackupManager(config, source, destination, now=now).copy_measurements([rest], {})
+    assert [result.problems for result in (*done.values(), *results)] == [(), ()]
+    pair.assert_equal(points=6200)
+
+
+def test_what_changes_while_it_is_compared_is_a_warning(pair: Pair) -> None:
+    """It can be no failure: the next run copies what came."""
+    now = time.time_ns()
+    pair.write(f"m,host=a v=1i {now + DAY}")
+    assert pair.backup().failures == ()
+    count = iter(range(1, 10_000))
+
+    def rewrite(exchange: Exchange) -> None:
+        pair.write(f"m,host=a v={next(count)}i {now + DAY}")
+        forward(exchange)
+        pair.write(f"m,host=a v={next(count)}i {now + DAY}")
+
+    with Proxy(pair.source.url) as proxy:
+        proxy.inject(rewrite, "query", count=None)
+        result = pair.backup({"source": {"url": proxy.url}})
+    assert result.failures == ()
+    assert [caution for caution in result.cautions if "somebody writes there at this moment" in caution]
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=1)
