@@ -256,7 +256,7 @@ def packed(bodies: Sequence[Body]) -> Iterator[Body]:
 def _together(bodies: Sequence[Body]) -> Body:
     text = b"\n".join(body.text for body in bodies)
     points, values = sum(body.points for body in bodies), sum(body.values for body in bodies)
-    return Body(text, points, values, last=next((b.last for b in bodies if b.is_new), bodies[-1].last))
+    return Body(text, points, values, last=next((b.last for b in reversed(bodies) if b.is_new), bodies[-1].last))
 
 
 def _tidy(frame: Frame) -> Frame:
