@@ -17,7 +17,7 @@ from tests.integration.harness import MONDAY, Pair, run_main, write_job
 from tests.support import waiting
 from tests.support.proxy import Gate, Proxy, when
 from tests.support.reader import Snapshot
-from tests.support.servers import InfluxServer
+from tests.support.servers import InfluxServer, ServerError
 
 MINUTE = 60_000_000_000
 MEASUREMENTS = ("m0", "m1", "m2")
@@ -185,7 +185,7 @@ class Middle:
             return not self._gate.is_open()
         try:
             return points_written(self._pair.destination) - self._taken > self._most
-        except (OSError, HTTPException):  # it is what the fault has hit
+        except (ServerError, HTTPException):  # it is what the fault has hit
             return False
 
 
