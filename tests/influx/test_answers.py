@@ -318,6 +318,22 @@ def test_a_status_stands_for_an_error(status: int, text: str, error: type[Influx
     assert str(found).startswith(f"HTTP {status}: {text}" if text else f"HTTP {status}")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"error\nno such thing\n", "no such thing"),
+        (b'error\n"one, two"\n', "one, two"),
+        (b"error\n\n", "error"),
+        (b"error\n", "error"),
+        (b"name,tags\ncpu,\n", "name,tags cpu,"),
+        (b'{"error": "of JSON"}', "of JSON"),
+    ],
+)
+def test_the_message_of_an_error_is_found_in_its_body(content: bytes, said: str) -> None:
+    """In CSV it is a table of one column and one row; whatever else came is told as it is."""
+    assert error_texts.error_text(content) == said
+
+
 @pytest.mark.parametrize(("status", "advice"), [(401, "check user and password"), (403, "lacks a right")])
 def test_a_denied_request_says_what_to_do(status: int, advice: str) -> None:
     """The remedy is in the message."""

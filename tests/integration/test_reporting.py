@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -21,7 +23,7 @@ from influx.written import Written
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
 from tests.support.heard import Heard
-from tests.support.proxy import Proxy, delay, respond
+from tests.support.proxy import Proxy, delay, only, respond
 from tests.support.servers import InfluxServer
 from watching.channel import Sender
 from watching.events import RunProgress, RunState
@@ -264,3 +266,33 @@ def test_all_that_becomes_of_a_measurement_is_told_while_it_goes_on(pair: Pair) 
         assert (told[0], told.count("finished")) == ("begun", 1)
         assert notes.written[name].points == measurement.written.points
         assert notes.written[name].quarantined == measurement.written.quarantined
+
+
+def test_a_measurement_that_cannot_be_counted_before_is_copied_and_counts_as_new(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the others is known what was there; and the run is ok."""
+    caplog.set_level(logging.INFO)
+    pair.write(grid("a", 10) + "\n" + grid("b", 10))
+    assert pair.backup().failures == ()
+    pair.write(grid("a", 20) + "\n" + grid("b", 20))
+    error = json.dumps({"error": "cannot count that"}).encode()
+    refuse = respond(400, error, "application/json", carried_out=False, **{"X-Influxdb-Version": "1.6.7"})
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(only(_counts_b, refuse), "query", count=None)
+        result = pair.backup({"destination": {"url": proxy.url}})
+    assert result.failures == ()
+    told = {m.name.rpartition(".")[2]: m.written.points for d in result.databases for m in d.measurements}
+    assert told["a"] == 10
+    assert told["b"] > 10
+    assert f"{pair.database}.autogen.b: what is read again of it counts as new" in caplog.text
+    pair.assert_equal()
+
+
+def _counts_b(question: str) -> bool:
+    """But for one point of it, and for its fingerprints."""
+    return (
+        "SELECT count(" in question
+        and '"b" WHERE' in question
+        and not ("GROUP BY" in question or "::tag" in question)
+    )
