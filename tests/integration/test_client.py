@@ -2,13 +2,17 @@
 
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from basics.stopping import Stopped, StopRequest
+from config import Config
 from copying.results import JobResult
+from influx_client import connect
 from main import run_worker
 from tests.integration.harness import MONDAY, WEEK, Pair, endpoint, job_config, snapshot, write_job
 from tests.support.certificates import self_signed
@@ -220,3 +224,19 @@ def test_proxies_of_the_environment_are_ignored(pair: Pair, monkeypatch: pytest.
     assert run(pair.directory, pair.config()).failures == ()
     assert endpoint(pair.source)["url"].startswith("http://127.0.0.1")
     pair.assert_equal(points=200)
+
+
+def test_no_request_is_made_by_who_must_not_make_any(pair: Pair) -> None:
+    """A worker that may not write any longer asks before each of them, questions and writes alike."""
+
+    class NoMore(StopRequest):
+        def before_request(self) -> None:
+            raise Stopped
+
+    with Proxy(pair.source.url) as proxy:
+        job = Config(write_job(pair.directory, pair.config({"source": {"url": proxy.url}}))).job
+        with closing(connect(job.options, job.source, "source", NoMore())) as client:
+            for ask in (client.get_databases, lambda: client.get_retention_policies("db")):
+                with pytest.raises(Stopped):
+                    ask()
+        assert not sum(proxy.seen.values())
