@@ -201,10 +201,14 @@ def _rfc(moment: int) -> str:
 
 
 def test_a_window_whose_answer_is_very_large_is_copied(pair: Pair) -> None:
-    """A window cannot be divided: whatever its size, it is asked for once more, and as a whole."""
+    """A window cannot be divided: whatever its size, it is asked for once more, and as a whole; alone at once."""
     text = random.Random(5).randbytes
     tags = [",".join(f"t{t}={text(30).hex()}" for t in range(10)) for _ in range(45_000)]
     for first in range(0, len(tags), 5000):
         pair.write("\n".join(f"m,{tag} v=1 {MONDAY}" for tag in tags[first : first + 5000]))
-    assert pair.backup({"source": {"group_by": "1h"}}).failures == ()
-    assert pair.destination.rows("SELECT count(v) FROM m", db=pair.database) == [[0, 45_000]]
+    one = {"backup_mode": "range", "range": {"start_date": _rfc(MONDAY), "end_date": _rfc(MONDAY + HOUR)}}
+    for options in ({}, one):
+        sections = {"source": {"group_by": "1h"}, "options": {**options, "timeout_client": 300}}
+        assert pair.backup(sections).failures == ()
+        assert pair.destination.rows("SELECT count(v) FROM m", db=pair.database) == [[0, 45_000]]
+        pair.destination.drop_database(pair.database)

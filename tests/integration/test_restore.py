@@ -549,6 +549,19 @@ def test_a_daemon_that_runs_the_job_is_refused_by_name(pair: Pair, tmp_path: Pat
     assert run_main("restore", "--config", job, "--yes", "--existing", "fill").returncode == 0
 
 
+def test_a_daemon_is_no_hindrance_where_the_source_of_its_job_is_gone(pair: Pair, tmp_path: Path) -> None:
+    """What comes back elsewhere is nothing that it could copy."""
+    with InfluxServer.start("burnt") as burnt:
+        own = Pair(burnt, pair.destination, pair.database, tmp_path)
+        backed_up(own, lines(100))
+        job = write_job(tmp_path / "jobs", own.config({"options": {"incremental": {"schedule": "0 3 * * *"}}}))
+        with running(tmp_path / "jobs", tmp_path) as daemon, InfluxServer.start("new") as new:
+            daemon.wait_for("next run")
+            burnt.stop()
+            done = run_main("restore", "--config", job, "--yes", "--to", new.url)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_job_does_not_run_while_it_is_restored(pair: Pair) -> None:
     """It fails by name, and copies nothing."""
     backed_up(pair, lines(100))
