@@ -16,16 +16,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from basics.stopping import StopRequest
 from basics.times import SECOND
 from influx import line_protocol
 from influx.fingerprints import Look
 from influx_client import InfluxClient
-from main import main
+from main import main, run_worker
 from tests.integration.archives import Archived
 from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, snapshot
 from tests.integration.test_exactness import CASES
 from tests.integration.test_round_trip import examples, points
 from tests.support.archive_reader import read_snapshot
+from tests.support.proxy import Exchange, Proxy, forward, only
 from tests.support.reader import difference
 from tests.support.samples import load_demo_data
 from tests.support.servers import InfluxServer
@@ -438,6 +440,24 @@ def test_prune_without_a_rule_does_nothing(archived: Archived) -> None:
     assert "archive.keep says nothing" in archived.main("archive", "prune", "--yes", code=2).stderr
 
 
+def test_a_snapshot_that_is_stopped_publishes_nothing(archived: Archived) -> None:
+    """It is told as stopped, and the next one holds all of it."""
+    archived.pair.write(hourly(weeks=3))
+    stopping, reads = StopRequest(), itertools.count()
+
+    def stop(exchange: Exchange) -> None:
+        stopping.requested = next(reads) > 0
+        forward(exchange)
+
+    with Proxy(archived.pair.source.url) as proxy:
+        proxy.inject(only(lambda question: "LIMIT" in question, stop), "query", count=None)
+        result = run_worker(archived.job({"source": {"url": proxy.url}}), stopping)
+    assert (result.outcome, result.snapshot) == ("stopped", None)
+    assert archived.snapshots() == []
+    archived.taken()
+    archived.assert_restored()
+
+
 def test_a_young_file_that_no_snapshot_names_stays(archived: Archived) -> None:
     """A run may be about to name it."""
     archived.pair.write(hourly(weeks=1))
@@ -469,7 +489,6 @@ def test_what_a_killed_writer_left_goes_too(archived: Archived) -> None:
 
 def test_every_byte_of_a_small_snapshot_that_is_flipped_is_noticed(archived: Archived) -> None:
     """In its file, in the snapshot, and in archive.json; restore refuses it before anything is written."""
-    from basics.stopping import StopRequest
     from checking.archives import verified
     from config import Config
     from copying.archive.errors import ArchiveError

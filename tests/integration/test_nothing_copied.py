@@ -149,6 +149,24 @@ def test_what_the_source_has_lost_is_a_warning_with_numbers(
     assert len(destination.rows("SELECT v FROM cpu, mem", db="gone")) == 2
 
 
+@pytest.mark.parametrize("affixes", [{"suffix": "_bak"}, {"prefix": "bak_"}, {"prefix": "b_", "suffix": "_k"}])
+def test_only_databases_that_could_be_copies_are_named_as_lost(
+    affixes: dict[str, str], lonely: tuple[InfluxServer, InfluxServer], tmp_path: Path
+) -> None:
+    """By their names: other databases of the destination are nobody's business."""
+    source, destination = lonely
+    for database in ("kept", "gone"):
+        source.create_database(database)
+        source.write("cpu v=1 1", database)
+    around = affixes.get("prefix", ""), affixes.get("suffix", "")
+    for other in ("something_else", f"x{around[1]}" if around[0] else "x", "".join(around)):
+        destination.create_database(other)
+    assert _run(tmp_path, lonely, source=affixes).cautions == ()
+    source.query("DROP DATABASE gone")
+    (told,) = _run(tmp_path, lonely, source=affixes).cautions
+    assert f"this user: {around[0]}gone{around[1]}; dropped there" in told
+
+
 def test_nothing_new_is_said_when_nothing_is_new(pair: Pair) -> None:
     """The newest points are read and written again in each run, and are no news: in no number at all."""
     pair.write("\n".join(f"cpu,host={h} a={i},b={i}i {MONDAY + i * HOUR}" for i in range(3) for h in "xyz"))
