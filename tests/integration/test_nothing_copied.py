@@ -9,7 +9,7 @@ import pytest
 
 from copying.results import JobResult
 from main import run_worker
-from tests.integration.harness import DAY, HOUR, MONDAY, Pair, job_config, run_main, write_job
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, job_config, run_main, write_job
 from tests.support.servers import InfluxServer
 
 
@@ -249,10 +249,14 @@ def test_points_that_only_the_destination_has_are_a_warning_with_their_number_in
     """As long as they are there: what was looked at once is not forgotten, nor looked at again."""
     pair.write("\n".join(f"cpu,host={h} a={i},b={i} {MONDAY + i * HOUR}" for i in range(700) for h in "xy"))
     assert pair.backup().cautions == ()
-    pair.source.query(f"DELETE FROM cpu WHERE host = 'y' AND time < {MONDAY + 10 * HOUR}", db=pair.database)  # noqa: S608
+    gone = [f"host = 'y' AND time < {MONDAY + 10 * HOUR}"]
+    gone.append(f"host = 'x' AND time >= {MONDAY + 2 * WEEK} AND time < {MONDAY + 2 * WEEK + 7 * HOUR}")
+    for condition in gone:
+        pair.source.query(f"DELETE FROM cpu WHERE {condition}", db=pair.database)  # noqa: S608
     for _ in range(3):
         result = pair.backup()
-        assert (result.outcome, result.extra) == ("ok", 20)
-        assert "the destination holds 20 values that the source lacks" in result.cautions[0]
-    pair.destination.query(f"DELETE FROM cpu WHERE host = 'y' AND time < {MONDAY + 10 * HOUR}", db=pair.database)  # noqa: S608
+        assert (result.outcome, result.extra) == ("ok", 34)
+        assert "the destination holds 34 values that the source lacks" in result.cautions[0]
+    for condition in gone:
+        pair.destination.query(f"DELETE FROM cpu WHERE {condition}", db=pair.database)  # noqa: S608
     assert pair.backup().cautions == ()
