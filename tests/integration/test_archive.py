@@ -198,6 +198,7 @@ def test_what_nobody_wrote_to_is_taken_over(archived: Archived) -> None:
     second = archived.run()
     assert second.snapshot
     assert (second.snapshot.new_files, second.snapshot.files) == (1, 3)
+    assert (first.snapshot.snapshots, second.snapshot.snapshots) == (2, 3)
     archived.assert_restored()
 
 

@@ -529,6 +529,14 @@ def test_a_backup_that_may_not_be_read_is_said(guarded: InfluxServer, pair: Pair
     assert "or none that this user may see" in done.stderr
 
 
+@pytest.mark.parametrize("url", ["ftp://somewhere:8086", "nowhere with spaces", "http://host:port"])
+def test_a_target_that_is_no_address_is_refused_with_what_is_wrong(url: str, pair: Pair) -> None:
+    """Before anything is asked of any server."""
+    done = restore(pair, "--to", url, code=2)
+    assert "--to: " in done.stderr
+    assert url.split(maxsplit=1)[0] in done.stderr
+
+
 # ---------------------------------------------------------------- who else is there
 
 

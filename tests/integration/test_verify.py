@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from basics.stopping import StopRequest
+from basics.times import format_time
 from checking import verify
 from checking.repair import Repairer
 from checking.verdict import JobVerdict, Scope
@@ -298,6 +299,17 @@ def test_a_partial_repair_leaves_what_is_newer_than_the_destination_to_the_next_
     assert found == [MONDAY + d * DAY for d in range(len(found))]
     assert pair.backup().failures == ()
     pair.assert_equal(points=200)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_repair_says_what_it_leaves_to_the_next_run(pair: Pair, tmp_path: Path) -> None:
+    """In its plan, measurement by measurement."""
+    pair.write("\n".join(f"m v={d} {MONDAY + d * DAY}" for d in range(200)))
+    pair.destination.create_database(pair.database)
+    pair.destination.write("\n".join(f"m v={d} {MONDAY + d * DAY}" for d in range(5)), pair.database)
+    job = write_job(tmp_path, pair.config())
+    done = run_main("repair", "--config", job, "--start", format_time(MONDAY + 20 * WEEK), "--yes")
+    assert f"{pair.database}.autogen.m: not 60 values that the next run will copy" in done.stdout + done.stderr
 
 
 @pytest.mark.usefixtures("quick")
