@@ -134,6 +134,20 @@ def test_check_names_types_that_longer_shard_groups_would_bring_together(pair: P
     assert_foreseen(pair, "field 'v' of measurement 'm' is integer in the source and float in the destination")
 
 
+def test_check_looks_behind_shard_groups_whose_type_is_not_wanted(pair: Pair) -> None:
+    """What is not copied there is no conflict; what is copied later may be one."""
+    for server in (pair.source, pair.destination):
+        server.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 1d NAME "autogen"')
+    pair.write(f'm v="text" {MONDAY}\nm v=2 {MONDAY + 2 * DAY + 2}')
+    pair.destination.write(f'm v="other" {MONDAY + 2 * DAY + 1}', pair.database)
+    rules: dict[str, object] = {"measurements": {"specific": {"m": {"fields": {"types": ["float"]}}}}}
+    code, problems, _ = checked(pair, rules)
+    assert code == 1
+    (problem,) = problems
+    assert "is float in the source and string in the destination" in problem
+    assert pair.backup(rules).failures
+
+
 def test_check_names_overlapping_shard_groups_with_several_types(pair: Pair) -> None:
     """After the shard duration was altered no query of the source is exact there."""
     pair.source.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 7d NAME "autogen"')

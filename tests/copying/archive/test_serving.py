@@ -1,11 +1,16 @@
 """A snapshot that is read: file by file, so that memory does not grow with what it holds."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+
+import polars as pl
+import pytest
 
 from basics.spans import Span
 from copying.archive import parquet
 from copying.archive.contents import Archive
+from copying.archive.errors import Damaged
 from copying.archive.folders import Folder
 from copying.archive.manifest import DatabaseHeld, Entry, Group, Part, PolicyHeld, Snapshot
 from copying.archive.serving import ArchivedServer
@@ -35,7 +40,9 @@ def filled(store: Folder, hours: int) -> Snapshot:
     groups = []
     for hour in range(hours):
         span = Span(BEGIN + hour * HOUR, BEGIN + (hour + 1) * HOUR)
-        frame = parquet.sort_by_series(points(30, span.start))
+        some = points(30, span.start)
+        everywhere = ("everywhere", pl.Series(values=range(30), dtype=pl.Int64))
+        frame = parquet.sort_by_series(replace(some, fields=(*some.fields, everywhere)))
         content = parquet.encode(frame)
         part = Part("m", parquet.types_of(frame), ("t", "\udcff"), "", (parquet.described(frame, content),))
         store.create(Entry(PLACE, span, part).key(part.files[0]), content)
@@ -61,3 +68,27 @@ def test_each_file_is_read_once_when_its_turn_comes(tmp_path: Path) -> None:
     assert len(store.reads) == 20
     server.read_page(PLACE, {"i": ("integer",)}, ("t",), Span(BEGIN, BEGIN + HOUR), 12)
     assert sum(store.reads.values()) == 21, "all files are kept in memory"
+
+
+@pytest.mark.parametrize("field", ["everywhere", "i"])
+def test_the_first_and_the_last_value_are_those_of_the_points(field: str, tmp_path: Path) -> None:
+    """Whether each row of a file has one, and the file need not be read, or some; also in a part of the time."""
+    store = Folder(tmp_path / "archive")
+    server = ArchivedServer(Archive(store), filled(store, 3))
+    last = BEGIN + 2 * HOUR + 9
+    for start, end, expected in (
+        (BEGIN, BEGIN + 3 * HOUR, (BEGIN, last)),
+        (BEGIN + 1, last, (BEGIN + 1, last - 1)),
+        (BEGIN + 10, last - 9, (BEGIN + HOUR, BEGIN + HOUR + 9)),
+        (last + 1, BEGIN + 3 * HOUR, (None, None)),
+    ):
+        for edge, time in zip(("first", "last"), expected, strict=True):
+            assert server.get_edges(edge, [(PLACE, field, ())], start=start, end=end) == [time]
+
+
+def test_metadata_that_cannot_be_read_are_damage(tmp_path: Path) -> None:
+    """Named by its snapshot."""
+    store = Folder(tmp_path / "archive")
+    snapshot = replace(filled(store, 1), metadata={"db": "{"})
+    with pytest.raises(Damaged, match=f"snapshot {snapshot.name}: "):
+        _ = ArchivedServer(Archive(store), snapshot).saved
