@@ -7,6 +7,7 @@ import pytest
 
 from main import run_worker
 from tests.integration.harness import DAY, HOUR, MONDAY, Pair, job_config, run_main, write_job
+from tests.integration.test_range import sections
 from tests.support.servers import InfluxServer
 
 
@@ -141,6 +142,7 @@ def test_check_looks_behind_shard_groups_whose_type_is_not_wanted(pair: Pair) ->
     pair.write(f'm v="text" {MONDAY}\nm v=2 {MONDAY + 2 * DAY + 2}')
     pair.destination.write(f'm v="other" {MONDAY + 2 * DAY + 1}', pair.database)
     rules: dict[str, object] = {"measurements": {"specific": {"m": {"fields": {"types": ["float"]}}}}}
+    rules |= sections(MONDAY, MONDAY + 3 * DAY)
     code, problems, _ = checked(pair, rules)
     assert code == 1
     (problem,) = problems
