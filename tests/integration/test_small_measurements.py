@@ -147,6 +147,26 @@ def test_a_tag_that_appears_while_they_travel_merges_no_series(pair: Pair) -> No
     pair.assert_equal()
 
 
+def test_a_type_that_appears_while_they_travel_is_no_success(pair: Pair) -> None:
+    """In a shard group that others have already: an answer for several groups makes floats of such integers.
+
+    When that is seen, the float may be there already, and the integer is put aside.
+    """
+    weeks = {"a": (0, 1, 3, 4, 5), "b": range(6), "c": range(6)}
+    pair.write("\n".join(f"{m} v={w}.5 {MONDAY + w * WEEK}" for m, known in weeks.items() for w in known))
+    appears = f"a v=7i {MONDAY + 2 * WEEK}"
+
+    with counted(pair) as (sections, reading, _):
+        fault = reading.inject(
+            only(lambda text: text.startswith("SELECT") and "LIMIT" in text, before(lambda: pair.write(appears))),
+            "query",
+        )
+        (failure,) = pair.backup(sections).failures
+        assert fault.injected == 1
+    assert failure.startswith(f"copy {pair.database}.autogen.a: 1 line refused and put aside")
+    assert "field 'v' of measurement 'a' is integer in the source and float in the destination" in failure
+
+
 def test_an_error_is_met_again_alone_and_retried_there(pair: Pair) -> None:
     """Nothing is lost, and no failure remains of a fault that passes."""
     pair.write("\n".join(lines(30)))
