@@ -333,18 +333,14 @@ class Planner:
 
     def _over(self, copies: Sequence[Copy], limits: RangeOptions) -> list[Copy]:
         """The copies of a range, each with what the destination has of it already."""
+        asked = [(c, f) for c in copies for f in c.types if f in c.written_types]
+        fields = [(c.destination, f, c.written_types[f]) for c, f in asked]
         found = self._destination.get_edges(
-            "last",
-            [(c.destination, f, c.written_types[f]) for c in copies for f in c.types if f in c.written_types],
-            start=limits.start,
-            end=limits.end,
-            unknowable=limits.end - 1,
+            "last", fields, start=limits.start, end=limits.end, unknowable=limits.end - 1
         )
-        asked = [(c.source, f) for c in copies for f in c.types if f in c.written_types]
         known = zip(asked, found, strict=True)
-        self._newest_there.update({pair: edge for pair, edge in known if edge is not None})
-        starts = [dict.fromkeys(c.types, limits.start) for c in copies]
-        return [replace(c, starts=s, there=self._there_of(c)) for c, s in zip(copies, starts, strict=True)]
+        self._newest_there.update({(c.source, f): edge for (c, f), edge in known if edge is not None})
+        return [replace(c, starts=dict.fromkeys(c.types, limits.start), there=self._there_of(c)) for c in copies]
 
     def advanced(self, copies: Sequence[Copy]) -> list[Copy]:
         """The copies as they were planned in this run, each field from the shard group that somebody has reached.
