@@ -383,7 +383,7 @@ class BackupManager:
 
     def _warnings_of(self, name: str, age: SourceAge | None, *, is_done: bool) -> tuple[str, ...]:
         texts: list[str] = []
-        for found in (database for database in self._inventory.databases if database.name == name):
+        for found in self._inventory.of(name):
             texts += inventory.empty_database(self._job, found), inventory.lost_measurements(self._job, found)
             if is_done:
                 lost = inventory.find_lost(self._job, found, self._planner, self._destination, self._now)
@@ -400,7 +400,7 @@ class BackupManager:
 
     # ------------------------------------------------------------ one measurement
 
-    def _copy_small_measurements(self, copies: Sequence[Copy]) -> dict[Location, GroupProgress]:
+    def _copy_small_measurements(self, copies: Iterable[Copy]) -> dict[Location, GroupProgress]:
         """Copy what is new of measurements that have little of it, many at a time, as far as that goes well."""
         if self._job.source.group_by is not None:
             return {}
@@ -424,10 +424,10 @@ class BackupManager:
             )
             for first in range(0, len(able) - 1, MOST)  # one alone gains nothing
         ]
-        done: dict[Location, GroupProgress] = {}
+        found: dict[Location, GroupProgress] = {}
         for part in self._in_parallel(GroupCopy.copy, groups):
-            done |= part
-        return done
+            found |= part
+        return found
 
     def _planned(self, copy: Copy) -> Planned:
         """What is about to be copied of a measurement, as far as there is data; the future counts as none."""

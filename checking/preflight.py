@@ -133,7 +133,7 @@ class _Checker:
             for copy in copies:
                 self.problems += self._would_fail(copy)
                 self.problems += [f"{copy.source}: {refusal.name} {refusal.reason}" for refusal in copy.refusals]
-        for known in (database for database in self._inventory.databases if database.name == name):
+        for known in self._inventory.of(name):
             self.warnings += inventory.find_lost(self._job, known, self._planner, self._destination, self._now)
         self._check_age(name)
 

@@ -3,7 +3,6 @@
 The look-back and `main.py verify` rest on it.
 """
 
-import hashlib
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -151,7 +150,7 @@ def weighed(
         totals[1],
         dict(lacks),
         dict(exceeds),
-        _digest(repr(sorted(unequal)).encode()),
+        fingerprints.digest(repr(sorted(unequal)).encode()),
         series=series,
         source_mark=ours,
     )
@@ -177,14 +176,10 @@ def together(question: Question, parts: Iterable[Window]) -> Window:
         destination,
         lacks,
         exceeds,
-        _digest(b"".join(sorted(marks))) if marks else b"",
+        fingerprints.digest(b"".join(sorted(marks))) if marks else b"",
         series=series,
-        source_mark=_digest(b"".join(sorted(source_marks))),
+        source_mark=fingerprints.digest(b"".join(sorted(source_marks))),
     )
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ class Inventory:
     is_whole: bool = True
     """Whether everything could be looked at: else nothing is said of rules that match nothing."""
 
+    def of(self, name: str) -> tuple[DatabaseInventory, ...]:
+        """The database of that name; nothing where it could not be looked at."""
+        return tuple(database for database in self.databases if database.name == name)
+
 
 def take_inventory(job: Job, source: InfluxClient, destination: InfluxClient | None = None) -> Inventory:
     """What there is now. What cannot be looked at is left out: the run itself says why.

@@ -131,7 +131,7 @@ class MeasurementCopier:
         seconds = time.monotonic() - begun
         if not problems and written.points:
             logger.info("%s: %s in %.1f s", copy.source, counted(written.points, "point"), seconds)
-        early = _dropped_early(copy, dropped, self._clock)
+        early = tuple(retention.dropped_early(copy, dropped, self._clock))
         return MeasurementResult(str(copy.source), written, tuple(problems), is_whole=is_whole, warnings=early)
 
     @property
@@ -188,7 +188,7 @@ class MeasurementCopier:
         if excuses is not None:
             return replace(result, late=late_values, extra=extra, warnings=excuses)
         problem = (
-            f"copy {copy.source} {_range(windows)}: after {BACKFILLS} copies the destination still lacks "
+            f"copy {copy.source} {describe(_span(windows))}: after {BACKFILLS} copies the destination still lacks "
             f"{counted(_differing(windows), 'value')}, or has others: somebody writes there at this moment, "
             "or it does not keep them; the next run copies them again"
         )
@@ -227,7 +227,7 @@ class MeasurementCopier:
 
     def _copy_windows(self, windows: Sequence[Window]) -> MeasurementResult:
         """Copy windows of one measurement again, all of them older than the newest points at the destination."""
-        copy, span = windows[0].copy, _range(windows)
+        copy, span = windows[0].copy, describe(_span(windows))
         if missing := sum(window.missing for window in windows):
             logger.info(
                 "%s: the destination lacks %s in %s; copying them", copy.source, counted(missing, "value"), span
@@ -256,9 +256,9 @@ class MeasurementCopier:
         return unless_stopping(self._stopping, logger, problem)
 
 
-def _range(windows: Sequence[Window]) -> str:
-    """From the first of them (oldest first) to the last, for people."""
-    return describe(Span(windows[0].span.start, windows[-1].span.end))
+def _span(windows: Sequence[Window]) -> Span:
+    """From the first of them (oldest first) to the last."""
+    return Span(windows[0].span.start, windows[-1].span.end)
 
 
 def _differing(windows: Iterable[Window]) -> int:
@@ -271,20 +271,13 @@ def _excuses(
 ) -> tuple[str, ...] | None:
     """What to say of windows that still differ though they were copied, where that is no failure; else None."""
     if late.are_too_old(windows, dropped):
-        return _dropped_early(copy, {Span(windows[0].span.start, windows[-1].span.end): dropped}, now)
+        return tuple(retention.dropped_early(copy, {_span(windows): dropped}, now))
     if is_new and all(window.is_moving for window in windows):
         return (
-            f"{copy.source} {_range(windows)}: somebody writes there at this moment: the next run copies the "
-            f"{counted(_differing(windows), 'value')} that came or changed meanwhile",
+            f"{copy.source} {describe(_span(windows))}: somebody writes there at this moment: the next run copies "
+            f"the {counted(_differing(windows), 'value')} that came or changed meanwhile",
         )
     return None
-
-
-def _dropped_early(copy: Copy, dropped: Mapping[Span, int], now: int) -> tuple[str, ...]:
-    """What to say of points that were dropped, but for those that are too old by our clock, too."""
-    since = now - copy.target.destination.duration
-    young = {span: points for span, points in dropped.items() if points and span.start >= since}
-    return tuple(filter(None, [retention.dropped_early(copy, young, now)]))
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:

@@ -40,18 +40,19 @@ def kept_since(duration: int, now: int) -> int:
     return now - duration + min(HOUR, duration // 10)
 
 
-def dropped_early(copy: Copy, dropped: Mapping[Span, int], now: int) -> str:
+def dropped_early(copy: Copy, dropped: Mapping[Span, int], now: int) -> Iterator[str]:
     """What to say of points that the destination dropped as too old, though by our clock it could hold them.
 
-    Empty where there are none, and where it keeps less than the source: then it is a failure that they are not
+    Nothing where there are none, and where it keeps less than the source: then it is a failure that they are not
     there.
     """
     there = copy.target.destination
-    if not dropped or there.keeps_less_than(copy.target.source):
-        return ""
-    span = Span(min(span.start for span in dropped), min(max(span.end for span in dropped), now))
-    points = counted(sum(dropped.values()), "point")
-    return (
+    young = {span: points for span, points in dropped.items() if points and span.start >= now - there.duration}
+    if not young or there.keeps_less_than(copy.target.source):
+        return
+    span = Span(min(span.start for span in young), min(max(span.end for span in young), now))
+    points = counted(sum(young.values()), "point")
+    yield (
         f"{copy.source} {describe(span)}: the destination dropped {points} as older than retention policy "
         f"{printable(there.name)} keeps ({kept(there)}), though by this machine's clock it could still hold them; "
         "compare the clocks of both machines"

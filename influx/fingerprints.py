@@ -122,7 +122,12 @@ def text_of(fingerprint: Fingerprint | None) -> bytes:
 
 def mark(side: Fingerprints) -> bytes:
     """Stands for all of them, in the order in which the server tells them."""
-    return hashlib.blake2b(marshal.dumps(list(side.items()), 2), digest_size=16).digest()
+    return digest(marshal.dumps(list(side.items()), 2))
+
+
+def digest(text: bytes) -> bytes:
+    """Stands for the text."""
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def are_equal(source: Fingerprints, destination: Fingerprints) -> bool:

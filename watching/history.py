@@ -63,7 +63,9 @@ def last_runs(file: Path) -> Mapping[str, RunRecord]:
     found: dict[str, RunRecord] = {}
     place = f"{file.absolute().as_uri()}?mode=ro"
     with suppress(sqlite3.Error), closing(sqlite3.connect(place, timeout=PATIENCE, uri=True)) as known:
-        for job, text in known.execute("SELECT job, record FROM run ORDER BY job, started"):
+        for job, text in known.execute("SELECT job, record FROM run ORDER BY job, started DESC"):
+            if job in found:
+                continue
             with suppress(ValueError, TypeError, KeyError):  # of another version, or changed by hand
                 record = _record(json.loads(text))
                 if record.outcome != "stopped":

@@ -8,8 +8,8 @@ from basics.text import printable
 from copying.archive.manifest import DatabaseHeld, Part, PolicyHeld, Snapshot
 from copying.inventory import shown
 from copying.retention import kept_since
-from copying.selection import get_fields_to_backup
-from settings.keys import FieldRules, Job
+from copying.selection import field_rules, get_fields_to_backup
+from settings.keys import Job
 
 
 def lost(job: Job, before: Snapshot, now: int, held: Iterable[DatabaseHeld]) -> Iterator[str]:
@@ -48,11 +48,9 @@ def _gone(job: Job, held: PolicyHeld, there: PolicyHeld | None, now: int) -> Cou
 
 
 def _is_wanted(job: Job, part: Part) -> bool:
-    rules = job.measurements
-    key = rules.rules_key(part.measurement)
-    fields = FieldRules() if key is None else rules.specific[key].fields
     types = {name: (kind,) for name, kind in part.fields.items()}
-    return job.wants(part.measurement) and bool(get_fields_to_backup(types, fields))
+    rules = field_rules(job.measurements, part.measurement)
+    return job.wants(part.measurement) and bool(get_fields_to_backup(types, rules))
 
 
 def _told(place: str, what: str, points: Mapping[str, int], before: Snapshot) -> Iterator[str]:

@@ -220,8 +220,7 @@ class SnapshotRun:
         self._listener.failed(problems)
         results = [self._result(location) for location in dict.fromkeys(mine)]
         age = self._age(name, held)
-        found = [database for database in self._inventory.databases if database.name == name]
-        empty = [inventory.empty_database(self._job, database) for database in found]
+        empty = [inventory.empty_database(self._job, database) for database in self._inventory.of(name)]
         warnings = warned(logger, *empty, staleness(age, self._job.options.max_lag))
         database = DatabaseResult(name, tuple(results), tuple(problems), warnings, age)
         return DatabaseHeld(name, tuple(held)), database
