@@ -77,11 +77,6 @@ class Window:
     series: int = 0
     """How many series the side has that has more of them."""
 
-    source_mark: bytes = b""
-    """Stands for all fingerprints of the source."""
-    is_moving: bool = False
-    """Whether the source has changed there since it was copied."""
-
     @property
     def is_small(self) -> bool:
         """Whether looking at its values, or copying them, takes no longer than asking for smaller windows."""
@@ -128,9 +123,8 @@ def weighed(
 ) -> Window:
     """What the fingerprints of a window say of each field."""
     totals = [fingerprints.counts(asked, side.values()) for side in (source, destination)]
-    ours = fingerprints.mark(source)
     if fingerprints.are_equal(source, destination):
-        return Window(question.copy, question.span, totals[0], totals[1], series=len(source), source_mark=ours)
+        return Window(question.copy, question.span, totals[0], totals[1], series=len(source))
     unequal: list[tuple[Tags, bytes, bytes]] = []
     lacks: Counter[str] = Counter()
     exceeds: Counter[str] = Counter()
@@ -152,7 +146,6 @@ def weighed(
         dict(exceeds),
         fingerprints.digest(repr(sorted(unequal)).encode()),
         series=series,
-        source_mark=ours,
     )
 
 
@@ -160,14 +153,12 @@ def together(question: Question, parts: Iterable[Window]) -> Window:
     """What windows of a question say that are about other series, or other times, as one."""
     sums: list[Counter[str]] = [Counter(), Counter(), Counter(), Counter()]
     marks: list[bytes] = []
-    source_marks: list[bytes] = []
     series = 0
     for part in parts:
         series += part.series
         for total, more in zip(sums, (part.source, part.destination, part.lacks, part.exceeds), strict=True):
             total.update(more)
         marks += [part.mark] * part.differs
-        source_marks.append(part.source_mark)
     source, destination, lacks, exceeds = map(dict, sums)
     return Window(
         question.copy,
@@ -178,7 +169,6 @@ def together(question: Question, parts: Iterable[Window]) -> Window:
         exceeds,
         fingerprints.digest(b"".join(sorted(marks))) if marks else b"",
         series=series,
-        source_mark=fingerprints.digest(b"".join(sorted(source_marks))),
     )
 
 
@@ -191,6 +181,9 @@ class Mismatch:
     kind: str
     is_next: bool = False
     """Whether no equal point lies between the mismatch before and this one."""
+    tags: Tags = ()
+    source: bytes = b""
+    """The value that the source has, in line protocol."""
 
 
 def comparable_types(copy: Copy) -> dict[str, tuple[str, ...]]:
@@ -462,7 +455,7 @@ def mismatches(
     found = [
         mismatch
         for key in sorted(there.keys() | here.keys())
-        for mismatch in _unequal_values(key[0], there.get(key, {}), here.get(key, {}))
+        for mismatch in _unequal_values(*key, there.get(key, {}), here.get(key, {}))
     ]
     return found, times
 
@@ -501,14 +494,14 @@ def _unequal_points(
     return found
 
 
-def _unequal_values(time: int, there: Mapping[str, Value], here: Mapping[str, Value]) -> Iterator[Mismatch]:
+def _unequal_values(
+    time: int, tags: Tags, there: Mapping[str, Value], here: Mapping[str, Value]
+) -> Iterator[Mismatch]:
     for name in sorted(there.keys() | here.keys()):
-        if name not in here:
-            yield Mismatch(time, name, "missing")
-        elif name not in there:
-            yield Mismatch(time, name, "extra")
-        elif line_protocol.encode_value(there[name]) != line_protocol.encode_value(here[name]):
-            yield Mismatch(time, name, "different")
+        ours, theirs = (line_protocol.encode_value(side[name]) if name in side else b"" for side in (there, here))
+        if ours != theirs:
+            kind = "different" if ours and theirs else "missing" if ours else "extra"
+            yield Mismatch(time, name, kind, tags=tags, source=ours)
 
 
 def _spread(found: Iterable[Fingerprints | None], asked: Iterable[bool]) -> list[Fingerprints | None]:

@@ -19,11 +19,14 @@ from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy, Target
 from influx.errors import InfluxError, QueryRefused
-from influx.influxql import Location
+from influx.influxql import Location, Tags
 from influx.shards import ShardStates
 from settings.keys import Job
 
 logger = logging.getLogger(__name__)
+
+Lack = tuple[int, Tags, str, bytes]
+"""A value that the destination lacks: its time, tags, field, and itself in line protocol."""
 
 STILL_COMING = 10 * MINUTE
 """How far from now points are still written while a run reads them, nanoseconds."""
@@ -388,14 +391,22 @@ class LookBack:
         """What the destination still lacks in these windows after they were copied, and what only it has there."""
         again = self._comparer.look([Question(w.copy, w.span) for w in windows])
         differing = [w for found in again for w in found if w.differs and self._memory.known_extra(w) is None]
-        changed = [
-            before
-            for before, found in zip(windows, again, strict=True)
-            if [before.source_mark] != [window.source_mark for window in found]
-        ]
         left, extras = self._resolved(differing)
-        moving = [replace(w, is_moving=any(_holds(before, w) for before in changed)) for w in left]
-        return Lateness(tuple(moving), sum(extras.values()))
+        return Lateness(tuple(left), sum(extras.values()))
+
+    def lacking(self, windows: Sequence[Window]) -> frozenset[Lack]:
+        """The late values that the destination lacks, or has others of, in these windows, of what is copied there.
+
+        Raises InfluxError.
+        """
+        return frozenset(
+            (mismatch.time, mismatch.tags, mismatch.field, mismatch.source)
+            for window in windows
+            for mismatch in self._comparer.compare_values(window.copy, window.span)
+            if mismatch.kind != "extra"
+            and mismatch.field in (window.fields or window.lacking)
+            and is_late(window.copy, mismatch)
+        )
 
     def _planned(self, copies: Sequence[Copy], due: Set[Span] | None) -> list[MeasurementLookBack]:
         kept_since = comparable_since(copies[0].target, self._now)

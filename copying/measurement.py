@@ -15,7 +15,7 @@ from basics.text import warned
 from basics.times import SECOND
 from copying import late, retention
 from copying.compare import Window
-from copying.late import Lateness, LookBack
+from copying.late import Lack, Lateness, LookBack
 from copying.listener import RunListener
 from copying.news import News
 from copying.planner import Planner
@@ -37,6 +37,10 @@ logger = logging.getLogger(__name__)
 
 BACKFILLS = 3
 """How often windows are copied again in a run, while the destination still differs there."""
+
+MOST_LACKS = 100_000
+"""So many values that the destination lacks are told apart from those that come meanwhile; in memory, 50 MB."""
+
 T = TypeVar("T")
 
 
@@ -157,10 +161,11 @@ class MeasurementCopier:
 
     # ------------------------------------------------------------ late data
 
-    def _backfill(self, copy: Copy, lateness: Lateness, *, is_new: bool = False) -> MeasurementResult:
+    def _backfill(self, copy: Copy, lateness: Lateness) -> MeasurementResult:
         """Copy the windows of one measurement again in which the destination lacks values, or has others.
 
-        `is_new`: all of it was just copied, so that what comes to the source meanwhile is for the next run.
+        What comes to the source while they are copied for the last time is for the next run. What was there
+        before that has to be at the destination then.
         """
         windows = lateness.windows
         if not windows:
@@ -169,8 +174,10 @@ class MeasurementCopier:
                 str(copy.source), problems=tuple(problems), is_whole=not lateness.problem, extra=lateness.extra
             )
         result, late_values, extra = MeasurementResult(str(copy.source)), 0, lateness.extra
-        for _ in range(BACKFILLS):
+        lacked: frozenset[Lack] | None = None
+        for number in range(BACKFILLS):
             before = _differing(windows)
+            lacked = self._lacking(windows) if number == BACKFILLS - 1 else None
             copied = self._copy_windows(windows)
             # what is too old is dropped each time, and told once, by what is missing in the end
             result = replace(result, written=replace(result.written, expired=0)) + replace(copied, warnings=())
@@ -184,17 +191,42 @@ class MeasurementCopier:
             # What was written off would be missed each time.
             if not windows or any(_losses(copy, result.written)):
                 return replace(result, late=late_values, extra=extra)
-        excuses = _excuses(copy, windows, result.written.expired, self._clock, is_new=is_new)
-        if excuses is not None:
-            return replace(result, late=late_values, extra=extra, warnings=excuses)
+        result = replace(result, late=late_values, extra=extra)
+        if late.are_too_old(windows, result.written.expired):
+            early = retention.dropped_early(copy, {_span(windows): result.written.expired}, self._clock)
+            return replace(result, warnings=tuple(early))
+        return self._with_unsettled(copy, windows, lacked, result)
+
+    def _with_unsettled(
+        self, copy: Copy, windows: Sequence[Window], lacked: frozenset[Lack] | None, result: MeasurementResult
+    ) -> MeasurementResult:
+        """The result with what to say of windows that differ, though they were copied again and again.
+
+        What lacks since before the last time is not kept by the destination; the rest came meanwhile.
+        """
+        where, left = f"{copy.source} {describe(_span(windows))}", self._lacking(windows)
+        lost = lacked & left if lacked and left else None  # where nothing lacks, the fingerprints say otherwise
+        if lost == frozenset():
+            came = (
+                f"{where}: somebody writes there at this moment: the next run copies the "
+                f"{counted(_differing(windows), 'value')} that came or changed meanwhile"
+            )
+            if self._job.options.range is not None:  # maybe there is no next run
+                return replace(result, warnings=(*result.warnings, came))
+            logger.info("%s", came)
+            return result
+        number = len(lost) if lost else _differing(windows)
         problem = (
-            f"copy {copy.source} {describe(_span(windows))}: after {BACKFILLS} copies the destination still lacks "
-            f"{counted(_differing(windows), 'value')}, or has others: somebody writes there at this moment, "
-            "or it does not keep them; the next run copies them again"
+            f"copy {where}: after {BACKFILLS} copies the destination still lacks {counted(number, 'value')}, "
+            "or has others: it does not keep them; the next run copies them again"
         )
-        problems = self._told(problem)
-        result = replace(result, problems=(*result.problems, *problems), is_whole=False)
-        return replace(result, late=late_values, extra=extra)
+        return replace(result, problems=(*result.problems, *self._told(problem)), is_whole=False)
+
+    def _lacking(self, windows: Sequence[Window]) -> frozenset[Lack] | None:
+        """What the destination lacks there; None where that is too much to tell, or the run is stopped."""
+        if _differing(windows) > MOST_LACKS:
+            return None
+        return self._unless_stopped(functools.partial(self._look_back.lacking, windows))
 
     def _with_hidden_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
         """The result of a measurement, after what InfluxDB lost of it without a trace was copied again.
@@ -212,7 +244,7 @@ class MeasurementCopier:
             )
         if lateness is None:
             return replace(result, is_whole=False)
-        return result + self._backfill(copy, lateness, is_new=True)
+        return result + self._backfill(copy, lateness)
 
     def _overwritten(self, copy: Copy) -> Span | None:
         """Where points were written over others that the destination had, and how far; None: nowhere.
@@ -264,20 +296,6 @@ def _span(windows: Sequence[Window]) -> Span:
 def _differing(windows: Iterable[Window]) -> int:
     """How many values the destination lacks, or has others of, in these windows."""
     return sum(window.missing + window.overwritten for window in windows)
-
-
-def _excuses(
-    copy: Copy, windows: Sequence[Window], dropped: int, now: int, *, is_new: bool
-) -> tuple[str, ...] | None:
-    """What to say of windows that still differ though they were copied, where that is no failure; else None."""
-    if late.are_too_old(windows, dropped):
-        return tuple(retention.dropped_early(copy, {_span(windows): dropped}, now))
-    if is_new and all(window.is_moving for window in windows):
-        return (
-            f"{copy.source} {describe(_span(windows))}: somebody writes there at this moment: the next run copies "
-            f"the {counted(_differing(windows), 'value')} that came or changed meanwhile",
-        )
-    return None
 
 
 def _losses(copy: Copy, written: Written) -> Iterator[str]:

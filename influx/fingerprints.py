@@ -120,11 +120,6 @@ def text_of(fingerprint: Fingerprint | None) -> bytes:
     return marshal.dumps(fingerprint, 2)  # the last version in which equal values have equal bytes
 
 
-def mark(side: Fingerprints) -> bytes:
-    """Stands for all of them, in the order in which the server tells them."""
-    return digest(marshal.dumps(list(side.items()), 2))
-
-
 def digest(text: bytes) -> bytes:
     """Stands for the text."""
     return hashlib.blake2b(text, digest_size=16).digest()

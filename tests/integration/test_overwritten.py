@@ -23,6 +23,7 @@ from tests.support.proxy import Action, Exchange, Proxy, forget, forward
 from tests.support.servers import InfluxServer
 
 MINUTE = 60 * 10**9
+TOLD = "somebody writes there at this moment: the next run copies the "
 RANGE = sections(MONDAY, MONDAY + DAY)
 
 
@@ -198,11 +199,15 @@ def test_a_range_that_one_begins_and_another_ends_is_compared(pair: Pair) -> Non
     pair.assert_equal(points=6200)
 
 
-def test_what_changes_while_it_is_compared_is_a_warning(pair: Pair) -> None:
-    """It can be no failure: the next run copies what came."""
+@pytest.mark.parametrize("is_range", [True, False], ids=["range", "incremental"])
+def test_what_changes_while_it_is_compared_is_told(
+    is_range: bool, pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It can be no failure: the next run copies what came. A range is warned of, for it may have no next run."""
     now = time.time_ns()
+    job = sections(now, now + 2 * DAY) if is_range else {}
     pair.write(f"m,host=a v=1i {now + DAY}")
-    assert pair.backup().failures == ()
+    assert pair.backup(job).failures == ()
     count = iter(range(1, 10_000))
 
     def rewrite(exchange: Exchange) -> None:
@@ -212,8 +217,50 @@ def test_what_changes_while_it_is_compared_is_a_warning(pair: Pair) -> None:
 
     with Proxy(pair.source.url) as proxy:
         proxy.inject(rewrite, "query", count=None)
-        result = pair.backup({"source": {"url": proxy.url}})
+        result = pair.backup({**job, "source": {"url": proxy.url}})
     assert result.failures == ()
-    assert [caution for caution in result.cautions if "somebody writes there at this moment" in caution]
-    assert pair.backup().failures == ()
+    assert [bool(TOLD in caution) for caution in result.cautions] == [True] * is_range
+    assert TOLD in caplog.text
+    assert pair.backup(job).failures == ()
     pair.assert_equal(points=1)
+
+
+def write_late(pair: Pair, *, lost: str = "nothing") -> JobResult:
+    """A run while another host writes late points with each query; requests that hold this text are lost."""
+    now = time.time_ns()
+    pair.write("\n".join(f"m,host=a v={n}i {now - n * 10**9}" for n in range(60)))
+    assert pair.backup().failures == ()
+    pair.write(f"m,host=b v=77i {now - 20 * 10**9}\nm,host=a v=1i {now + 10**9}")
+    count = iter(range(1, 10_000))
+
+    def write_more(exchange: Exchange) -> None:
+        pair.write(f"m,host=b v=1i {now - 30 * 10**9 + next(count)}")
+        forward(exchange)
+        pair.write(f"m,host=b v=1i {now - 30 * 10**9 + next(count)}")
+
+    def lose(exchange: Exchange) -> None:
+        (forget() if lost in exchange.text() else forward)(exchange)
+
+    with Proxy(pair.source.url) as source, Proxy(pair.destination.url) as destination:
+        source.inject(write_more, "query", count=None)
+        destination.inject(lose, "write", count=None)
+        return pair.backup({"source": {"url": source.url}, "destination": {"url": destination.url}})
+
+
+def test_what_comes_late_while_late_data_is_copied_is_for_the_next_run(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A host that is always some seconds late lets no run find an end, and loses nothing."""
+    result = write_late(pair)
+    assert (result.failures, result.cautions) == ((), ())
+    assert TOLD in caplog.text
+    assert pair.backup().failures == ()
+    pair.assert_equal()
+
+
+def test_what_is_lost_each_time_fails_though_somebody_writes(pair: Pair) -> None:
+    """What was there before the last copy, and lacks after it, does not count as what came meanwhile."""
+    (failure,) = write_late(pair, lost="v=77i").failures
+    assert "after 3 copies the destination still lacks" in failure
+    assert pair.backup().failures == ()
+    pair.assert_equal()
