@@ -102,9 +102,9 @@ def chances(root: Path, module: str, *, every: bool = False, seed: int = 0) -> l
 def _replaced(source: str) -> Iterator[tuple[Place, str, Make]]:
     """Operators, comparisons, numbers, conditions, loops, exceptions, whole decorators."""
     nodes, provider, tree = list(ast_nodes(get_ast(source))), OperatorProvider(), ast.parse(source)
-    idle, chosen = set(_idle(tree)), set(_chosen(tree))
+    idle, chosen, same = set(_idle(tree)), set(_chosen(tree)), _same(tree)
     for name in provider:
-        spared = idle | chosen if name.endswith("NumberReplacer") else idle
+        spared = idle | chosen if name.endswith("NumberReplacer") else idle | same.get(_change(name), set())
         if not provider[name].arguments():
             operator = provider[name]()
             places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
@@ -152,6 +152,46 @@ def _chosen(tree: ast.Module) -> Iterator[Place]:
             for node in ast.walk(statement):
                 if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value >= 10:
                     yield node.lineno, node.col_offset
+
+
+def _change(operator: str) -> str:
+    """Such as `Is_Eq`: what one of cosmic-ray's replaces, and by what."""
+    return operator.rpartition("Operator_")[2]
+
+
+def _same(tree: ast.Module) -> dict[str, set[Place]]:
+    """Where another operator says the same in other words, by what replaces what.
+
+    `is` or `==` beside None and members of an enumeration; `|`, `+` or `^` of flags that have no bit in common.
+    Nor is a text that is asked whether it is another one asked whether it comes before that in the alphabet.
+    """
+    found: dict[str, set[Place]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare) and any(_is_alone(side) for side in (node.left, *node.comparators)):
+            changes = ["Is_Eq", "IsNot_NotEq", "Eq_Is", "NotEq_IsNot"]
+        elif isinstance(node, ast.Compare) and any(_is_text(side) for side in node.comparators):
+            changes = [f"{asked}_{order}" for asked in ("Eq", "NotEq") for order in ("Lt", "LtE", "Gt", "GtE")]
+        elif (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.BitOr)
+            and ast.unparse(node).startswith("os.O_")
+        ):
+            changes = ["BitOr_Add", "BitOr_BitXor"]
+        else:
+            continue
+        for change in changes:
+            found.setdefault(change, set()).update(_places(node))
+    return found
+
+
+def _is_alone(side: ast.expr) -> bool:
+    """Whether there is only one that is equal to it: itself."""
+    is_member = isinstance(side, ast.Attribute) and side.attr.isupper()
+    return is_member or (isinstance(side, ast.Constant) and (side.value is None or isinstance(side.value, bool)))
+
+
+def _is_text(side: ast.expr) -> bool:
+    return isinstance(side, ast.Constant) and isinstance(side.value, str)
 
 
 def _places(part: ast.expr | ast.stmt) -> Iterator[Place]:
