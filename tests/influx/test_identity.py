@@ -50,6 +50,9 @@ def test_numbers_of_one_process_grow_and_begin_anew() -> None:
     assert not RequestNumber(1, 5).comes_before(RequestNumber(1, 5))
     assert not RequestNumber(1, 6).comes_before(RequestNumber(1, 5))
     assert not RequestNumber(1, 5).comes_before(RequestNumber(2, 6))
+    half = COUNTER // 2  # from there on it is more likely to have come before
+    assert RequestNumber(1, 5).comes_before(RequestNumber(1, 5 + half - 1))
+    assert not RequestNumber(1, 5).comes_before(RequestNumber(1, 5 + half))
 
 
 def test_administrators_are_shown_the_process() -> None:
