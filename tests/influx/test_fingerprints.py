@@ -136,6 +136,7 @@ def test_sides_are_equal_only_with_the_same_series_in_any_order() -> None:
     a, b = (("h", "a"),), (("h", "b"),)
     both: Fingerprints = {a: [(0, 1)], b: [(0, 2)]}
     assert fingerprints.are_equal(both, {b: [(0, 2)], a: [(0, 1)]})
-    for other in ({a: [(0, 1)]}, {a: [(0, 2)], b: [(0, 1)]}, {}):
+    others: list[Fingerprints] = [{a: [(0, 1)]}, {a: [(0, 2)], b: [(0, 1)]}, {}]
+    for other in others:
         assert not fingerprints.are_equal(both, other)
         assert not fingerprints.are_equal(other, both)
