@@ -8,7 +8,7 @@ from basics.spans import Span
 from influx import fingerprints
 from influx.answers import Series
 from influx.errors import QueryRefused
-from influx.fingerprints import Fingerprints, Look
+from influx.fingerprints import Fingerprint, Fingerprints, Look
 from influx.influxql import Location, Share
 from influx.questions import QUESTION_BYTES, length
 
@@ -102,8 +102,8 @@ def test_values_are_counted_over_all_series_and_kinds() -> None:
     """A field without any is left out; a series may lack a row, and a row a value."""
     asked = fingerprints.statements(look({"v": ("float",), "w": ("string", "boolean"), "none": ("float",)}))
     assert [name for name, _ in asked[0].counted] == ["v", "w", "w", "none"]
-    one = [(0, 1, 2, 3, None, 7.0, None), None, None]
-    two = [(0, 10, None, 30, 0, 7.0, None), (0, 9, 9, 9), (0, 9)]
+    one: Fingerprint = [(0, 1, 2, 3, None, 7.0, None), None, None]
+    two: Fingerprint = [(0, 10, None, 30, 0, 7.0, None), (0, 9, 9, 9), (0, 9)]
     assert fingerprints.counts(asked, iter([one, [None, None, (0, 5)], two])) == {"v": 11, "w": 35}
     assert fingerprints.counts(asked, []) == {}
 

@@ -240,6 +240,11 @@ class Proxy:
         """Where clients find it."""
         return f"http://127.0.0.1:{self._listener.server_address[1]}"
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return self._listener.connections
+
     def inject(
         self,
         act: Action,
@@ -311,6 +316,11 @@ class _Listener(ThreadingHTTPServer):
         self.proxy = proxy
         self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- as inherited
         self._connections.add(request)
