@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 from basics.spans import Span
 from basics.stopping import StopRequest
@@ -15,6 +16,9 @@ from tests.integration.harness import MONDAY, Pair, write_job
 from tests.support.proxy import Action, Exchange, Proxy, forward, respond
 
 JSON = "application/json"
+OURS: dict[str, Any] = {"X-Influxdb-Version": "1.6.7"}
+"""What every answer of InfluxDB's has."""
+
 SPAN = Span(MONDAY, MONDAY + 1000)
 
 
@@ -32,8 +36,7 @@ def asking(
 
 def refusal(status: int, text: str) -> Action:
     """An answer of InfluxDB's own with this error."""
-    headers = {"X-Influxdb-Version": "1.6.7"}
-    return respond(status, json.dumps({"error": text}).encode(), JSON, **headers)
+    return respond(status, json.dumps({"error": text}).encode(), JSON, **OURS)
 
 
 def noted(proxy: Proxy, endpoint: str = "query") -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-import influx_client
 from basics.spans import Span
+from basics.times import MIN_TIME
 from influx import frames, pages
 from influx.errors import QueryTooLarge
 from influx.line_protocol import Point
@@ -92,7 +92,7 @@ def test_edges_are_asked_for_all_types_at_once_and_told_where_they_can_be(pair: 
         assert proxy.seen["query"] == 2
         assert client.get_edges("first", asked[:1], start=MONDAY + 1) == [MONDAY + 3]
         assert client.get_edges("last", asked[:1], end=MONDAY + 5) == [MONDAY + 3]
-        assert client.get_first_timestamp(*odd) == influx_client.MIN_TIME
+        assert client.get_first_timestamp(*odd) == MIN_TIME
         newest = client.get_newest_by_series(asked[:1], MONDAY + 100)
         assert newest == [{(): MONDAY + 5, (("h", "b"),): MONDAY + 3}]
         assert client.get_newest_by_series(asked[:1], MONDAY + 4) == [{(): MONDAY, (("h", "b"),): MONDAY + 3}]

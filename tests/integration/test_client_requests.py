@@ -24,7 +24,7 @@ from influx.fingerprints import Look
 from influx.influxql import Location
 from influx.line_protocol import Body
 from influx_client import InfluxClient
-from tests.integration.asking import JSON, SPAN, asking, noted, place, refusal
+from tests.integration.asking import JSON, OURS, SPAN, asking, noted, place, refusal
 from tests.integration.harness import MONDAY, Pair
 from tests.support.proxy import LOGIN_PAGE, Exchange, Proxy, cut_documents, only, respond
 from tests.support.servers import UNSIGNED
@@ -170,7 +170,7 @@ def test_whether_unsigned_integers_are_held_is_asked_by_a_line_that_no_server_ta
         for text, holds in (("bad timestamp", True), ("invalid number", False)):
             proxy.inject(refusal(400, f"unable to parse 'm v=1u never': {text}"), "write")
             assert client.holds_unsigned(pair.database) is holds
-        proxy.inject(respond(204, **{"X-Influxdb-Version": "1.6.7"}), "write")
+        proxy.inject(respond(204, **OURS), "write")
         with pytest.raises(IncompleteAnswer, match="took a line that is none"):
             client.holds_unsigned(pair.database)
     assert said is pair.source.met_version.endswith(UNSIGNED)
