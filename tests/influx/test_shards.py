@@ -68,7 +68,11 @@ def entry(number: str, points: int, policy: str = "p") -> dict[str, Any]:
 
 def document(*entries: dict[str, Any]) -> dict[str, Any]:
     """The whole of it."""
-    return {"system": {"started": "a"}, **{f"shard:{i}": found for i, found in enumerate(entries)}}
+    return {
+        "cmdline": ["influxd"],
+        "system": {"started": "a"},
+        **{f"shard:{i}": found for i, found in enumerate(entries)},
+    }
 
 
 def test_without_times_each_shard_but_the_latest_may_hold_any() -> None:

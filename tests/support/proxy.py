@@ -84,6 +84,11 @@ class Exchange:
         self._ahead = b""
         self.endpoint = urllib.parse.urlsplit(handler.path).path.rsplit("/", 1)[-1]
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What stands in the address."""
+        return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self._handler.path).query))
+
     def read(self, most: int | None = None) -> bytes:
         """The rest of the request's body, or so many bytes of it."""
         wanted = self._unread if most is None else min(most, self._unread)
