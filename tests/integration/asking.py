@@ -24,10 +24,10 @@ SPAN = Span(MONDAY, MONDAY + 1000)
 
 @contextmanager
 def asking(
-    pair: Pair, proxy: Proxy, stopping: StopRequest | None = None, retries: int = 0
+    pair: Pair, proxy: Proxy, stopping: StopRequest | None = None, *, retries: int = 0, timeout: int = 5
 ) -> Iterator[InfluxClient]:
     """A client of the source, by the proxy; what it asked at first does not count."""
-    options = {"retries": retries, "retry_delay": 0.01, "timeout_client": 5}
+    options = {"retries": retries, "retry_delay": 0.01, "timeout_client": timeout}
     config = Config(write_job(pair.directory, pair.config({"source": {"url": proxy.url}, "options": options})))
     with closing(connect(config.job.options, config.job.source, "source", stopping or StopRequest())) as client:
         proxy.seen.clear()

@@ -6,14 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+import influx_client
 from basics.spans import Span
-from basics.times import MIN_TIME
+from basics.times import MIN_TIME, SECOND
 from influx import frames, pages
-from influx.errors import QueryTooLarge
+from influx.counting import Count
+from influx.errors import QueryTooLarge, TooManySeries
+from influx.fingerprints import Look
 from influx.line_protocol import Point
 from tests.integration.asking import SPAN, asking, place
-from tests.integration.harness import MONDAY, Pair
-from tests.support.proxy import Proxy
+from tests.integration.harness import HOUR, MONDAY, WEEK, Pair
+from tests.support.proxy import Exchange, Proxy, error_document, forward, only
+from tests.support.servers import InfluxServer
 
 
 @pytest.fixture
@@ -37,6 +41,68 @@ def test_pages_end_before_a_time_that_may_go_on(pair: Pair, proxy: Proxy) -> Non
             page = client.read_page(place(pair), types, ["h"], SPAN, 2)  # both of them share a time
             assert (page.rows, page.limit) == (4, 6)
             assert page.span.end == MONDAY + 20
+
+
+def test_a_page_that_cannot_be_divided_may_be_as_large_as_it_is(
+    pair: Pair, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rows are the fewest; of more rows less can be asked for."""
+    pair.write("\n".join(f"m v={i} {MONDAY + i}" for i in range(9)))
+    monkeypatch.setattr(pages, "PAGE_BYTES", 10)
+    with asking(pair, proxy) as client:
+        for types in ({"v": ("float",)}, {"v": ()}):
+            assert client.read_page(place(pair), types, (), SPAN, 2).rows == 1
+            with pytest.raises(QueryTooLarge):
+                client.read_page(place(pair), types, (), SPAN, 3)
+
+
+def test_an_answer_comes_in_documents_of_a_bounded_size(pair: Pair, proxy: Proxy) -> None:
+    """A tenth of the rows, so that one sees when it begins; and not too many values."""
+    pair.write(f"m v=1i {MONDAY}")
+    sizes: list[str] = []
+
+    def act(exchange: Exchange) -> None:
+        sizes.append(exchange.parameters["chunk_size"])
+        forward(exchange)
+
+    proxy.inject(act, "query", count=None)
+    many = {f"f{i}": () for i in range(198)}
+    with asking(pair, proxy) as client:
+        for rows in (5, 100, 1_000_000):
+            client.read_page(place(pair), {"v": ()}, (), SPAN, rows)
+        client.read_page(place(pair), {"v": (), **many}, (), SPAN, 1_000_000)
+        client.read_page(place(pair), {"v": ("integer",)}, (), SPAN, 5)
+    assert sizes == ["1", "10", "10000", "1000", "1000"]
+
+
+def test_a_range_is_read_page_by_page_to_its_end(
+    pair: Pair, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each point once."""
+    pair.write("\n".join(f"m v={i}i {MONDAY + i // 2}" for i in range(40)))
+    pair.write("\n".join(f"m,h=a v={i}i {MONDAY + i // 2}" for i in range(40)))
+    monkeypatch.setattr(pages, "PAGE_CELLS", 15)
+    with asking(pair, proxy) as client:
+        parts = list(client.query_to_dataframes(place(pair), ["v"], ["h"], Span(MONDAY + 1, MONDAY + 19)))
+        assert [t - MONDAY for part in parts for t in part.times.tolist()] == [
+            t for t in range(1, 19) for _ in "ab"
+        ]
+        assert proxy.seen["query"] > 5
+
+
+def test_columns_that_only_a_regex_names_are_told_by_their_names(pair: Pair, proxy: Proxy) -> None:
+    """Where no shard of the range has one, its column is missing, and the others do not take its place."""
+    pair.write(f"m,t=a v=1,w=2 {MONDAY}\nm,t=a,u\r=b v=3,w=4,x\r=5i {MONDAY + WEEK}".encode())
+    types: dict[str, tuple[str, ...]] = {"v": (), "x\r": (), "w": ()}
+    with asking(pair, proxy) as client:
+        for begin, fields, tags in (
+            (MONDAY, {"v": [1.0], "w": [2.0]}, {"t": ["a"]}),
+            (MONDAY + WEEK, {"v": [3.0], "x\r": [5], "w": [4.0]}, {"t": ["a"], "u\r": ["b"]}),
+        ):
+            (frame,) = client.read_page(place(pair), types, ["t", "u\r"], Span(begin, begin + WEEK)).frames
+            assert {name: column.to_list() for name, column in frame.fields} == fields
+            found = {name: column.to_list() for name, column in frame.tags if column.null_count() == 0}
+            assert found == tags
 
 
 def test_measurements_that_are_read_together_are_whole_or_none(pair: Pair, proxy: Proxy) -> None:
@@ -107,3 +173,78 @@ def test_requests_that_are_lost_are_found_in_the_order_of_their_ranges(pair: Pai
         assert lost == [Span(i, i + 1) for i in range(1, 10, 2)]
         assert proxy.seen["query"] == 1
         assert client.find_lost([], pair.database, "autogen") == []
+
+
+def test_many_questions_are_asked_in_batches(pair: Pair, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once, and the answers are in their order."""
+    monkeypatch.setattr(influx_client, "STATEMENTS", 2)
+    pair.write("\n".join(f"m,h={'a#!~#b' if i % 2 else 'x'},k{i}=1 v{i}=1 {MONDAY + i}" for i in range(5)))
+    sent = [(Span(i, i + 1), Point("m", {}, {f"v{i}": 1.0}, MONDAY + 3 * i)) for i in range(5)]
+    with asking(pair, proxy) as client:
+        edges = client.get_edges("last", [(place(pair), f"v{i}", ("float",)) for i in range(5)])
+        assert (edges, proxy.seen["query"]) == ([MONDAY + i for i in range(5)], 3)
+        assert client.get_unstorable_tags([(place(pair), tag) for tag in ("h", "k1", "k2", "h", "k3")]) == [
+            True, False, False, True, False,
+        ]  # fmt: skip
+        assert proxy.seen["query"] == 6
+        assert client.find_lost(sent, pair.database, "autogen") == [Span(i, i + 1) for i in range(1, 5)]
+        assert proxy.seen["query"] == 9
+
+
+def test_more_series_than_a_query_may_read_are_asked_for_in_parts(pair: Pair) -> None:
+    """Field by field, and half by half of the time; what cannot be known then is what the caller takes it for."""
+    with InfluxServer.start("few", settings={"coordinator.max-select-series": 10}) as few:
+        own = Pair(few, pair.destination, pair.database, pair.directory)
+        at = MONDAY + WEEK // 2
+        for week, series in enumerate((8, 11, 8)):
+            lines = [f'fine,h={week}{h} v={h},s="x" {at + week * WEEK}' for h in range(series)]
+            own.write("\n".join(lines))
+        own.write("\n".join(f"many,h={h} v={h} {MONDAY}\ncalm,h={h % 3} v=1 {MONDAY}" for h in range(11)))
+        fine, many = place(pair, "fine"), place(pair, "many")
+        fields = [(fine, "v", ("float",)), (fine, "s", ("string",))]
+        hard = (many, "v", ("float",))
+        with Proxy(few.url) as proxy, asking(own, proxy) as client:
+            assert client.get_edges("last", fields) == [at + 2 * WEEK] * 2
+            assert client.get_edges("first", fields) == [at] * 2
+            assert client.get_edges("first", [*fields, hard], unknowable=5) == [at, at, 5]
+            assert client.get_edges("last", fields, start=MONDAY + 3 * WEEK, unknowable=5) == [None, None]
+            with pytest.raises(TooManySeries):
+                client.get_edges("last", [*fields, hard])
+            assert client.get_newest_by_series([fields[0], hard], MONDAY + WEEK) == [
+                {(("h", f"0{h}"),): at for h in range(8)}, None,
+            ]  # fmt: skip
+            week, calm = Span(MONDAY, MONDAY + WEEK), place(pair, "calm")
+            looks = [Look(location, {"v": ("float",)}, week) for location in (calm, many, calm)]
+            found = client.get_fingerprints(looks)
+            assert [None if series is None else len(series) for series in found] == [3, None, 3]
+            assert client.get_fingerprints([Look(many, {"v": ("float",)}, week)]) == [None]
+            with pytest.raises(TooManySeries):
+                client.get_fingerprints([Look(many, {"v": ("float",)}, Span(MONDAY, MONDAY + HOUR))])
+
+
+def test_counts_that_are_too_much_are_added_up_from_halves(pair: Pair, proxy: Proxy) -> None:
+    """Of the range, as long as it can be divided; many questions are then asked one by one."""
+    pair.write("\n".join(f'm v={i},s="x" {MONDAY + i}' for i in range(10)))
+    types = {"v": ("float",), "s": ("string",), "no": ("float",)}
+    whole = Span(MONDAY, MONDAY + 8 * SECOND)
+    too_much = error_document("query-timeout limit exceeded")
+    with asking(pair, proxy) as client:
+        proxy.inject(only(lambda text: f"time < {whole.end}" in text, too_much), "query", count=None)
+        with pytest.raises(QueryTooLarge):
+            client.count_values(place(pair), types, Span(whole.end - SECOND, whole.end))
+        assert proxy.seen["query"] == 1
+        proxy.heal()
+        proxy.inject(
+            only(lambda text: f"{whole.start} AND time < {whole.end}" in text, too_much), "query", count=3
+        )
+        assert client.count_values(place(pair), types, whole) == {"v": 10, "s": 10, "no": 0}
+        assert proxy.seen["query"] == 3
+        counts = [
+            Count(place(pair), types, whole),
+            Count(place(pair), {"v": ("float",)}, Span(MONDAY, MONDAY + 3)),
+        ]
+        assert client.count_many(counts) == [{"v": 10, "s": 10, "no": 0}, {"v": 3}]
+        assert proxy.seen["query"] == 3 + 1 + 3 + 1
+        assert client.count_many(counts) == [{"v": 10, "s": 10, "no": 0}, {"v": 3}]
+        assert proxy.seen["query"] == 3 + 1 + 3 + 1 + 1
+        assert client.count_values(place(pair), {}, whole) == {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import influx_client
 from basics.stopping import StopRequest
-from influx import frames, line_protocol, pages, transport
+from influx import frames, line_protocol, pages, scratch, transport
+from influx.entries import Grant
 from influx.errors import (
     AccessDenied,
     IncompleteAnswer,
@@ -26,7 +28,16 @@ from influx.line_protocol import Body
 from influx_client import InfluxClient
 from tests.integration.asking import JSON, OURS, SPAN, asking, noted, place, refusal
 from tests.integration.harness import MONDAY, Pair
-from tests.support.proxy import LOGIN_PAGE, Exchange, Proxy, cut_documents, only, respond
+from tests.support.proxy import (
+    LOGIN_PAGE,
+    Exchange,
+    Proxy,
+    black_hole,
+    cut_documents,
+    only,
+    reset_response,
+    respond,
+)
 from tests.support.servers import UNSIGNED
 from tests.support.waiting import wait_until
 
@@ -74,6 +85,86 @@ def test_an_answer_on_its_way_is_given_up_in_order_to_stop(pair: Pair, proxy: Pr
         with pytest.raises(Unreachable, match="given up in order to stop"):
             client.read_page(place(pair), {"v": ("float",)}, (), SPAN)
         assert proxy.seen["query"] == 3
+
+
+def test_an_answer_that_is_lost_on_its_way_may_be_asked_for_again(pair: Pair, proxy: Proxy) -> None:
+    """Also that of an error, which is not known then."""
+    pair.write(f"m v=1 {MONDAY}")
+    nonsense = "SELECT nonsense FROM"
+    with asking(pair, proxy) as client:
+        proxy.inject(reset_response(-5), "query", count=2)
+        with pytest.raises(Unreachable, match="query SHOW MEASUREMENTS: "):
+            client.get_measurements(pair.database)
+        with pytest.raises(Unreachable, match=f"query {nonsense}: "):
+            client.query_data(nonsense)
+        with pytest.raises(QueryRefused, match="error parsing query"):
+            client.query_data(nonsense)
+
+
+def test_silence_is_taken_for_too_much_where_less_can_be_asked(pair: Pair, proxy: Proxy) -> None:
+    """If the server is there at all, which a ping tells; other questions may be asked again as they are."""
+    pair.write(f"m v=1 {MONDAY}")
+    with asking(pair, proxy, timeout=1) as client:
+        proxy.inject(black_hole(), "query", count=2)
+        with pytest.raises(QueryTooLarge, match="no byte received for too long"):
+            client.read_page(place(pair), {"v": ()}, (), SPAN)
+        assert proxy.seen["ping"] == 1
+        with pytest.raises(Unreachable, match="no byte received for too long"):
+            client.get_measurements(pair.database)
+        assert proxy.seen["ping"] == 1
+
+
+def test_a_scratch_database_is_dropped_by_its_mark_and_nothing_else_is(pair: Pair, proxy: Proxy) -> None:
+    """A name that a drill would give it is not enough; nor is any other database taken for one."""
+    pair.write(f"m v=1 {MONDAY}")
+    marked, alike = (scratch.name_of("0a1b2c3d", MONDAY, f"{n:016x}") for n in (1, 2))
+    try:
+        with asking(pair, proxy) as client:
+            client.create_scratch(marked)
+            client.create_scratch(marked)
+            client.create_database(alike)
+            assert {marked, alike} <= set(client.get_all_databases())
+            assert not {marked, alike, "_internal"} & set(client.get_databases())
+            assert "_internal" not in client.get_all_databases()
+            for name in (alike, pair.database):
+                with pytest.raises(QueryRefused, match="is not of a drill: it stays"):
+                    client.drop_scratch(name)
+                with pytest.raises(QueryRefused, match="is there already; it is left alone"):
+                    client.check_free(name)
+            client.drop_scratch(marked)
+            client.check_free(marked)
+            assert {alike, pair.database} <= set(client.get_all_databases())
+            assert client.get_measurements(pair.database) == ("m",)
+    finally:
+        for name in (marked, alike):
+            pair.source.drop_database(name)
+
+
+def test_a_server_shows_its_process_and_the_number_of_a_request(pair: Pair, proxy: Proxy) -> None:
+    """By which it is known under any address."""
+    pair.source.create_database(pair.database)
+    with asking(pair, proxy) as client:
+        process = client.get_process()
+        assert process.pid == str(pair.source.pid)
+        assert process.started
+        assert process.host == socket.gethostname()
+        first, second = client.get_request_number(), client.get_request_number()
+        assert first is not None
+        assert second is not None
+        assert first.comes_before(second)
+        proxy.inject(respond(204, **OURS), "ping")
+        assert client.get_request_number() is None
+
+
+def test_a_right_that_there_is_not_is_never_given(pair: Pair, proxy: Proxy) -> None:
+    """The library would put its name into a statement as it is."""
+    pair.source.create_database(pair.database)
+    with asking(pair, proxy) as client:
+        with pytest.raises(ValueError, match="not a privilege: 'ALL; DROP'"):
+            client.catalog.grant(Grant("u", pair.database, "ALL; DROP"))
+        assert proxy.seen["query"] == 0
+        assert client.catalog.get_continuous_queries("no such database") == ()
+        assert client.catalog.get_subscriptions("no such database") == ()
 
 
 def test_connections_are_closed_with_the_client(pair: Pair, proxy: Proxy) -> None:
