@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgpack
 import pytest
 
 import influx_client
@@ -14,9 +15,9 @@ from influx.counting import Count
 from influx.errors import QueryTooLarge, TooManySeries
 from influx.fingerprints import Look
 from influx.line_protocol import Point
-from tests.integration.asking import SPAN, asking, place
+from tests.integration.asking import OURS, SPAN, asking, place
 from tests.integration.harness import HOUR, MONDAY, WEEK, Pair
-from tests.support.proxy import Exchange, Proxy, error_document, forward, only
+from tests.support.proxy import Exchange, Proxy, error_document, forward, only, respond
 from tests.support.servers import InfluxServer
 
 
@@ -88,6 +89,23 @@ def test_a_range_is_read_page_by_page_to_its_end(
             t for t in range(1, 19) for _ in "ab"
         ]
         assert proxy.seen["query"] > 5
+
+
+def test_rows_of_empty_texts_that_are_not_what_was_asked_for_are_in_doubt(pair: Pair, proxy: Proxy) -> None:
+    """Of other columns, or of two types: then msgpack has to tell which texts are empty."""
+    pair.write(f'm,h=a v="x",w=1 {MONDAY}\nm,h=a w=2 {MONDAY + 1}\nm,h=b v="",w=3 {MONDAY + 2}')
+    types = {"v": ("string",), "w": ("float",)}
+    for rows in ([[MONDAY, b""]], [[MONDAY, b"", b"a"], [MONDAY + 1, 5, b"a"]]):
+        with asking(pair, proxy) as client:
+            series = [{"name": "m", "columns": ["time", "v", "h"], "values": rows}]
+            told = [{"statement_id": 0, "series": series}, {"statement_id": 1}, {"statement_id": 2}]
+            body = b"".join(msgpack.packb({"results": [result]}, use_bin_type=False) for result in told)
+            strange = proxy.inject(
+                only(lambda text: "= ''" in text, respond(200, body, "application/x-msgpack", **OURS)), "query"
+            )
+            (frame,) = client.read_page(place(pair), types, ["h"], SPAN).frames
+            assert frame.fields[0][1].to_list() == ["x", None, ""]
+            assert strange.injected == 1
 
 
 def test_columns_that_only_a_regex_names_are_told_by_their_names(pair: Pair, proxy: Proxy) -> None:
