@@ -174,7 +174,7 @@ def test_connections_are_closed_with_the_client(pair: Pair, proxy: Proxy) -> Non
             client.get_databases()
         assert proxy.connections == 1
         client.close()
-        wait_until(lambda: not proxy.connections, "the connection's end")
+        wait_until(lambda: not proxy.connections, "the connection's end", hang=20)
 
 
 @pytest.mark.parametrize(

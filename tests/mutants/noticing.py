@@ -152,7 +152,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "copying/retention.py": ("tests/copying/test_retention.py", "tests/integration/test_check.py"),
     # ---- influx/
     "influx/answers.py": ("tests/influx/test_answers.py", "tests/integration/test_influx_client.py"),
-    "influx/catalog.py": ("tests/integration/test_whole_database.py", "tests/integration/test_restore.py"),
+    "influx/catalog.py": (
+        "tests/integration/test_catalog.py",
+        "tests/integration/test_whole_database.py",
+        "tests/integration/test_restore.py",
+    ),
     "influx/csv_answers.py": ("tests/influx/test_csv_answers.py", "tests/integration/test_reads.py"),
     "influx/error_texts.py": ("tests/influx/test_answers.py", "tests/integration/test_quarantine.py"),
     "influx/counting.py": (

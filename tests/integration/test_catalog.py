@@ -1,0 +1,112 @@
+"""What a server has besides points: of one database, and not of its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from basics.spans import Span
+from influx.entries import ContinuousQuery, Grant, Subscription, User
+from influx.errors import QueryRefused
+from tests.integration.asking import asking, place, refusal
+from tests.integration.harness import MONDAY, WEEK, Pair
+from tests.support.proxy import Proxy, only, respond
+
+SELECT = 'SELECT mean(v) INTO "DB".autogen.mean FROM "DB".autogen.m GROUP BY time(1h)'
+
+
+@pytest.fixture
+def proxy(pair: Pair) -> Iterator[Proxy]:
+    """In front of the source."""
+    with Proxy(pair.source.url) as found:
+        yield found
+
+
+@pytest.fixture
+def neighbour(pair: Pair) -> Iterator[str]:
+    """Another database with the same policies."""
+    name = f"{pair.database}_neighbour"
+    for database in (pair.database, name):
+        pair.source.create_database(database)
+        pair.source.query(f'CREATE RETENTION POLICY other ON "{database}" DURATION 0s REPLICATION 1')
+    yield name
+    pair.source.drop_database(name)
+
+
+def test_shards_are_those_of_one_policy(pair: Pair, proxy: Proxy, neighbour: str) -> None:
+    """Not those of another policy, or of the same one of another database."""
+    places = [(database, policy) for database in (pair.database, neighbour) for policy in ("autogen", "other")]
+    for week, (database, policy) in enumerate(places):
+        pair.source.write(f"m,h={'ab'[week % 2]} v={week} {MONDAY + week * WEEK}", database, policy)
+    spans = [Span(MONDAY + week * WEEK, MONDAY + (week + 1) * WEEK) for week in range(4)]
+    with asking(pair, proxy) as client:
+        for week, (database, policy) in enumerate(places):
+            assert client.get_shard_groups(database, policy) == (spans[week],)
+            states = client.get_shard_states(database, policy, MONDAY)
+            assert states is not None
+            assert [span for span, _ in states.shards] == [spans[week]]
+            assert states.activity is not None
+            assert (len(states.activity.shards), states.activity.stored) == (1, 1)
+        assert client.get_shard_groups(pair.database, "no such policy") == ()
+        assert client.get_field_keys(pair.database, "other") == {"m": {"v": ("float",)}}
+        assert client.get_tag_values(place(pair), "h") == ("a", "b")
+
+
+def test_queries_and_subscriptions_are_those_of_one_database(pair: Pair, proxy: Proxy, neighbour: str) -> None:
+    """And complete: their destinations in their order, their texts in the server's words."""
+    texts = {}
+    for database in (pair.database, neighbour):
+        texts[database] = f'CREATE CONTINUOUS QUERY cq ON "{database}" BEGIN {SELECT} END'.replace("DB", database)
+    wanted = Subscription("other", "s", "ANY", ("udp://127.0.0.1:9", "udp://127.0.0.1:8"))
+    with asking(pair, proxy) as client:
+        for database, text in texts.items():
+            for _ in range(2):
+                client.catalog.create_continuous_query(text)
+            client.catalog.create_subscription(database, wanted)
+            with pytest.raises(QueryRefused, match="already exists"):
+                client.catalog.create_subscription(database, wanted)
+        for database in texts:
+            assert client.catalog.get_subscriptions(database) == (wanted,)
+            (query,) = client.catalog.get_continuous_queries(database)
+            assert query == ContinuousQuery("cq", query.text)
+            assert query.text.startswith("CREATE CONTINUOUS QUERY cq ON")
+            assert f"INTO {database}.autogen.mean" in query.text
+        assert set(texts) <= set(client.catalog.get_all_continuous_queries(pair.database))
+        assert client.catalog.runs_continuous_queries() is True
+        proxy.inject(
+            only(lambda text: "config-cqs" in text, refusal(403, "requires admin privilege")), "query", count=2
+        )
+        assert client.catalog.runs_continuous_queries() is True  # it counts there, as everybody may see
+        proxy.inject(respond(404, b"404 page not found", "text/plain"), "vars")
+        assert client.catalog.runs_continuous_queries() is None
+        client.catalog.set_default_policy(neighbour, "other")
+        assert {p.name: p.is_default for p in client.get_retention_policies(neighbour)} == {
+            "autogen": False, "other": True,
+        }  # fmt: skip
+
+
+def test_users_have_the_rights_that_they_were_given(pair: Pair, proxy: Proxy, neighbour: str) -> None:
+    """One that was taken away again is none; nor has an administrator any of his own."""
+    users = (User("it's a user", is_admin=False), User("boss", is_admin=True))
+    try:
+        with asking(pair, proxy) as client:
+            for user in users:
+                for _ in range(2):
+                    client.catalog.create_user(user.name, "pass'word", is_admin=user.is_admin)
+            with pytest.raises(QueryRefused, match="already exists"):
+                client.catalog.create_user(users[0].name, "another", is_admin=False)
+            assert set(users) <= set(client.catalog.get_users())
+            wanted = (
+                Grant(users[0].name, pair.database, "READ"),
+                Grant(users[0].name, neighbour, "ALL PRIVILEGES"),
+            )
+            for grant in wanted:
+                client.catalog.grant(grant)
+            assert set(client.catalog.get_grants(users)) == set(wanted)
+            pair.source.query(f'REVOKE READ ON "{pair.database}" FROM "{users[0].name}"')
+            assert client.catalog.get_grants(users) == wanted[1:]
+            assert client.catalog.get_grants([]) == ()
+    finally:
+        for user in users:
+            pair.source.query(f'DROP USER "{user.name}"')
