@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import socket
 
 import pytest
 from requests.auth import HTTPBasicAuth
 
 from basics.stopping import StopRequest
 from influx import transport
+from influx.errors import Unreachable
 from influx.library import Library
 from influx.listener import SilentRequests
 from influx.transport import Meter, Transport
@@ -77,6 +79,16 @@ def test_there_is_a_connection_for_each_thread(url: str) -> None:
     server = connection(url)
     Library(server)
     assert vars(server.session.get_adapter(url))["_pool_maxsize"] == 17
+
+
+def test_a_connection_that_is_refused_is_told_in_the_systems_words() -> None:
+    """There is no remedy for that where a port is named."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        server = connection(f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(Unreachable, match=r"^Connection refused$"):
+            server.ping()
+    assert server.answered("ping") == 0
 
 
 def test_a_session_has_a_user_and_password_only_where_they_are_given() -> None:

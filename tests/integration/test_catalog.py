@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from basics.spans import Span
+from influx import scratch
 from influx.entries import ContinuousQuery, Grant, Subscription, User
 from influx.errors import QueryRefused
-from tests.integration.asking import asking, place, refusal
+from tests.integration.asking import OURS, asking, place, refusal
 from tests.integration.harness import MONDAY, WEEK, Pair
 from tests.support.proxy import Proxy, only, respond
 
@@ -110,3 +112,56 @@ def test_users_have_the_rights_that_they_were_given(pair: Pair, proxy: Proxy, ne
     finally:
         for user in users:
             pair.source.query(f'DROP USER "{user.name}"')
+
+
+def test_a_scratch_database_is_dropped_by_its_mark_and_nothing_else_is(pair: Pair, proxy: Proxy) -> None:
+    """A name that a drill would give it is not enough; nor is any other database taken for one."""
+    pair.write(f"m v=1 {MONDAY}")
+    marked, alike = (scratch.name_of("0a1b2c3d", MONDAY, f"{n:016x}") for n in (1, 2))
+    try:
+        with asking(pair, proxy) as client:
+            client.create_scratch(marked)
+            client.create_scratch(marked)
+            client.create_database(alike)
+            assert {marked, alike} <= set(client.get_all_databases())
+            assert not {marked, alike, "_internal"} & set(client.get_databases())
+            assert "_internal" not in client.get_all_databases()
+            for name in (alike, pair.database):
+                with pytest.raises(QueryRefused, match="is not of a drill: it stays"):
+                    client.drop_scratch(name)
+                with pytest.raises(QueryRefused, match="is there already; it is left alone"):
+                    client.check_free(name)
+            client.drop_scratch(marked)
+            client.check_free(marked)
+            assert {alike, pair.database} <= set(client.get_all_databases())
+            assert client.get_measurements(pair.database) == ("m",)
+    finally:
+        for name in (marked, alike):
+            pair.source.drop_database(name)
+
+
+def test_a_server_shows_its_process_and_the_number_of_a_request(pair: Pair, proxy: Proxy) -> None:
+    """By which it is known under any address."""
+    pair.source.create_database(pair.database)
+    with asking(pair, proxy) as client:
+        process = client.get_process()
+        assert process.pid == str(pair.source.pid)
+        assert process.started
+        assert process.host == socket.gethostname()
+        first, second = client.get_request_number(), client.get_request_number()
+        assert first is not None
+        assert second is not None
+        assert first.comes_before(second)
+        proxy.inject(respond(204, **OURS), "ping")
+        assert client.get_request_number() is None
+
+
+def test_a_right_that_there_is_not_is_never_given(pair: Pair, proxy: Proxy) -> None:
+    """The library would put its name into a statement as it is."""
+    pair.source.create_database(pair.database)
+    with asking(pair, proxy) as client:
+        with pytest.raises(ValueError, match="not a privilege: 'ALL; DROP'"):
+            client.catalog.grant(Grant("u", pair.database, "ALL; DROP"))
+        assert proxy.seen["query"] == 0
+        assert client.catalog.get_continuous_queries("no such database") == ()
+        assert client.catalog.get_subscriptions("no such database") == ()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
 import influx_client
 from basics.stopping import StopRequest
-from influx import frames, line_protocol, pages, scratch, transport
-from influx.entries import Grant
+from config import Config
+from influx import frames, line_protocol, pages, transport
 from influx.errors import (
     AccessDenied,
     IncompleteAnswer,
@@ -25,9 +25,9 @@ from influx.errors import (
 from influx.fingerprints import Look
 from influx.influxql import Location
 from influx.line_protocol import Body
-from influx_client import InfluxClient
+from influx_client import InfluxClient, connect
 from tests.integration.asking import JSON, OURS, SPAN, asking, noted, place, refusal
-from tests.integration.harness import MONDAY, Pair
+from tests.integration.harness import MONDAY, Pair, write_job
 from tests.support.proxy import (
     LOGIN_PAGE,
     Exchange,
@@ -114,57 +114,23 @@ def test_silence_is_taken_for_too_much_where_less_can_be_asked(pair: Pair, proxy
         assert proxy.seen["ping"] == 1
 
 
-def test_a_scratch_database_is_dropped_by_its_mark_and_nothing_else_is(pair: Pair, proxy: Proxy) -> None:
-    """A name that a drill would give it is not enough; nor is any other database taken for one."""
-    pair.write(f"m v=1 {MONDAY}")
-    marked, alike = (scratch.name_of("0a1b2c3d", MONDAY, f"{n:016x}") for n in (1, 2))
-    try:
-        with asking(pair, proxy) as client:
-            client.create_scratch(marked)
-            client.create_scratch(marked)
-            client.create_database(alike)
-            assert {marked, alike} <= set(client.get_all_databases())
-            assert not {marked, alike, "_internal"} & set(client.get_databases())
-            assert "_internal" not in client.get_all_databases()
-            for name in (alike, pair.database):
-                with pytest.raises(QueryRefused, match="is not of a drill: it stays"):
-                    client.drop_scratch(name)
-                with pytest.raises(QueryRefused, match="is there already; it is left alone"):
-                    client.check_free(name)
-            client.drop_scratch(marked)
-            client.check_free(marked)
-            assert {alike, pair.database} <= set(client.get_all_databases())
-            assert client.get_measurements(pair.database) == ("m",)
-    finally:
-        for name in (marked, alike):
-            pair.source.drop_database(name)
-
-
-def test_a_server_shows_its_process_and_the_number_of_a_request(pair: Pair, proxy: Proxy) -> None:
-    """By which it is known under any address."""
-    pair.source.create_database(pair.database)
-    with asking(pair, proxy) as client:
-        process = client.get_process()
-        assert process.pid == str(pair.source.pid)
-        assert process.started
-        assert process.host == socket.gethostname()
-        first, second = client.get_request_number(), client.get_request_number()
-        assert first is not None
-        assert second is not None
-        assert first.comes_before(second)
-        proxy.inject(respond(204, **OURS), "ping")
-        assert client.get_request_number() is None
-
-
-def test_a_right_that_there_is_not_is_never_given(pair: Pair, proxy: Proxy) -> None:
-    """The library would put its name into a statement as it is."""
-    pair.source.create_database(pair.database)
-    with asking(pair, proxy) as client:
-        with pytest.raises(ValueError, match="not a privilege: 'ALL; DROP'"):
-            client.catalog.grant(Grant("u", pair.database, "ALL; DROP"))
-        assert proxy.seen["query"] == 0
-        assert client.catalog.get_continuous_queries("no such database") == ()
-        assert client.catalog.get_subscriptions("no such database") == ()
+def test_a_client_is_made_as_the_options_say(pair: Pair, proxy: Proxy) -> None:
+    """With a connection for each thread of its workers, and as many retries, unless others are asked for."""
+    sections = {
+        "source": {"url": proxy.url},
+        "options": {"parallel_workers": 3, "retries": 2, "retry_delay": 0.01},
+    }
+    job = Config(write_job(pair.directory, pair.config(sections))).job
+    proxy.inject(respond(503), "ping", count=2)
+    with closing(connect(job.options, job.source, "source", StopRequest())) as client:
+        assert vars(client._server.session.get_adapter(client.url))["_pool_maxsize"] == 8
+    proxy.heal()
+    proxy.inject(respond(503), "ping", count=9)
+    for retries, made in ((0, 1), (None, 3), (1, 2)):
+        proxy.seen.clear()
+        with pytest.raises(Overloaded, match=f"source {proxy.url}: ping: HTTP 503"):
+            connect(job.options, job.source, "source", StopRequest(), retries=retries)
+        assert proxy.seen["ping"] == made
 
 
 def test_connections_are_closed_with_the_client(pair: Pair, proxy: Proxy) -> None:
