@@ -214,8 +214,8 @@ def test_more_series_than_a_query_may_read_are_asked_for_in_parts(pair: Pair) ->
     with InfluxServer.start("few", settings={"coordinator.max-select-series": 10}) as few:
         own = Pair(few, pair.destination, pair.database, pair.directory)
         at = MONDAY + WEEK // 2
-        for week, series in enumerate((8, 11, 8)):
-            lines = [f'fine,h={week}{h} v={h},s="x" {at + week * WEEK}' for h in range(series)]
+        for number, series in enumerate((8, 11, 8)):
+            lines = [f'fine,h={number}{h} v={h},s="x" {at + number * WEEK}' for h in range(series)]
             own.write("\n".join(lines))
         own.write("\n".join(f"many,h={h} v={h} {MONDAY}\ncalm,h={h % 3} v=1 {MONDAY}" for h in range(11)))
         fine, many = place(pair, "fine"), place(pair, "many")
