@@ -104,7 +104,7 @@ def test_an_answer_that_is_lost_on_its_way_may_be_asked_for_again(pair: Pair, pr
 def test_silence_is_taken_for_too_much_where_less_can_be_asked(pair: Pair, proxy: Proxy) -> None:
     """If the server is there at all, which a ping tells; other questions may be asked again as they are."""
     pair.write(f"m v=1 {MONDAY}")
-    with asking(pair, proxy, timeout=1) as client:
+    with asking(pair, proxy, timeout=2) as client:
         proxy.inject(black_hole(), "query", count=2)
         with pytest.raises(QueryTooLarge, match="no byte received for too long"):
             client.read_page(place(pair), {"v": ()}, (), SPAN)
