@@ -14,6 +14,7 @@ from influx.errors import QueryRefused
 from tests.integration.asking import OURS, asking, place, refusal
 from tests.integration.harness import MONDAY, WEEK, Pair
 from tests.support.proxy import Proxy, only, respond
+from tests.support.servers import InfluxServer
 
 SELECT = 'SELECT mean(v) INTO "DB".autogen.mean FROM "DB".autogen.m GROUP BY time(1h)'
 
@@ -140,14 +141,12 @@ def test_a_scratch_database_is_dropped_by_its_mark_and_nothing_else_is(pair: Pai
             pair.source.drop_database(name)
 
 
-def test_a_server_shows_its_process_and_the_number_of_a_request(pair: Pair, proxy: Proxy) -> None:
+def test_a_server_shows_its_process_and_the_number_of_a_request(pair: Pair) -> None:
     """By which it is known under any address."""
-    pair.source.create_database(pair.database)
-    with asking(pair, proxy) as client:
+    with InfluxServer.start("own") as own, Proxy(own.url) as proxy, asking(pair, proxy) as client:
         process = client.get_process()
-        assert process.pid == str(pair.source.pid)
+        assert (process.pid, process.host) == (str(own.pid), socket.gethostname())
         assert process.started
-        assert process.host == socket.gethostname()
         first, second = client.get_request_number(), client.get_request_number()
         assert first is not None
         assert second is not None
