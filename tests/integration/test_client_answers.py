@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgpack
 import pytest
@@ -12,10 +13,19 @@ from basics.spans import Span
 from basics.times import MIN_TIME, SECOND
 from influx import frames, pages
 from influx.counting import Count
-from influx.errors import QueryTooLarge, TooManySeries
+from influx.errors import (
+    AccessDenied,
+    IncompleteAnswer,
+    InfluxError,
+    Overloaded,
+    QueryRefused,
+    QueryTooLarge,
+    TooManySeries,
+    WriteRefused,
+)
 from influx.fingerprints import Look
-from influx.line_protocol import Point
-from tests.integration.asking import OURS, SPAN, asking, place
+from influx.line_protocol import Body, Point
+from tests.integration.asking import JSON, OURS, SPAN, asking, place
 from tests.integration.harness import HOUR, MONDAY, WEEK, Pair
 from tests.support.proxy import Exchange, Proxy, error_document, forward, only, respond
 from tests.support.servers import InfluxServer
@@ -266,3 +276,82 @@ def test_counts_that_are_too_much_are_added_up_from_halves(pair: Pair, proxy: Pr
         assert client.count_many(counts) == [{"v": 10, "s": 10, "no": 0}, {"v": 3}]
         assert proxy.seen["query"] == 3 + 1 + 3 + 1 + 1
         assert client.count_values(place(pair), {}, whole) == {}
+
+
+ERROR = b'{"error": "its own words"}'
+PAGE = b"<html>a page</html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error", "words"),
+    [
+        (204, OURS, None, ""),
+        (200, OURS, None, ""),
+        (204, {}, QueryRefused, "no InfluxDB answers there (HTTP 204); check the url"),
+        (202, OURS, QueryRefused, "no InfluxDB answers there (HTTP 202)"),
+        (404, OURS, QueryRefused, "no InfluxDB answers there (HTTP 404)"),
+        (400, {}, QueryRefused, "no InfluxDB answers there (HTTP 400)"),
+        (401, OURS, AccessDenied, "check user and password"),
+        (403, {}, AccessDenied, "the user lacks a right"),
+        (500, OURS, Overloaded, "HTTP 500"),
+        (503, {}, Overloaded, "HTTP 503"),
+        (300, OURS, QueryRefused, "redirects to elsewhere"),
+        (308, {}, QueryRefused, "redirects to elsewhere"),
+    ],
+)
+def test_only_influxdbs_own_answer_to_a_ping_is_one(
+    status: int, headers: dict[str, Any], error: type[InfluxError] | None, words: str, pair: Pair, proxy: Proxy
+) -> None:
+    """By its status and the version that it tells; what a proxy says may pass, or the address is wrong."""
+    with asking(pair, proxy) as client:
+        proxy.inject(respond(status, b"", **headers), "ping")
+        if error is None:
+            assert client.ping() == "1.6.7"
+        else:
+            with pytest.raises(error) as caught:
+                client.ping()
+            assert (type(caught.value), words in str(caught.value)) == (error, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "asked", "written"),
+    [
+        (200, PAGE, OURS, IncompleteAnswer, IncompleteAnswer),
+        (204, b"", {}, IncompleteAnswer, IncompleteAnswer),
+        (400, PAGE, OURS, IncompleteAnswer, IncompleteAnswer),
+        (400, ERROR, {}, QueryRefused, IncompleteAnswer),
+        (400, ERROR, OURS, QueryRefused, WriteRefused),
+        (401, ERROR, OURS, AccessDenied, AccessDenied),
+        (403, PAGE, {}, AccessDenied, AccessDenied),
+        (404, PAGE, {}, IncompleteAnswer, IncompleteAnswer),
+        (413, PAGE, {}, IncompleteAnswer, WriteRefused),
+        (429, PAGE, {}, Overloaded, Overloaded),
+        (500, ERROR, OURS, Overloaded, Overloaded),
+        (300, PAGE, OURS, IncompleteAnswer, IncompleteAnswer),
+        (308, PAGE, {}, IncompleteAnswer, IncompleteAnswer),
+    ],
+)
+def test_what_stands_between_is_not_believed(
+    status: int,
+    body: bytes,
+    headers: dict[str, Any],
+    asked: type[InfluxError],
+    written: type[InfluxError],
+    pair: Pair,
+    proxy: Proxy,
+) -> None:
+    """Of questions and of points; only what the server has taken is counted as asked."""
+    pair.write(f"m v=1 {MONDAY}")
+    with asking(pair, proxy) as client:
+        before = client.questions
+        for endpoint, kind, ask in (
+            ("query", asked, lambda: client.get_measurements(pair.database)),
+            ("write", written, lambda: client.write_body(Body(b"m v=2 1", 1, 1), place(pair))),
+        ):
+            proxy.inject(respond(status, body, JSON if body == ERROR else "text/html", **headers), endpoint)
+            with pytest.raises(kind) as caught:
+                ask()
+            assert type(caught.value) is kind
+        assert client.questions == before + (headers == OURS and status != 401)
+        assert client.acknowledged(pair.database, "autogen") == 0
+        assert client.get_measurements(pair.database) == ("m",)
