@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
+import msgpack
+
 from basics.spans import Span
 from basics.stopping import StopRequest
 from config import Config
@@ -37,6 +39,13 @@ def asking(
 def refusal(status: int, text: str) -> Action:
     """An answer of InfluxDB's own with this error."""
     return respond(status, json.dumps({"error": text}).encode(), JSON, **OURS)
+
+
+def answered(*answers: list[dict[str, Any]]) -> Action:
+    """A whole answer of the server's, with these series for each of the statements."""
+    results = [{"statement_id": n, "series": series} for n, series in enumerate([*answers, []])]
+    body = b"".join(msgpack.packb({"results": [result]}, use_bin_type=False) for result in results)
+    return respond(200, body, "application/x-msgpack", **OURS)
 
 
 def noted(proxy: Proxy, endpoint: str = "query") -> list[str]:

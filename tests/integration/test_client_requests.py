@@ -26,7 +26,7 @@ from influx.fingerprints import Look
 from influx.influxql import Location
 from influx.line_protocol import Body
 from influx_client import InfluxClient, connect
-from tests.integration.asking import JSON, OURS, SPAN, asking, noted, place, refusal
+from tests.integration.asking import JSON, OURS, SPAN, answered, asking, noted, place, refusal
 from tests.integration.harness import MONDAY, Pair, write_job
 from tests.support.proxy import (
     LOGIN_PAGE,
@@ -211,9 +211,18 @@ def test_integers_are_unsigned_only_where_a_query_says_so(pair: Pair, proxy: Pro
             assert proxy.seen["query"] == questions
         with pytest.raises(QueryRefused, match=r"no query can tell the integers of field x\\r from unsigned ones"):
             client.get_field_type(place(pair), "x\r", SPAN, ("integer", "unsigned"))
-        for known, type_ in ((("unsigned",), "unsigned"), (("integer", "unsigned"), "integer")):
-            (frame,) = client.read_page(place(pair), {"n": known}, (), SPAN, one_group=True).frames
+        half = {"name": "m", "columns": ["time", "n"], "values": [[MONDAY, 2]]}  # as of an unsigned integer
+        for types, questions, type_ in (
+            (("unsigned",), 2, "unsigned"),  # as CSV, and as msgpack
+            (("integer", "unsigned"), 3, "integer"),
+            (("unsigned", "integer"), 3, "unsigned"),
+        ):
+            proxy.heal()
+            if type_ == "unsigned":
+                proxy.inject(only(lambda text: "/ 2" in text, answered([half])), "query")
+            (frame,) = client.read_page(place(pair), {"n": types}, (), SPAN, one_group=True).frames
             assert frame.types == {"n": type_}
+            assert proxy.seen["query"] == questions
 
 
 def test_whether_unsigned_integers_are_held_is_asked_by_a_line_that_no_server_takes(
