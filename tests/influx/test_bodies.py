@@ -106,6 +106,7 @@ def test_plain_rows_are_a_text_between_each_two_cuts(newer_than: int | None, are
     assert [body.points for body in found] == [2, 1, 3]
     assert [newest(body) for body in found] == [2, 3, 6]
     assert [body.is_new for body in found] == are_new
+    assert found[1] == Body(b"m f=3i 3", 1, 0)  # what it was made of makes no difference
 
 
 @pytest.mark.parametrize("tag", [b"bad\\", b"a\\ b"])
