@@ -113,6 +113,26 @@ def test_rows_of_empty_texts_that_are_not_what_was_asked_for_are_in_doubt(pair: 
             assert strange.injected == 1
 
 
+def test_rows_of_several_types_in_one_column_are_no_points(pair: Pair, proxy: Proxy) -> None:
+    """Nor are those of other columns than were asked for: no server answers so, and nothing is made of it."""
+    pair.write(f"m v=1 {MONDAY}")
+    mixed = {"name": "m", "columns": ["time", "v"], "values": [[MONDAY, 1.5], [MONDAY + 1, b"x"]]}
+    wide = {"name": "m", "columns": ["time", "v"], "values": [[MONDAY, 1.5, 2.5]]}
+    ask = pages.Ask(place(pair), {"v": ()}, (), SPAN)
+    with asking(pair, proxy) as client:
+        for series, words in ((mixed, "a column holds several types: bytes, float"), (wide, "the 2 columns")):
+            for answers, error, read in (
+                (([series], []), IncompleteAnswer, lambda: client.read_page(place(pair), {"v": ()}, (), SPAN)),
+                (([series], []), IncompleteAnswer, lambda: client.read_together([ask], 9)),
+                (([series],), QueryRefused, lambda: client.read_windows(place(pair), ["v"], [], SPAN, 10)),
+            ):
+                strange = proxy.inject(answered(*answers), "query")
+                with pytest.raises(error, match=f"autogen.m: .*{words}"):
+                    read()
+                assert strange.injected == 1
+                read()
+
+
 def test_columns_that_only_a_regex_names_are_told_by_their_names(pair: Pair, proxy: Proxy) -> None:
     """Where no shard of the range has one, its column is missing, and the others do not take its place."""
     pair.write(f"m,t=a v=1,w=2 {MONDAY}\nm,t=a,u\r=b v=3,w=4,x\r=5i {MONDAY + WEEK}".encode())
@@ -196,6 +216,25 @@ def test_requests_that_are_lost_are_found_in_the_order_of_their_ranges(pair: Pai
         assert lost == [Span(i, i + 1) for i in range(1, 10, 2)]
         assert proxy.seen["query"] == 1
         assert client.find_lost([], pair.database, "autogen") == []
+
+
+def test_a_request_is_looked_for_by_all_tags_of_its_point(pair: Pair, proxy: Proxy) -> None:
+    """Also where a condition cannot name one of them; a tag without a value is none."""
+    pair.write(f"m,Time=x,h=a v=1,w\r=1 {MONDAY}\nm,h=a v=1 {MONDAY + 1}".encode())
+    there: list[Point] = [
+        Point("m", {"h": "a", "none": "", "Time": "x"}, {"w\r": 1.0, "v": 1.0}, MONDAY),
+        Point("m", {"h": "a", "none": ""}, {"v": 1.0}, MONDAY + 1),
+    ]
+    missing = [
+        Point("m", {"h": "a", "Time": "y"}, {"v": 1.0}, MONDAY),
+        Point("m", {"h": "a", "Time": "x", "more": "x"}, {"v": 1.0}, MONDAY),
+        Point("m", {"h": "a", "Time": "x"}, {"v": 1.0}, MONDAY + 1),
+        Point("m", {"h": "b"}, {"v": 1.0}, MONDAY + 1),
+    ]
+    sent = [(Span(i, i + 1), point) for i, point in enumerate((*there, *missing))]
+    with asking(pair, proxy) as client:
+        lost = client.find_lost(sent, pair.database, "autogen")
+        assert lost == [Span(i, i + 1) for i in range(2, 6)]
 
 
 def test_many_questions_are_asked_in_batches(pair: Pair, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
