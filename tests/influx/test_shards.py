@@ -95,6 +95,16 @@ def test_without_times_each_shard_but_the_latest_may_hold_any() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
+def test_the_latest_shard_is_that_of_the_largest_number(count: int) -> None:
+    """Numbers are compared as such, not as text."""
+    found = shards.states_of_vars(document(*(entry(str(n), n) for n in range(count, 0, -1))), "db", "p", NOW)
+    assert found is not None
+    assert [int(state[0]) for _, state in found.shards] == list(range(1, count + 1))
+    present, whole = Span(NOW - DAY, END_OF_TIME), Span(MIN_TIME, END_OF_TIME)
+    assert [span for span, _ in found.shards] == [whole] * (count - 1) + [present]
+
+
 def test_a_policy_may_have_no_shards_yet() -> None:
     """That is known, and not the same as a document that tells nothing."""
     assert shards.states_of_vars(document(entry("1", 1, "q")), "db", "p", NOW) == ShardStates(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -354,12 +355,16 @@ def test_who_may_not_see_shards_is_told_of_them_by_what_everybody_sees(pair: Pai
         assert (blind.activity.stored, blind.activity.is_idle) == (1, True)
         with pytest.raises(AccessDenied):
             client.query_data("SHOW SHARDS")
+        shard = {"name": "shard", "tags": {"id": "1"}, "values": {}}
+        shown = json.dumps({"system": {"started": "a"}, "shard": shard}).encode()  # by its form it could be one
         for other in (
             respond(404, b"404 page not found", "text/plain"),
             respond(401, b"", "text/plain"),
             respond(200, LOGIN_PAGE),
             respond(200, b'["a"]', JSON),
             respond(200, b"{}", JSON),
+            respond(206, shown, JSON),
+            respond(500, shown, JSON),
         ):
             proxy.inject(other, "vars")
             assert client.get_shard_states(pair.database, "autogen", MONDAY) is None
