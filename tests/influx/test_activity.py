@@ -31,6 +31,7 @@ def test_a_policy_has_its_own_shards() -> None:
     assert found == Activity("a", {"1": Writes(5, 4, 1, 60, 2)}, 48)
     assert (found.stored, found.lost, found.is_idle) == (60, 2, True)
     assert not Activity("a", {"1": Writes(5, 3, 1)}, 0).is_idle
+    assert Writes() == (0, 0, 0, 0, 0)
 
 
 def test_requests_that_could_delete() -> None:
@@ -63,6 +64,7 @@ def test_the_same_without_rights() -> None:
     counters = dict(zip(activity.NAMES, (5, 4, 1, 60, 2), strict=True))
     document = {
         "system": {"started": "a"},
+        "cmdline": ["influxd"],
         "shard:1": {"name": "shard", "tags": tags, "values": counters},
         "shard:2": {"name": "shard", "tags": {**tags, "retentionPolicy": "q"}, "values": counters},
         "httpd::8086": {"name": "httpd", "tags": {}, "values": {"req": 20, "queryReq": 10}},
@@ -77,7 +79,7 @@ def test_a_process_is_known_by_its_beginning() -> None:
     columns = ("PID", "currentTime", "started", "uptime")
     one = Series("system", {}, columns, ((5, b"later", b"2026-01-01T00:00:00Z", b"1h"),))
     assert activity.process([one]) == "5 2026-01-01T00:00:00Z"
-    assert activity.process([]) == ""
+    assert activity.process([]) == activity.process([Series("system", {}, columns, ())]) == ""
 
 
 def test_writing_is_seen_in_any_counter() -> None:

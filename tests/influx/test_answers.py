@@ -297,6 +297,9 @@ def test_an_error_says_what_was_being_done_and_keeps_its_kind() -> None:
         (404, "page not found", QueryRefused),
         (302, "", QueryRefused),
         (413, "Request Entity Too Large", QueryRefused),
+        (428, "", QueryRefused),
+        (430, "", QueryRefused),
+        (499, "", QueryRefused),
         (401, "authorization failed", AccessDenied),
         (401, "database not found", AccessDenied),
         (403, '"u" user is not authorized to write to database "d"', AccessDenied),
@@ -323,6 +326,8 @@ def test_a_status_stands_for_an_error(status: int, text: str, error: type[Influx
     [
         (b"error\nno such thing\n", "no such thing"),
         (b'error\n"one, two"\n', "one, two"),
+        (b'error\n"one\ntwo"\n', "one\ntwo"),
+        (b"error\none\ntwo\n", "error one two"),
         (b"error\n\n", "error"),
         (b"error\n", "error"),
         (b"name,tags\ncpu,\n", "name,tags cpu,"),
@@ -672,6 +677,33 @@ def test_a_refusal_that_quotes_a_long_line_is_shown_shortened() -> None:
     assert len(str(caught.value)) < 3000
 
 
+@pytest.mark.parametrize(
+    ("version", "newer"),
+    [("1.6.7~rc0", ""), ("v1.12.4", ""), ("", ""), ("unknown", ""), ("v2.7.1", "2.7.1"), ("3.1.0-nightly",) * 2,
+     ("10.0", "10.0"), ("0.9.6", "")],
+)  # fmt: skip
+def test_a_server_of_another_generation_is_known_by_its_version(version: str, newer: str) -> None:
+    """Everything from 2 on."""
+    assert error_texts.newer_version({"X-Influxdb-Version": version}) == newer
+    assert error_texts.newer_version({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "role", "advice"),
+    [
+        ("u not authorized, requires admin privilege", "source", "only an administrator may do that"),
+        ("u not authorized", "source", "grant READ on the database"),
+        ("u not authorized", "destination", "grant ALL on the database"),
+    ],
+)
+def test_a_missing_right_is_named_for_the_side_it_is_missing_at(text: str, role: str, advice: str) -> None:
+    """In queries and in writes."""
+    assert str(error_texts.http_error(403, text, role)).endswith(f"the user lacks a right: {advice}")
+    assert str(error_texts.query_error(403, text, role=role)).endswith(advice)
+    with pytest.raises(AccessDenied, match=f"{advice}$"):
+        error_texts.expired(403, text, is_influxdb=True, role=role)
+
+
 def test_stray_bytes_in_an_answer_do_not_hide_whose_it_is() -> None:
     """InfluxDB quotes tag values in its errors as they are."""
     message = error_texts.influxdb_message(b'\x81\xa5error\xa8value="\xff')
@@ -687,6 +719,11 @@ def test_stray_bytes_in_an_answer_do_not_hide_whose_it_is() -> None:
         (msgpack.packb({}), IncompleteAnswer),
         (msgpack.packb({"results": []}), IncompleteAnswer),
         (msgpack.packb({"results": [{"statement_id": 0}]})[:-1], IncompleteAnswer),
+        (2 * msgpack.packb({"results": [{"statement_id": 0}]}), IncompleteAnswer),
+        (msgpack.packb({"results": [{"statement_id": 0}]}) + b"\xc0", IncompleteAnswer),
+        (msgpack.packb({"results": [{"statement_id": 0}, 5]}), IncompleteAnswer),
+        (msgpack.packb({"results": 5}) + msgpack.packb({"results": [{"statement_id": 0}]}), IncompleteAnswer),
+        (msgpack.packb([{"results": [{"statement_id": 0}]}]), IncompleteAnswer),
         (msgpack.packb({"error": "not authorized"}), AccessDenied),
         (msgpack.packb({"results": [{"error": "database not found: x"}]}), NotFound),
         (msgpack.packb({"results": [{"series": [{"values": [["a"]], "partial": True}]}]}), QueryRefused),

@@ -140,6 +140,9 @@ def test_no_rows_become_empty_columns() -> None:
     """With their types, as if there were some."""
     frame = csv_answers.to_frame(b"", {"f": "float"}, ["host"])
     assert (len(frame), frame.types) == (0, {})
+    assert [(name, str(column.dtype)) for name, column in (*frame.fields, *frame.tags)] == [
+        ("f", "Float64"), ("host", "String"),
+    ]  # fmt: skip
 
 
 def quoted(text: str) -> str:

@@ -207,6 +207,20 @@ def test_the_rows_before_a_moment_leave_out_all_rows_of_that_moment(
 
 
 @pytest.mark.parametrize(
+    ("now", "newest"), [(9, None), (10, 10), (19, 10), (20, 20), (39, 30), (40, 40), (9223372036854775807, 40)]
+)
+def test_the_newest_point_is_not_later_than_now(frame: Frame, now: int, newest: int | None) -> None:
+    """Clocks of sources may be ahead."""
+    assert frame.newest(now) == newest
+
+
+def test_values_are_counted_without_those_that_are_missing(frame: Frame) -> None:
+    """And without tags."""
+    assert frame.values == 2 + 2 + 2 + 2
+    assert frames.to_frame([], ["f"], []).values == 0
+
+
+@pytest.mark.parametrize(
     ("positions", "parts"),
     [
         ([], [[10, 20, 20, 30, 40]]),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
-from influx.errors import AccessDenied, Overloaded
+from influx.errors import AccessDenied, InfluxError, Overloaded, QueryRefused
 from influx.identity import COUNTER, Process, RequestNumber, is_same, request_number
 
 
@@ -17,11 +17,12 @@ class Address:
 
     number: Callable[[], RequestNumber | None]
     process: Process | None = None
+    refusal: InfluxError = field(default_factory=lambda: AccessDenied("only administrators"))
 
     def get_process(self) -> Process:
         """As an administrator sees it."""
         if self.process is None:
-            raise AccessDenied("only administrators")
+            raise self.refusal
         return self.process
 
     def get_request_number(self) -> RequestNumber | None:
@@ -50,6 +51,9 @@ def test_numbers_of_one_process_grow_and_begin_anew() -> None:
     assert not RequestNumber(1, 5).comes_before(RequestNumber(1, 5))
     assert not RequestNumber(1, 6).comes_before(RequestNumber(1, 5))
     assert not RequestNumber(1, 5).comes_before(RequestNumber(2, 6))
+    half = COUNTER // 2  # from there on it is more likely to have come before
+    assert RequestNumber(1, 5).comes_before(RequestNumber(1, 5 + half - 1))
+    assert not RequestNumber(1, 5).comes_before(RequestNumber(1, 5 + half))
 
 
 def test_administrators_are_shown_the_process() -> None:
@@ -71,6 +75,15 @@ def test_everybody_else_sees_whether_numbers_go_on() -> None:
     assert is_same(Address(lambda: None), Address(counter())) is None
     shared = counter()
     assert is_same(Address(shared, Process("7", "t", "h")), Address(shared)) is True
+    unknown = Address(shared, refusal=QueryRefused("SHOW DIAGNOSTICS does not tell"))
+    assert is_same(unknown, Address(shared)) is True
+
+
+def test_a_server_that_is_too_busy_to_show_its_process_is_no_other() -> None:
+    """Its numbers are not asked for instead."""
+    busy = Address(counter(), refusal=Overloaded("HTTP 503"))
+    with pytest.raises(Overloaded):
+        is_same(busy, Address(counter(2)))
 
 
 def test_a_server_that_does_not_answer_is_no_other() -> None:

@@ -302,6 +302,24 @@ def test_the_first_row_and_the_times_of_each_series_are_asked_for() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "is_in"),
+    [("xa12", True), ("a12", True), ("xb12", True), ("xc12", False), ("12", False), ("a1", False), ("aa", False)],
+)
+def test_a_share_holds_series_by_a_character_of_a_tag(value: str, is_in: bool) -> None:
+    """So many others come after it; all other series are in the rest, those without the tag as well."""
+    share, rest = Share("t", "ab", 2), Share("t", "ab", 2, is_rest=True)
+    assert (share.holds({"t": value, "u": "a"}), rest.holds({"t": value, "u": "a"})) == (is_in, not is_in)
+    assert (share.holds({"u": "a12"}), rest.holds({})) == (False, True)
+
+
+def test_durations_are_written_in_whole_seconds_or_in_nanoseconds() -> None:
+    """As CREATE statements accept them; none is rounded."""
+    assert [influxql.go_duration(ns) for ns in (0, HOUR, 10**9 + 1, 10**9 - 1)] == [
+        "0s", "3600s", "1000000001ns", "999999999ns",
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------- databases and policies
 
 
@@ -348,7 +366,16 @@ def test_a_duration_is_read_as_the_server_prints_it(text: str, nanoseconds: int)
     assert influxql.parse_go_duration(text) == nanoseconds
 
 
-@pytest.mark.parametrize(("text", "nanoseconds"), [("1h0m0.001s", HOUR + 10**6), ("1h0m0.000000001s", HOUR + 1)])
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("1h0m0.001s", HOUR + 10**6),
+        ("1h0m0.000000001s", HOUR + 1),
+        ("500ms", 5 * 10**8),
+        ("1.5µs", 1500),
+        ("3ns", 3),
+    ],
+)
 def test_a_fraction_of_a_second_is_read_as_the_server_prints_it(text: str, nanoseconds: int) -> None:
     """`CREATE RETENTION POLICY ... DURATION 3600001ms` is legal, and shown with decimals."""
     assert influxql.parse_go_duration(text) == nanoseconds

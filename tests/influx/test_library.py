@@ -1,7 +1,10 @@
 """The library `influxdb` over our transport: what its calls ask for."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -17,6 +20,7 @@ from influx.transport import Transport
 from settings.keys import Server
 from tests.influx.test_influxql import WEEK, influx_duration
 
+ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:1"
 
 
@@ -51,6 +55,17 @@ def statement(call: Callable[[Library], object]) -> str:
     transport = recorder()
     call(Library(transport))
     return str(transport.statement)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_the_class_that_needs_pandas_is_left_to_others(is_there: bool) -> None:
+    """It takes half a second and 60 MB to read; whoever has it, or wants it afterwards, has the real one."""
+    name = "influxdb.dataframe_client"
+    there = f"sys.modules['{name}'] = there = types.SimpleNamespace(DataFrameClient=5)" if is_there else ""
+    kept = f"sys.modules['{name}'] is there" if is_there else f"'{name}' not in sys.modules"
+    text = f"import sys, types; {there}\nimport influx.library\nassert {kept} and 'pandas' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

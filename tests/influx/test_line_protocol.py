@@ -490,6 +490,9 @@ def test_a_tag_and_a_field_of_the_same_name_stay_apart() -> None:
 def test_an_empty_tag_value_is_left_out() -> None:
     """InfluxDB has no empty tag."""
     assert encode([(1, 5, b""), (2, 6, b"t")], ["f"], ["x"]).bodies[0].text == b"m f=5i 1\nm,x=t f=6i 2"
+    for tags in ((b"", b""), (b"", None), (None, None)):
+        (body,) = encode([(1, 5, tags[0]), (2, 6, tags[1])], ["f"], ["x"]).bodies
+        assert body.text == b"m f=5i 1\nm f=6i 2"
 
 
 def test_a_column_without_any_value_is_left_out() -> None:

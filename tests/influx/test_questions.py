@@ -14,6 +14,8 @@ def test_requests_are_bounded_by_statements_and_by_bytes() -> None:
     parts = list(packed(texts, str))
     assert [[text[0] for text in part] for part in parts] == [["a", "b"], ["c"], ['"'], ["d"]]
     assert list(packed([], str)) == []
+    half = "a" * (QUESTION_BYTES // 2)
+    assert [len(part) for part in packed([half, half, "b", half, half], str)] == [2, 2, 1]
 
 
 def test_the_length_is_that_of_a_form() -> None:

@@ -22,6 +22,11 @@ def test_a_name_says_who_made_it_and_when() -> None:
 def test_a_maker_is_a_job_on_a_machine() -> None:
     """Whatever they are called."""
     assert len({scratch.maker_of(*who) for who in (("a", "b"), ("ab", ""), ("a", "c"), ("\udcff", "b"))}) == 4
+    maker = scratch.maker_of("\udcff", "b")
+    name = scratch.name_of(maker, 0, "0" * 16)
+    assert scratch.is_scratch(name)
+    assert scratch.is_made_by(name, maker)
+    assert not scratch.is_made_by(f"x{name}", maker)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,18 @@ def test_what_is_said_of_a_stretch_of_time_changes_with_its_shards_alone() -> No
     assert base != state(started="b").of(first)
     assert state().of(Span(0, 1)) == ("a", ())
     assert len(state().of(Span(first.start, second.end))[1]) == 2
+    for beside in (Span(first.start - 1, first.start), Span(first.end, second.start)):
+        assert state().of(beside)[1] == ()
+    assert [len(state().of(Span(t, t + 1))[1]) for t in (first.start, first.end - 1, second.start)] == [1, 1, 1]
+
+
+def test_a_shard_that_was_not_counted_yet_has_its_number_alone() -> None:
+    """As one that no process has written to; another database's shards are not its own."""
+    rows = shown(("1", "p", "2024-01-01"))
+    assert shards.states("a", [[rows], []], "db", "p").shards[0][1] == ("1",)
+    assert shards.states("a", [[rows], [stats("1", 5)]], "db", "p").shards[0][1] == ("1", "5", "", "", "", "", "7")
+    assert shards.states("a", [[rows], []], "other", "p").shards == ()
+    assert not shards.states("a", [[rows], []], "db", "p").is_blind
 
 
 def entry(number: str, points: int, policy: str = "p") -> dict[str, Any]:
@@ -56,7 +68,11 @@ def entry(number: str, points: int, policy: str = "p") -> dict[str, Any]:
 
 def document(*entries: dict[str, Any]) -> dict[str, Any]:
     """The whole of it."""
-    return {"system": {"started": "a"}, **{f"shard:{i}": found for i, found in enumerate(entries)}}
+    return {
+        "cmdline": ["influxd"],
+        "system": {"started": "a"},
+        **{f"shard:{i}": found for i, found in enumerate(entries)},
+    }
 
 
 def test_without_times_each_shard_but_the_latest_may_hold_any() -> None:
@@ -72,6 +88,28 @@ def test_without_times_each_shard_but_the_latest_may_hold_any() -> None:
 
     assert old() == old(latest=99) == old(other=99)
     assert old() != old(first=99)
+    found = shards.states_of_vars(document(entry("9", 5), entry("10", 6)), "db", "p", NOW)
+    assert found is not None
+    assert found.of(Span(NOW - 2, NOW)) == (
+        "a", (("9", "5", "", "", "", "", "7"), ("10", "6", "", "", "", "", "7")),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
+def test_the_latest_shard_is_that_of_the_largest_number(count: int) -> None:
+    """Numbers are compared as such, not as text."""
+    found = shards.states_of_vars(document(*(entry(str(n), n) for n in range(count, 0, -1))), "db", "p", NOW)
+    assert found is not None
+    assert [int(state[0]) for _, state in found.shards] == list(range(1, count + 1))
+    present, whole = Span(NOW - DAY, END_OF_TIME), Span(MIN_TIME, END_OF_TIME)
+    assert [span for span, _ in found.shards] == [whole] * (count - 1) + [present]
+
+
+def test_a_policy_may_have_no_shards_yet() -> None:
+    """That is known, and not the same as a document that tells nothing."""
+    assert shards.states_of_vars(document(entry("1", 1, "q")), "db", "p", NOW) == ShardStates(
+        "a", (), is_blind=True
+    )
 
 
 @pytest.mark.parametrize("found", [None, [], {}, {"system": {}}, {"a": 1}, {"shard:1": entry("1", 1)}])

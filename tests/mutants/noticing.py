@@ -75,6 +75,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_reporting.py",
     ),
     "influx_client.py": (
+        "tests/integration/test_client_requests.py",
+        "tests/integration/test_client_answers.py",
         "tests/integration/test_influx_client.py",
         "tests/integration/test_writes.py",
         *COPY,
@@ -150,7 +152,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "copying/retention.py": ("tests/copying/test_retention.py", "tests/integration/test_check.py"),
     # ---- influx/
     "influx/answers.py": ("tests/influx/test_answers.py", "tests/integration/test_influx_client.py"),
-    "influx/catalog.py": ("tests/integration/test_whole_database.py", "tests/integration/test_restore.py"),
+    "influx/catalog.py": (
+        "tests/integration/test_catalog.py",
+        "tests/integration/test_whole_database.py",
+        "tests/integration/test_restore.py",
+    ),
     "influx/csv_answers.py": ("tests/influx/test_csv_answers.py", "tests/integration/test_reads.py"),
     "influx/error_texts.py": ("tests/influx/test_answers.py", "tests/integration/test_quarantine.py"),
     "influx/counting.py": (
@@ -159,6 +165,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_verify.py",
     ),
     "influx/fingerprints.py": (
+        "tests/influx/test_fingerprints.py",
         "tests/copying/test_compare.py",
         "tests/integration/test_equality.py",
         "tests/integration/test_verify.py",
@@ -172,27 +179,41 @@ MODULES: dict[str, tuple[str, ...]] = {
     "influx/library.py": ("tests/influx/test_library.py", "tests/integration/test_influx_client.py", *COPY),
     "influx/line_protocol.py": (
         "tests/influx/test_line_protocol.py",
+        "tests/influx/test_bodies.py",
         "tests/integration/test_exactness.py",
         "tests/integration/test_quarantine.py",
     ),
     "influx/pages.py": (
+        "tests/influx/test_pages.py",
+        "tests/integration/test_client_requests.py",
+        "tests/integration/test_client_answers.py",
         "tests/integration/test_reads.py",
         "tests/integration/test_exactness.py",
         "tests/integration/test_small_measurements.py",
     ),
-    "influx/retries.py": ("tests/integration/test_writes.py", "tests/integration/test_reporting.py"),
+    "influx/retries.py": (
+        "tests/influx/test_retries.py",
+        "tests/integration/test_writes.py",
+        "tests/integration/test_reporting.py",
+    ),
     "influx/scratch.py": ("tests/influx/test_scratch.py", "tests/integration/test_drill.py"),
     "influx/shards.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
     "influx/shard_groups.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_late_data.py"),
     "influx/storable.py": ("tests/influx/test_storable.py", "tests/influx/test_line_protocol.py"),
     "influx/transport.py": (
+        "tests/influx/test_transport.py",
+        "tests/integration/test_client_requests.py",
         "tests/integration/test_client.py",
         "tests/integration/test_reads.py",
         "tests/integration/test_writes.py",
         "tests/integration/test_quarantine.py",
         "tests/security/test_tls.py",
     ),
-    "influx/written.py": ("tests/influx/test_line_protocol.py", "tests/integration/test_quarantine.py"),
+    "influx/written.py": (
+        "tests/influx/test_written.py",
+        "tests/influx/test_line_protocol.py",
+        "tests/integration/test_quarantine.py",
+    ),
     # ---- checking/
     "checking/archive_check.py": ("tests/integration/test_archive.py", "tests/integration/test_check.py"),
     "checking/archives.py": ("tests/integration/test_archive.py",),

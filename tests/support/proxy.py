@@ -84,6 +84,11 @@ class Exchange:
         self._ahead = b""
         self.endpoint = urllib.parse.urlsplit(handler.path).path.rsplit("/", 1)[-1]
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What stands in the address."""
+        return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self._handler.path).query))
+
     def read(self, most: int | None = None) -> bytes:
         """The rest of the request's body, or so many bytes of it."""
         wanted = self._unread if most is None else min(most, self._unread)
@@ -240,6 +245,11 @@ class Proxy:
         """Where clients find it."""
         return f"http://127.0.0.1:{self._listener.server_address[1]}"
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return self._listener.connections
+
     def inject(
         self,
         act: Action,
@@ -311,6 +321,11 @@ class _Listener(ThreadingHTTPServer):
         self.proxy = proxy
         self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- as inherited
         self._connections.add(request)
