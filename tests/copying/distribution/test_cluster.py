@@ -1,0 +1,534 @@
+"""The daemon's side of a cluster: what it hands out, and what it makes of what comes back.
+
+Dask itself is played here, so that everything that can become of a unit comes up at will; the tests in
+tests/integration/test_distribution.py and tests/faults/ have the real one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from basics.stopping import StopRequest
+from copying.distribution import cluster
+from copying.distribution.board import begun_event, stop_event
+from copying.distribution.cluster import Cluster
+from copying.distribution.lease import LeaseLost
+from copying.distribution.relay import Call, Message
+from copying.distribution.unit import Copied, Done, Unit, opened, packed
+from copying.distribution.version import resource
+from copying.late import Lateness
+from copying.listener import SilentRun
+from copying.quarantine import Quarantine
+from copying.results import MeasurementResult
+from copying.small_measurements import GroupProgress
+from copying.task import Copy
+from influx.influxql import Location
+from influx.written import Refusal, Written
+from tests.copying.distribution.test_units import copies, job
+
+SERVER = "b:8086"
+SCHEDULER = "tls://s:8786"
+
+
+@dataclass
+class Future:
+    """What a client shows of a unit: so many looks long that it goes on, and then how it has ended."""
+
+    end: str = "finished"
+    value: object = None
+    error: BaseException | None = None
+    goes_on: int = 0
+    is_lost: int = 0
+    """How often what came of it cannot be had."""
+
+    @property
+    def status(self) -> str:
+        """As Dask calls it."""
+        self.goes_on -= 1
+        return "pending" if self.goes_on >= 0 else self.end
+
+    def result(self, _timeout: float) -> bytes:
+        """What came of it."""
+        self.is_lost -= 1
+        if self.is_lost >= 0:
+            raise OSError("its worker is gone")
+        return packed(self.value)
+
+    def exception(self, _timeout: float) -> BaseException | None:
+        """Why it has failed."""
+        return self.error
+
+
+class Dask:
+    """A client, its scheduler, and workers that do with each unit what the test says."""
+
+    def __init__(self, work: Callable[[Dask, Unit], Future]) -> None:
+        self._work = work
+        self.scheduler = self
+        self.status = "running"
+        self.workers: dict[str, dict[str, Any]] = {"tcp://1": worker("w1")}
+        self.units: list[Unit] = []
+        self.how: list[Mapping[str, Any]] = []
+        self.events: list[tuple[str, str]] = []
+        self.topic = ""
+        self.is_silent = False
+
+    def subscribe_topic(self, topic: str, handler: Callable[[tuple[int, bytes]], None]) -> None:
+        """Who hears what workers tell."""
+        self.topic = topic
+        self._handler = handler
+
+    def tell(self, run: str, key: str, attempt: str, *calls: Call) -> None:
+        """A worker tells something of a unit."""
+        self._handler((0, packed(Message(run, key, attempt, calls))))
+
+    def submit(self, _task: object, topic: str, unit: bytes, **how: Any) -> Future:  # noqa: ANN401
+        """A unit that is handed out."""
+        asked = opened(unit)
+        assert isinstance(asked, Unit)
+        assert topic == self.topic
+        self.units.append(asked)
+        self.how.append(how)
+        return self._work(self, asked)
+
+    def sync(self, ask: Callable[..., object], **arguments: Any) -> object:  # noqa: ANN401
+        """The answer of the scheduler."""
+        if self.is_silent:
+            raise OSError("timed out")
+        return ask(**arguments)
+
+    def identity(self, n_workers: int, callback_timeout: float) -> dict[str, object]:
+        """Which workers there are: all of them."""
+        assert (n_workers, callback_timeout) == (-1, cluster.ASKING)
+        return {"workers": self.workers}
+
+    def event_set(self, name: str, callback_timeout: float) -> None:
+        """Something has come to pass."""
+        assert callback_timeout
+        self.events.append(("set", name))
+
+    def event_clear(self, name: str, callback_timeout: float) -> None:
+        """It is forgotten."""
+        assert callback_timeout
+        self.events.append(("clear", name))
+
+    def close(self, _timeout: float) -> None:
+        """The end of the connection."""
+        self.status = "closed"
+
+
+@dataclass
+class Listener(SilentRun):
+    """Writes down what it hears."""
+
+    heard: list[Call] = field(default_factory=list)
+
+    def begun(self, source: Location) -> None:
+        """Write it down."""
+        self.heard.append(("begun", (source,)))
+
+    def wrote(self, source: Location, written: Written) -> None:
+        """Write it down."""
+        self.heard.append(("wrote", (source, written)))
+
+    def reached(self, source: Location, position: int, newest: int | None = None) -> None:
+        """Write it down."""
+        self.heard.append(("reached", (source, position, newest)))
+
+    def acknowledged(self) -> None:
+        """Write it down."""
+        self.heard.append(("acknowledged", ()))
+
+    def retrying(self, trouble: str) -> None:
+        """Write it down."""
+        self.heard.append(("retrying", (trouble,)))
+
+    def settled(self) -> None:
+        """Write it down."""
+        self.heard.append(("settled", ()))
+
+
+def worker(name: str, *, source: str = "", server: str = SERVER) -> dict[str, Any]:
+    """A worker as the scheduler tells of it."""
+    return {"name": name, "resources": {server: 1.0, source or resource(): 1.0}}
+
+
+def written(count: int) -> Written:
+    """So many points."""
+    return Written(points=count, values=2 * count)
+
+
+def done(unit: Unit, count: int = 1, **changed: Any) -> Future:  # noqa: ANN401
+    """All of a unit was copied, each measurement with so many points."""
+    results = {s: MeasurementResult(str(s), written(count)) for s in unit.sources}
+    return Future(value=Done(**{"attempt": "a", "messages": 0, "results": results, **changed}))
+
+
+class Run:
+    """A run of a job by such workers."""
+
+    def __init__(self, work: Callable[[Dask, Unit], Future]) -> None:
+        self.dask = Dask(work)
+        self.listener = Listener()
+        self.stopping = StopRequest()
+        client: Any = self.dask
+        self.cluster = Cluster(job(), Path("job.yaml"), client, self.stopping, self.listener)
+
+    def copy(self, chosen: tuple[Copy, ...], lateness: Mapping[Location, Lateness] | None = None) -> Copied:
+        """Copy these."""
+        return self.cluster.copy(
+            chosen, lateness or {}, now=7, is_marked=True, directory=Path("quarantine"), quarantine=nowhere
+        )
+
+
+def nowhere(place: Location) -> Quarantine:
+    """Nothing is refused in these tests."""
+    raise AssertionError(place)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for what does not come."""
+    monkeypatch.setattr(cluster, "TICK", 0.01)
+    monkeypatch.setattr(cluster, "STOPPING", 0.1)
+
+
+# ---------------------------------------------------------------- what is handed out
+
+
+def test_all_measurements_are_handed_out_and_what_became_of_them_adds_up() -> None:
+    """To workers that hold this program and may write to the server, each unit with all that it needs."""
+    chosen = copies(25)
+    late = {chosen[0].source: Lateness(extra=3)}
+    newest = {copy.source: number for number, copy in enumerate(chosen)}
+
+    def work(_: Dask, unit: Unit) -> Future:
+        return done(unit, 3, newest={s: newest[s] for s in unit.sources}, counted=(10, 1))
+
+    run = Run(work)
+    run.dask.workers["tcp://2"] = worker("w2")
+    found = run.copy(chosen, late)
+    assert [(len(unit.copies), unit.together) for unit in run.dask.units] == [(12, True), (12, True), (1, False)]
+    assert {name: result.written for name, result in found.results.items()} == dict.fromkeys(newest, written(3))
+    assert (dict(found.newest), found.counted, found.warnings) == (newest, (30, 3), ())
+    for unit, how in zip(run.dask.units, run.dask.how, strict=True):
+        needs = {SERVER: 1, resource(): 1}
+        assert how == {"key": unit.key, "resources": needs, "retries": cluster.AGAIN, "pure": False}
+        assert (unit.now, unit.quarantine, unit.file) == (7, Path("quarantine"), Path("job.yaml"))
+        assert unit.is_marked
+        assert unit.job.source.password.get_secret_value() == ""
+    assert run.dask.units[2].lateness == late
+    assert run.dask.events == [("clear", begun_event(unit.key)) for unit in run.dask.units]
+    run.cluster.close()
+    assert run.dask.events[3:] == [("clear", stop_event(run.dask.units[0].run))]
+    assert run.dask.status == "closed"
+
+
+def test_what_an_attempt_wrote_before_its_worker_died_counts_once() -> None:
+    """The one that carried it out tells it all once more at its end; what it told meanwhile is not added."""
+    (copy,) = copies(1)
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        for attempt, count in (("died", 3), ("died", 1), ("a", 5)):
+            dask.tell(unit.run, unit.key, attempt, ("wrote", (copy.source, written(count))))
+        return done(unit, 6, messages=1)
+
+    run = Run(work)
+    assert run.copy((copy,)).results[copy.source].written == written(10)
+    assert run.listener.heard == [("wrote", (copy.source, written(count))) for count in (3, 1, 5)]
+
+
+def test_those_that_are_not_small_are_handed_out_alone_and_all_counts() -> None:
+    """What they have got together with the others, and then by themselves; refusals come again."""
+    chosen = copies(3)
+    large = chosen[1].source
+    before = Written(4, 8, refusals=(Refusal("x", "y", 1),))
+
+    def work(_: Dask, unit: Unit) -> Future:
+        return done(unit, left={large: GroupProgress(before, 100)}) if unit.together else done(unit, 7)
+
+    run = Run(work)
+    copied = run.copy(chosen)
+    found = copied.results
+    assert copied.counted == (0, 0)
+    assert [(unit.sources, unit.together) for unit in run.dask.units[1:]] == [((large,), False)]
+    assert run.dask.units[1].copies[0].starts == {"v": 100}
+    assert found[large].written == Written(11, 22)
+    assert found[chosen[0].source].written == written(1)
+
+
+# ---------------------------------------------------------------- what becomes of units
+
+
+@pytest.mark.parametrize(
+    ("future", "problem"),
+    [
+        (Future("error", error=LeaseLost("the lease is lost: why")), "the lease is lost: why"),
+        (Future("error", error=KeyError("x")), "unexpected KeyError: 'x'"),
+        (Future("lost"), f"Dask's scheduler {SCHEDULER} has forgotten it; was it started anew?"),
+    ],
+)
+def test_a_unit_that_nobody_carries_out_fails_its_measurements(
+    future: Future, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others go on. What had been written of it counts."""
+    first, second = copies(2)
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        if first.source not in unit.sources:
+            return done(unit)
+        dask.tell(unit.run, unit.key, "died", ("wrote", (first.source, written(3))))
+        return future
+
+    run = Run(work)
+    found = run.copy((first, second), {copy.source: Lateness() for copy in (first, second)}).results
+    assert found[first.source] == MeasurementResult(
+        str(first.source), written(3), (f"copy {first.source}: {problem}",), is_whole=False
+    )
+    assert found[second.source] == MeasurementResult(str(second.source), written(1))
+    assert f"{first.source}: {problem}" in caplog.text
+    assert len(run.dask.events) == 2
+
+
+def test_a_worker_that_killed_itself_is_named() -> None:
+    """As often as Dask has tried."""
+    from distributed import KilledWorker
+
+    died: Any = KilledWorker("key", "tcp://1", 3)  # type: ignore[arg-type]
+    run = Run(lambda _, __: Future("error", error=died))
+    (copy,) = copies(1)
+    assert run.copy((copy,)).results[copy.source].problems == (
+        f"copy {copy.source}: its worker died, 4 times; see what became of worker tcp://1",
+    )
+
+
+def test_what_is_lost_with_its_worker_is_looked_at_again() -> None:
+    """Dask has another one do it."""
+    run = Run(lambda _, unit: Future(value=done(unit).value, goes_on=3, is_lost=2))
+    (copy,) = copies(1)
+    assert run.copy((copy,)).results[copy.source].problems == ()
+
+
+def test_what_is_no_result_is_a_mistake_of_the_program() -> None:
+    """It is never taken for one."""
+    with pytest.raises(TypeError, match="that is no result of a unit"):
+        Run(lambda _, __: Future(value="fine")).copy(copies(1))
+
+
+def test_a_result_that_is_not_whole_is_never_ok() -> None:
+    """Where nobody has stopped the run, and no problem says why; one that says why keeps its words."""
+    chosen = copies(3)
+    results = {
+        chosen[0].source: MeasurementResult("m0", is_whole=False),
+        chosen[1].source: MeasurementResult("m1", problems=("why",), is_whole=False),
+        chosen[2].source: MeasurementResult("m2"),
+    }
+    found = Run(lambda _, unit: done(unit, results=results)).copy(chosen).results
+    assert [found[copy.source].problems for copy in chosen] == [
+        ("copy m0: its worker has given it up",),
+        ("why",),
+        (),
+    ]
+
+
+# ---------------------------------------------------------------- what is told meanwhile
+
+
+def test_what_workers_tell_is_passed_on_and_what_concerns_others_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    """Of another run, of a unit that is over, or no message at all."""
+    (copy,) = copies(1)
+    told: list[Call] = [
+        ("begun", (copy.source,)),
+        ("reached", (copy.source, 5, 4)),
+        ("acknowledged", ()),
+        ("retrying", ("slow",)),
+        ("settled", ()),
+    ]
+    caplog.set_level("INFO")
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        dask.tell("other", unit.key, "a", ("acknowledged", ()))
+        dask.tell(unit.run, "other", "a", ("acknowledged", ()))
+        dask._handler((0, packed("no message")))
+        dask.tell(unit.run, unit.key, "a", *told, ("log", ("copying.reading", logging.WARNING, "100 %s")))
+        return done(unit, messages=1)
+
+    run = Run(work)
+    run.copy((copy,))
+    assert run.listener.heard == told
+    assert ("copying.reading", logging.WARNING, "100 %s") in caplog.record_tuples
+
+
+def test_a_trouble_is_over_when_no_unit_has_one_any_more() -> None:
+    """Be it because it has settled, or because the unit has ended, however."""
+    chosen = copies(3)
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        name = unit.sources[0].measurement
+        dask.tell(unit.run, unit.key, "a", ("retrying", (name,)))
+        if name == "m2":
+            dask.tell(unit.run, dask.units[0].key, "a", ("settled", ()), ("acknowledged", ()))
+        return Future("error" if name == "m1" else "finished", done(unit).value, KeyError())
+
+    run = Run(work)
+    run.copy(chosen, {copy.source: Lateness() for copy in chosen})
+    heard = [name for name, _ in run.listener.heard]
+    assert heard == ["retrying", "retrying", "retrying", "acknowledged", "settled"]
+
+
+def test_what_was_told_before_the_end_is_heard_though_it_comes_later() -> None:
+    """It is waited for, as it says how many messages there are of this attempt; but not for ever."""
+    (copy,) = copies(1)
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        dask.tell(unit.run, unit.key, "died", ("acknowledged", ()))
+
+        def late() -> None:
+            dask.tell(unit.run, unit.key, "a", ("wrote", (copy.source, written(1))))
+            dask.tell(unit.run, unit.key, "a", ("begun", (copy.source,)))
+
+        threading.Timer(0.2, late).start()
+        return done(unit, 1, messages=2)
+
+    run = Run(work)
+    assert run.copy((copy,)).results[copy.source].written == written(1)
+    assert [name for name, _ in run.listener.heard] == ["acknowledged", "wrote", "begun"]
+
+
+def test_a_message_that_never_comes_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was copied is known without it."""
+    monkeypatch.setattr(cluster, "ASKING", 0.05)
+    (copy,) = copies(1)
+    found = Run(lambda _, unit: done(unit, messages=9)).copy((copy,))
+    assert found.results[copy.source].problems == ()
+
+
+# ---------------------------------------------------------------- the end before the end
+
+
+def test_a_stop_lets_units_end_and_gives_up_those_that_do_not() -> None:
+    """They are told by an event of the run. Neither is a failure, and neither counts as whole."""
+    first, second, third = copies(3)
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        run.stopping.requested = True
+        dask.tell(unit.run, unit.key, "a", ("wrote", (unit.sources[0], written(2))))
+        if second.source in unit.sources:
+            return Future(goes_on=10**9)
+        results = {s: MeasurementResult(str(s), written(5), is_whole=s == first.source) for s in unit.sources}
+        return done(unit, results=results, messages=1)
+
+    run = Run(work)
+    found = run.copy((first, second, third), {c.source: Lateness() for c in (first, second, third)}).results
+    assert found == {
+        first.source: MeasurementResult(str(first.source), written(5)),
+        second.source: MeasurementResult(str(second.source), written(2), is_whole=False),
+        third.source: MeasurementResult(str(third.source), written(5), is_whole=False),
+    }
+    assert run.dask.events[0] == ("set", stop_event(run.dask.units[0].run))
+    assert {event for event, _ in run.dask.events[1:]} == {"clear"}
+
+
+def test_after_a_stop_nothing_is_handed_out_any_more() -> None:
+    """What is not small keeps what it has got."""
+    chosen = copies(2)
+
+    def work(_: Dask, unit: Unit) -> Future:
+        run.stopping.requested = True
+        return done(unit, results={}, left={copy.source: GroupProgress(written(4), 100) for copy in chosen})
+
+    run = Run(work)
+    found = run.copy(chosen).results
+    assert len(run.dask.units) == 1
+    assert found == {c.source: MeasurementResult(str(c.source), written(4), is_whole=False) for c in chosen}
+
+
+GONE = f"Dask's scheduler {SCHEDULER} is gone; the next run goes on from what is there"
+
+
+def test_a_scheduler_that_is_gone_fails_what_is_not_done(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is asked of it any more, and the next measurements are not even handed out."""
+    first, second = copies(2)
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        if first.source in unit.sources:
+            return done(unit)
+        dask.status = "closed"
+        return Future(goes_on=10**9)
+
+    run = Run(work)
+    found = run.copy((first, second), {copy.source: Lateness() for copy in (first, second)}).results
+    assert [found[copy.source].problems for copy in (first, second)] == [(), (f"copy {second.source}: {GONE}",)]
+    assert run.dask.events == []
+    caplog.clear()
+    again = run.copy((first,)).results[first.source]
+    assert again == MeasurementResult(
+        str(first.source), Written(), (f"copy {first.source}: {GONE}",), is_whole=False
+    )
+    assert (len(run.dask.units), GONE in caplog.text) == (2, True)
+    run.cluster.close()
+    assert run.dask.events == []
+
+
+def test_a_scheduler_that_does_not_answer_at_the_end_spoils_nothing() -> None:
+    """What was copied is copied."""
+    (copy,) = copies(1)
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        dask.is_silent = True
+        return done(unit)
+
+    run = Run(work)
+    assert run.copy((copy,)).results[copy.source].problems == ()
+    run.cluster.close()
+    assert run.dask.status == "closed"
+
+
+def test_without_a_worker_for_too_long_what_is_left_has_failed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The listener hears of it once, and so does the log."""
+    monkeypatch.setattr(cluster, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(cluster, "PATIENCE", 0.1)
+    (copy,) = copies(1)
+    run = Run(lambda _, __: Future(goes_on=10**9))
+    run.dask.workers.clear()
+    (problem,) = run.copy((copy,)).results[copy.source].problems
+    assert problem.startswith(f"copy {copy.source}: after 0 s {SCHEDULER} has no workers; start some: dask worker")
+    (heard,) = run.listener.heard
+    assert heard[0] == "retrying"
+    assert caplog.text.count("waiting for workers: ") == 1
+
+
+def test_workers_that_come_in_time_go_on_and_the_trouble_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those with another program get nothing, which is a warning; so is it with one that does not answer."""
+    monkeypatch.setattr(cluster, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(cluster, "PATIENCE", 300.0)
+    (copy,) = copies(1)
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        def one_comes() -> None:
+            dask.is_silent = False
+            dask.workers["tcp://2"] = worker("w2")
+            future.goes_on = 30
+
+        threading.Timer(0.2, one_comes).start()
+        future = Future(value=done(unit).value, goes_on=10**9)
+        return future
+
+    run = Run(work)
+    run.dask.workers = {"tcp://3": worker("w3", source="influxdb-backup, source other")}
+    run.dask.is_silent = True
+    found = run.copy((copy,))
+    assert found.results[copy.source].problems == ()
+    assert [name for name, _ in run.listener.heard] == ["retrying", "settled"]
+    assert run.listener.heard[0][1] == (f"waiting for workers: {SCHEDULER} does not answer: timed out",)
+    (warning,) = found.warnings
+    assert warning.startswith("worker w3 at tcp://3 gets nothing: it holds the source code other")
