@@ -1,15 +1,10 @@
-"""The daemon's side of a cluster: what it hands out, and what it makes of what comes back.
-
-Dask itself is played here, so that everything that can become of a unit comes up at will; the tests in
-tests/integration/test_distribution.py and tests/faults/ have the real one.
-"""
+"""The daemon's side of a cluster: what it hands out, and what it makes of what comes back."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,144 +15,18 @@ from copying.distribution import cluster
 from copying.distribution.board import begun_event, stop_event
 from copying.distribution.cluster import Cluster
 from copying.distribution.lease import LeaseLost
-from copying.distribution.relay import Call, Message
-from copying.distribution.unit import Copied, Done, Unit, opened, packed
+from copying.distribution.relay import Call
+from copying.distribution.unit import Copied, Done, Unit, packed
 from copying.distribution.version import resource
 from copying.late import Lateness
-from copying.listener import SilentRun
 from copying.quarantine import Quarantine
 from copying.results import MeasurementResult
 from copying.small_measurements import GroupProgress
 from copying.task import Copy
 from influx.influxql import Location
 from influx.written import Refusal, Written
+from tests.copying.distribution.played import SCHEDULER, SERVER, Dask, Future, Listener, worker
 from tests.copying.distribution.test_units import copies, job
-
-SERVER = "b:8086"
-SCHEDULER = "tls://s:8786"
-
-
-@dataclass
-class Future:
-    """What a client shows of a unit: so many looks long that it goes on, and then how it has ended."""
-
-    end: str = "finished"
-    value: object = None
-    error: BaseException | None = None
-    goes_on: int = 0
-    is_lost: int = 0
-    """How often what came of it cannot be had."""
-
-    @property
-    def status(self) -> str:
-        """As Dask calls it."""
-        self.goes_on -= 1
-        return "pending" if self.goes_on >= 0 else self.end
-
-    def result(self, _timeout: float) -> bytes:
-        """What came of it."""
-        self.is_lost -= 1
-        if self.is_lost >= 0:
-            raise OSError("its worker is gone")
-        return packed(self.value)
-
-    def exception(self, _timeout: float) -> BaseException | None:
-        """Why it has failed."""
-        return self.error
-
-
-class Dask:
-    """A client, its scheduler, and workers that do with each unit what the test says."""
-
-    def __init__(self, work: Callable[[Dask, Unit], Future]) -> None:
-        self._work = work
-        self.scheduler = self
-        self.status = "running"
-        self.workers: dict[str, dict[str, Any]] = {"tcp://1": worker("w1")}
-        self.units: list[Unit] = []
-        self.how: list[Mapping[str, Any]] = []
-        self.events: list[tuple[str, str]] = []
-        self.topic = ""
-        self.is_silent = False
-
-    def subscribe_topic(self, topic: str, handler: Callable[[tuple[int, bytes]], None]) -> None:
-        """Who hears what workers tell."""
-        self.topic = topic
-        self._handler = handler
-
-    def tell(self, run: str, key: str, attempt: str, *calls: Call) -> None:
-        """A worker tells something of a unit."""
-        self._handler((0, packed(Message(run, key, attempt, calls))))
-
-    def submit(self, _task: object, topic: str, unit: bytes, **how: Any) -> Future:  # noqa: ANN401
-        """A unit that is handed out."""
-        asked = opened(unit)
-        assert isinstance(asked, Unit)
-        assert topic == self.topic
-        self.units.append(asked)
-        self.how.append(how)
-        return self._work(self, asked)
-
-    def sync(self, ask: Callable[..., object], **arguments: Any) -> object:  # noqa: ANN401
-        """The answer of the scheduler."""
-        if self.is_silent:
-            raise OSError("timed out")
-        return ask(**arguments)
-
-    def identity(self, n_workers: int, callback_timeout: float) -> dict[str, object]:
-        """Which workers there are: all of them."""
-        assert (n_workers, callback_timeout) == (-1, cluster.ASKING)
-        return {"workers": self.workers}
-
-    def event_set(self, name: str, callback_timeout: float) -> None:
-        """Something has come to pass."""
-        assert callback_timeout
-        self.events.append(("set", name))
-
-    def event_clear(self, name: str, callback_timeout: float) -> None:
-        """It is forgotten."""
-        assert callback_timeout
-        self.events.append(("clear", name))
-
-    def close(self, _timeout: float) -> None:
-        """The end of the connection."""
-        self.status = "closed"
-
-
-@dataclass
-class Listener(SilentRun):
-    """Writes down what it hears."""
-
-    heard: list[Call] = field(default_factory=list)
-
-    def begun(self, source: Location) -> None:
-        """Write it down."""
-        self.heard.append(("begun", (source,)))
-
-    def wrote(self, source: Location, written: Written) -> None:
-        """Write it down."""
-        self.heard.append(("wrote", (source, written)))
-
-    def reached(self, source: Location, position: int, newest: int | None = None) -> None:
-        """Write it down."""
-        self.heard.append(("reached", (source, position, newest)))
-
-    def acknowledged(self) -> None:
-        """Write it down."""
-        self.heard.append(("acknowledged", ()))
-
-    def retrying(self, trouble: str) -> None:
-        """Write it down."""
-        self.heard.append(("retrying", (trouble,)))
-
-    def settled(self) -> None:
-        """Write it down."""
-        self.heard.append(("settled", ()))
-
-
-def worker(name: str, *, source: str = "", server: str = SERVER) -> dict[str, Any]:
-    """A worker as the scheduler tells of it."""
-    return {"name": name, "resources": {server: 1.0, source or resource(): 1.0}}
 
 
 def written(count: int) -> Written:
@@ -301,7 +170,7 @@ def test_a_worker_that_killed_itself_is_named() -> None:
     """As often as Dask has tried."""
     from distributed import KilledWorker
 
-    died: Any = KilledWorker("key", "tcp://1", 3)  # type: ignore[arg-type]
+    died: Any = KilledWorker("key", "tcp://1", 3)
     run = Run(lambda _, __: Future("error", error=died))
     (copy,) = copies(1)
     assert run.copy((copy,)).results[copy.source].problems == (
