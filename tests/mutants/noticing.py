@@ -56,8 +56,16 @@ PACKAGES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_check.py",
     ),
     "copying/archive": ("tests/copying/archive", "tests/integration/test_archive.py"),
-    "copying/distribution": ("tests/copying/distribution", "tests/integration/test_distribution.py"),
-    "copying/metadata": ("tests/copying/metadata", "tests/integration/test_whole_database.py"),
+    "copying/distribution": (
+        "tests/copying/distribution",
+        "tests/integration/test_units.py",
+        "tests/integration/test_distribution.py",
+    ),
+    "copying/metadata": (
+        "tests/copying/metadata",
+        "tests/integration/test_metadata.py",
+        "tests/integration/test_whole_database.py",
+    ),
     "copying/restore": (
         "tests/copying/restore",
         "tests/integration/test_restore.py",

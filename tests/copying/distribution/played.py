@@ -5,6 +5,7 @@ The tests in tests/integration/test_distribution.py and tests/faults/ have the r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,7 @@ class Dask:
         self.events: list[tuple[str, str]] = []
         self.topic = ""
         self.is_silent = False
+        self.variables: dict[str, object] = {}
 
     def subscribe_topic(self, topic: str, handler: Callable[[tuple[int, bytes]], None]) -> None:
         """Who hears what workers tell."""
@@ -71,7 +73,11 @@ class Dask:
 
     def tell(self, run: str, key: str, attempt: str, *calls: Call) -> None:
         """A worker tells something of a unit."""
-        self._handler((0, packed(Message(run, key, attempt, calls))))
+        self.send(Message(run, key, attempt, calls))
+
+    def send(self, message: object) -> None:
+        """Whatever a worker may send."""
+        self._handler((0, packed(message)))
 
     def submit(self, _task: object, topic: str, unit: bytes, **how: Any) -> Future:  # noqa: ANN401
         """A unit that is handed out."""
@@ -82,11 +88,21 @@ class Dask:
         self.how.append(how)
         return self._work(self, asked)
 
-    def sync(self, ask: Callable[..., object], **arguments: Any) -> object:  # noqa: ANN401
+    def sync(self, ask: Callable[..., Any], *values: object, **arguments: Any) -> object:  # noqa: ANN401
         """The answer of the scheduler."""
         if self.is_silent:
             raise OSError("timed out")
-        return ask(**arguments)
+        answer = ask(*values, **arguments)
+        return asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
+
+    async def variable_set(self, name: str, data: object, timeout: float) -> None:
+        """As the variables of Dask call it."""
+        assert timeout
+        self.variables[name] = data
+
+    def _send_to_scheduler(self, message: Mapping[str, str]) -> None:
+        assert message["op"] == "variable_delete"
+        del self.variables[message["name"]]
 
     def identity(self, n_workers: int, callback_timeout: float) -> dict[str, object]:
         """Which workers there are: all of them."""

@@ -15,8 +15,8 @@ from copying.distribution import cluster
 from copying.distribution.board import begun_event, stop_event
 from copying.distribution.cluster import Cluster
 from copying.distribution.lease import LeaseLost
-from copying.distribution.relay import Call
-from copying.distribution.unit import Copied, Done, Unit, packed
+from copying.distribution.relay import Call, PutAside
+from copying.distribution.unit import Copied, Done, Unit
 from copying.distribution.version import resource
 from copying.late import Lateness
 from copying.quarantine import Quarantine
@@ -34,10 +34,15 @@ def written(count: int) -> Written:
     return Written(points=count, values=2 * count)
 
 
-def done(unit: Unit, count: int = 1, **changed: Any) -> Future:  # noqa: ANN401
+def done(unit: Unit, count: int = 1, goes_on: int = 0, **changed: Any) -> Future:  # noqa: ANN401
     """All of a unit was copied, each measurement with so many points."""
     results = {s: MeasurementResult(str(s), written(count)) for s in unit.sources}
-    return Future(value=Done(**{"attempt": "a", "messages": 0, "results": results, **changed}))
+    return Future(value=Done(**{"attempt": "a", "messages": 0, "results": results, **changed}), goes_on=goes_on)
+
+
+def nowhere(place: Location) -> Quarantine:
+    """Nothing is refused."""
+    raise AssertionError(place)
 
 
 class Run:
@@ -50,16 +55,16 @@ class Run:
         client: Any = self.dask
         self.cluster = Cluster(job(), Path("job.yaml"), client, self.stopping, self.listener)
 
-    def copy(self, chosen: tuple[Copy, ...], lateness: Mapping[Location, Lateness] | None = None) -> Copied:
+    def copy(
+        self,
+        chosen: tuple[Copy, ...],
+        lateness: Mapping[Location, Lateness] | None = None,
+        quarantine: Callable[[Location], Quarantine] = nowhere,
+    ) -> Copied:
         """Copy these."""
         return self.cluster.copy(
-            chosen, lateness or {}, now=7, is_marked=True, directory=Path("quarantine"), quarantine=nowhere
+            chosen, lateness or {}, now=7, is_marked=True, directory=Path("quarantine"), quarantine=quarantine
         )
-
-
-def nowhere(place: Location) -> Quarantine:
-    """Nothing is refused in these tests."""
-    raise AssertionError(place)
 
 
 @pytest.fixture(autouse=True)
@@ -225,7 +230,7 @@ def test_what_workers_tell_is_passed_on_and_what_concerns_others_is_not(caplog: 
     def work(dask: Dask, unit: Unit) -> Future:
         dask.tell("other", unit.key, "a", ("acknowledged", ()))
         dask.tell(unit.run, "other", "a", ("acknowledged", ()))
-        dask._handler((0, packed("no message")))
+        dask.send("no message")
         dask.tell(unit.run, unit.key, "a", *told, ("log", ("copying.reading", logging.WARNING, "100 %s")))
         return done(unit, messages=1)
 
@@ -233,6 +238,38 @@ def test_what_workers_tell_is_passed_on_and_what_concerns_others_is_not(caplog: 
     run.copy((copy,))
     assert run.listener.heard == told
     assert ("copying.reading", logging.WARNING, "100 %s") in caplog.record_tuples
+
+
+def test_refused_lines_are_kept_and_the_worker_hears_of_it(tmp_path: Path) -> None:
+    """Or why not; the answers are gone with the run. Nobody who does not hear it spoils the run."""
+    (copy,) = copies(1)
+    (tmp_path / "full").write_text("a file, where a folder should be")
+    kept = {
+        "m0": Quarantine(tmp_path, "job", "http://b:8086", copy.source, "now"),
+        "full": Quarantine(tmp_path / "full", "job", "http://b:8086", copy.source, "now"),
+    }
+
+    def work(dask: Dask, unit: Unit) -> Future:
+        full = Location("db", "autogen", "full")
+        dask.send(PutAside("other", "z", full, [b"m v=9 9"], "no"))
+        for name, place, lines in (("x", copy.source, 2), ("y", copy.source, 3), ("w", full, 1)):
+            dask.send(PutAside(unit.run, name, place, [b"m v=1 %d" % n for n in range(lines)], "no"))
+        return done(unit, goes_on=20)
+
+    run = Run(work)
+    run.copy((copy,), quarantine=lambda place: kept[place.measurement])
+    assert run.dask.variables == {"x": (2, ""), "y": (1, ""), "w": (0, "Not a directory")}
+    assert kept["m0"].file.read_bytes().endswith(b"\nm v=1 0\nm v=1 1\nm v=1 2\n")
+    run.cluster.close()
+    assert run.dask.variables == {}
+
+    def silent(dask: Dask, unit: Unit) -> Future:
+        dask.send(PutAside(unit.run, "x", copy.source, [b"m v=1 1"], "no"))
+        dask.is_silent = True
+        return done(unit, goes_on=20)
+
+    run = Run(silent)
+    assert run.copy((copy,), quarantine=lambda _: kept["m0"]).results[copy.source].problems == ()
 
 
 def test_a_trouble_is_over_when_no_unit_has_one_any_more() -> None:
