@@ -162,9 +162,9 @@ def test_what_fails_names_the_worker(pair: Pair, carry: Callable[[Unit], Carried
     assert (result.is_whole, done.counted) == (False, (0, 0))
 
 
-def test_what_is_no_unit_is_refused(carry: Callable[[Unit], Carried]) -> None:
+@pytest.mark.usefixtures("carry")
+def test_what_is_no_unit_is_refused() -> None:
     """Nothing of it is carried out."""
-    assert carry
     with pytest.raises(TypeError, match="that is no unit of work"):
         copier.copy_unit("topic", packed("text"))
 
