@@ -19,11 +19,11 @@ from influx.entries import ContinuousQuery, Grant, Subscription, User
 from influx.errors import Unreachable
 from influx.influxql import Policy
 from influx_client import InfluxClient, connect
-from settings.keys import Options, Server
+from settings.keys import MetadataKind, Options, Server
 from tests.integration.harness import endpoint
 from tests.support.servers import InfluxServer, quoted
 
-ALL = ("policies", "queries", "users", "grants", "subscriptions")
+ALL: tuple[MetadataKind, ...] = ("policies", "queries", "users", "grants", "subscriptions")
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,9 @@ def written(count: int) -> Written:
 def done(unit: Unit, count: int = 1, goes_on: int = 0, **changed: Any) -> Future:  # noqa: ANN401
     """All of a unit was copied, each measurement with so many points."""
     results = {s: MeasurementResult(str(s), written(count)) for s in unit.sources}
-    return Future(value=Done(**{"attempt": "a", "messages": 0, "results": results, **changed}), goes_on=goes_on)
+    return Future(
+        value=Done(**{"attempt": "second", "messages": 0, "results": results, **changed}), goes_on=goes_on
+    )
 
 
 def nowhere(place: Location) -> Quarantine:
@@ -110,7 +112,7 @@ def test_what_an_attempt_wrote_before_its_worker_died_counts_once() -> None:
     (copy,) = copies(1)
 
     def work(dask: Dask, unit: Unit) -> Future:
-        for attempt, count in (("died", 3), ("died", 1), ("a", 5)):
+        for attempt, count in (("died", 3), ("died", 1), ("second", 5)):
             dask.tell(unit.run, unit.key, attempt, ("wrote", (copy.source, written(count))))
         return done(unit, 6, messages=1)
 
@@ -228,10 +230,10 @@ def test_what_workers_tell_is_passed_on_and_what_concerns_others_is_not(caplog: 
     caplog.set_level("INFO")
 
     def work(dask: Dask, unit: Unit) -> Future:
-        dask.tell("other", unit.key, "a", ("acknowledged", ()))
-        dask.tell(unit.run, "other", "a", ("acknowledged", ()))
+        dask.tell("other", unit.key, "second", ("acknowledged", ()))
+        dask.tell(unit.run, "other", "second", ("acknowledged", ()))
         dask.send("no message")
-        dask.tell(unit.run, unit.key, "a", *told, ("log", ("copying.reading", logging.WARNING, "100 %s")))
+        dask.tell(unit.run, unit.key, "second", *told, ("log", ("copying.reading", logging.WARNING, "100 %s")))
         return done(unit, messages=1)
 
     run = Run(work)
@@ -278,9 +280,9 @@ def test_a_trouble_is_over_when_no_unit_has_one_any_more() -> None:
 
     def work(dask: Dask, unit: Unit) -> Future:
         name = unit.sources[0].measurement
-        dask.tell(unit.run, unit.key, "a", ("retrying", (name,)))
+        dask.tell(unit.run, unit.key, "second", ("retrying", (name,)))
         if name == "m2":
-            dask.tell(unit.run, dask.units[0].key, "a", ("settled", ()), ("acknowledged", ()))
+            dask.tell(unit.run, dask.units[0].key, "second", ("settled", ()), ("acknowledged", ()))
         return Future("error" if name == "m1" else "finished", done(unit).value, KeyError())
 
     run = Run(work)
@@ -297,8 +299,8 @@ def test_what_was_told_before_the_end_is_heard_though_it_comes_later() -> None:
         dask.tell(unit.run, unit.key, "died", ("acknowledged", ()))
 
         def late() -> None:
-            dask.tell(unit.run, unit.key, "a", ("wrote", (copy.source, written(1))))
-            dask.tell(unit.run, unit.key, "a", ("begun", (copy.source,)))
+            dask.tell(unit.run, unit.key, "second", ("wrote", (copy.source, written(1))))
+            dask.tell(unit.run, unit.key, "second", ("begun", (copy.source,)))
 
         threading.Timer(0.2, late).start()
         return done(unit, 1, messages=2)
@@ -325,7 +327,7 @@ def test_a_stop_lets_units_end_and_gives_up_those_that_do_not() -> None:
 
     def work(dask: Dask, unit: Unit) -> Future:
         run.stopping.requested = True
-        dask.tell(unit.run, unit.key, "a", ("wrote", (unit.sources[0], written(2))))
+        dask.tell(unit.run, unit.key, "second", ("wrote", (unit.sources[0], written(2))))
         if second.source in unit.sources:
             return Future(goes_on=10**9)
         results = {s: MeasurementResult(str(s), written(5), is_whole=s == first.source) for s in unit.sources}
