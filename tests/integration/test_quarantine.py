@@ -183,6 +183,20 @@ def test_a_request_that_is_too_large_is_halved_and_nothing_is_lost(
     pair.assert_equal(points=1000)
 
 
+def test_a_request_that_the_cache_cannot_take_is_halved_and_nothing_is_lost(
+    limited: Callable[[dict[str, int]], Pair], caplog: pytest.LogCaptureFixture
+) -> None:
+    """InfluxDB answers with an error of its own then, which no retry of the same request would end."""
+    caplog.set_level("INFO")
+    pair = limited({"data.cache-max-memory-size": 60_000, "data.cache-snapshot-memory-size": 10_000})
+    pair.write("\n".join(f"m v={i} {MONDAY + i}" for i in range(5000)))
+    assert pair.backup({"options": {"retries": 50}}).failures == ()
+    assert "cache-max-memory-size exceeded" in caplog.text
+    assert "; writing fewer points at once" in caplog.text
+    assert not files(pair)
+    pair.assert_equal(points=5000)
+
+
 def test_a_point_that_is_too_large_by_itself_is_put_aside(limited: Callable[[dict[str, int]], Pair]) -> None:
     """All others arrive, older and newer ones."""
     pair = limited({"http.max-body-size": 600})

@@ -78,6 +78,9 @@ def test_a_server_by_another_name_is_refused_as_its_own_destination(pair: Pair) 
             _refused(pair.directory, config, (pair.source.url, url))
         result = run_worker(write_job(pair.directory, config))
         assert "are one and the same server" in result.failures[0]
+        config["source"]["databases"] += [{"name": "second", "destination": "second"}]
+        (failure,) = run_worker(write_job(pair.directory, config)).failures
+        assert f"same server: {pair.database!r} would be copied onto itself" in failure
         config["source"] |= {"databases": [], "suffix": "_copy"}
         assert "and then the copies too" in run_worker(write_job(pair.directory, config)).failures[0]
     assert not [row for row in pair.source.rows("SHOW DATABASES") if "_copy" in row[0]]
