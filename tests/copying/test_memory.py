@@ -108,3 +108,14 @@ def test_the_file_is_bounded_and_the_newest_entries_stay(tmp_path: Path) -> None
     document = json.loads((tmp_path / "job.json").read_text())
     for kind in ("groups", "extras"):
         assert list(document[kind]) == list(groups)[2:]
+
+
+def test_what_a_run_has_not_brought_is_not_known_of_the_one_before() -> None:
+    """To forget what nobody knew changes nothing."""
+    found, other = Memory(), replace(TARGET, database="other")
+    found.forget_clean("db", TARGET)
+    found.forget_proof("db", TARGET)
+    assert [found.note_clean("db", TARGET, text) for text in ("a", "a", "b", "b")] == [False, True, False, True]
+    assert not found.note_clean("db", other, "b")
+    found.forget_clean("db", TARGET)
+    assert [found.note_clean("db", target, "b") for target in (TARGET, other)] == [False, True]

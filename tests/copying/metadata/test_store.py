@@ -107,6 +107,52 @@ def test_a_document_of_a_later_format_is_not_guessed_at() -> None:
         snapshot.from_bytes(json.dumps(document).encode())
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "{",
+        "7",
+        "[]",
+        "{}",
+        {"database": None, "policies": 7},
+        {"queries": ["text"]},
+        {"policies": [{"name": "p", "duration": "often", "shard_duration": "1h", "default": True}]},
+        {"policies": [{"name": "p", "duration": 7, "shard_duration": "1h", "default": True}]},
+        {"users": {"name": "u"}},
+        {"subscriptions": [{"policy": "p"}]},
+    ],
+)
+def test_a_document_that_is_none_of_ours_is_refused(changed: str | dict[str, object]) -> None:
+    """Whatever it is."""
+    document = json.loads(snapshot.as_bytes(WHOLE))
+    text = changed if isinstance(changed, str) else json.dumps(document | changed)
+    with pytest.raises(snapshot.Unreadable, match="it is no saved metadata"):
+        snapshot.from_bytes(text.encode())
+
+
+def test_how_many_there_are_is_said_in_words() -> None:
+    """One, or several."""
+    said = [snapshot.amount(kind, number) for kind in ("policies", "queries", "users") for number in (1, 2, 0)]
+    assert said == [
+        *("1 retention policy", "2 retention policies", "0 retention policies"),
+        *("1 continuous query", "2 continuous queries", "0 continuous queries"),
+        *("1 user", "2 users", "0 users"),
+    ]
+    assert snapshot.amount("grants", 1200) == "1,200 grants"
+
+
+def test_the_statements_say_what_was_not_saved() -> None:
+    """A database without a default policy of its own gets that of the server."""
+    policies = (Policy("a", 0, HOUR, is_default=False),)
+    lines = statements.script(SavedMetadata("d\n", policies, (), None, None, ())).splitlines()
+    assert lines[0].startswith("-- Database d\\n, without its points. ")
+    assert lines[2:] == [
+        "-- Not saved: users, grants.",
+        'CREATE DATABASE "d\\n";',
+        'CREATE RETENTION POLICY "a" ON "d\\n" DURATION 0s REPLICATION 1 SHARD DURATION 3600s;',
+    ]
+
+
 def test_the_statements_say_the_same_and_no_password() -> None:
     """Each in one line, and users as comments: nobody knows their passwords."""
     lines = statements.script(WHOLE).splitlines()
