@@ -64,12 +64,16 @@ def test_a_mark_of_an_older_version_is_that_of_a_policy(tmp_path: Path) -> None:
     Unfinished(file).check([copy("any")])
 
 
-def test_without_a_mark_on_the_disk_nothing_is_written_in_any_order(tmp_path: Path) -> None:
-    """The points go strictly by time then."""
+def test_without_a_mark_on_the_disk_nothing_is_written_in_any_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The points go strictly by time then, and the log says so."""
+    caplog.set_level("INFO")
     (tmp_path / "file").write_text("in the way")
     unfinished = Unfinished(tmp_path / "file" / "job.unfinished")
     unfinished.check([copy("cpu")])
     unfinished.begin([copy("cpu")])
+    assert "cannot be written, so points go strictly by time: Not a directory" in caplog.text
     assert not unfinished.holds(copy("cpu"))
     unfinished.end([copy("cpu")], has_compared=True)
     unfinished.check([copy("cpu")])
