@@ -73,7 +73,7 @@ def test_without_a_mark_on_the_disk_nothing_is_written_in_any_order(
     unfinished = Unfinished(tmp_path / "file" / "job.unfinished")
     unfinished.check([copy("cpu")])
     unfinished.begin([copy("cpu")])
-    assert "cannot be written, so points go strictly by time: Not a directory" in caplog.text
+    assert "cannot be written, so points go strictly by time: File exists" in caplog.text
     assert not unfinished.holds(copy("cpu"))
     unfinished.end([copy("cpu")], has_compared=True)
     unfinished.check([copy("cpu")])
