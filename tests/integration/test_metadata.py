@@ -10,18 +10,20 @@ import pytest
 
 from basics.stopping import StopRequest
 from basics.times import HOUR
+from config import Config
 from copying.metadata import restoring
 from copying.metadata.capture import Capture
 from copying.metadata.passwords import GeneratedPasswords, GivenPasswords
 from copying.metadata.restoring import MetadataPlan
 from copying.metadata.running import running_queries
-from copying.metadata.snapshot import SavedMetadata
+from copying.metadata.saving import Saver
+from copying.metadata.snapshot import NOUNS, SavedMetadata
 from influx.entries import ContinuousQuery, Grant, Subscription, User
 from influx.errors import Unreachable
 from influx.influxql import Policy
 from influx_client import InfluxClient, connect
 from settings.keys import MetadataKind, Options, Server
-from tests.integration.harness import endpoint
+from tests.integration.harness import endpoint, job_config, write_job
 from tests.support.proxy import Exchange, Proxy
 from tests.support.servers import InfluxServer, quoted
 
@@ -126,6 +128,22 @@ def test_users_are_asked_for_once_and_grants_are_those_of_each_database(guarded:
     guarded.drop_database(other)
 
 
+def test_nothing_is_kept_where_nothing_is_shown(guarded: InfluxServer, place: str, tmp_path: Path) -> None:
+    """No version that says nothing hides those before it."""
+    login = reader(guarded, "reader", f"GRANT READ ON {quoted(place)} TO reader")
+    config = job_config(guarded, guarded, {place: f"{place}_copy"}, {"options": {"metadata": ["users"]}})
+    config["source"] |= login
+    job = Config(write_job(tmp_path, config)).job
+    saver = Saver(job, client(guarded, **login), tmp_path / "metadata", 0)
+    assert saver.save(place) is None
+    assert saver.warnings[0].startswith("users are not saved: ")
+    assert not (tmp_path / "metadata").exists()
+    with_rights = Saver(job, client(guarded), tmp_path / "metadata", 0)
+    saved = with_rights.save(place)
+    assert saved is not None
+    assert (saved.is_new, [kind for kind, _ in saved.counts], with_rights.warnings) == (True, ["users"], ())
+
+
 def test_what_a_server_refuses_to_tell_is_a_warning(guarded: InfluxServer) -> None:
     """Of that database and kind alone; nothing of it is saved as if there was none."""
     capture = Capture(client(guarded), server_of(guarded), ("policies", "queries"))
@@ -224,6 +242,16 @@ def test_rights_are_asked_only_of_users_that_are_to_get_some(
         found = restoring.plan(saved, {}, frozenset({"grants"}), client(guarded, url=proxy.url))
     assert found.grants == saved.grants
     assert [name for text in asked for name in re.findall('SHOW GRANTS FOR "([^"]*)"', text)] == ["somebody"]
+
+
+@pytest.mark.parametrize("kind", ["queries", "users", "grants", "subscriptions"])
+def test_what_the_target_does_not_show_is_not_planned(kind: str, guarded: InfluxServer, place: str) -> None:
+    """Nobody knows whether it is there already; the warning names the kind."""
+    login = reader(guarded, "writer", f"GRANT WRITE ON {quoted(place)} TO writer")
+    plan = restoring.plan(sample(place), {}, frozenset({kind}), client(guarded, **login))
+    assert plan.lines == ()
+    (warning,) = plan.warnings
+    assert warning.startswith(f"the {NOUNS[kind]} are not restored, for which a right is missing: ")
 
 
 # ---------------------------------------------------------------- restoring: what cannot be made

@@ -154,6 +154,18 @@ def test_a_scheduler_that_does_not_answer_is_waited_for() -> None:
         held.before_request()
 
 
+def test_what_cannot_be_given_back_is_free_when_its_time_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    """The unit is done all the same; each is tried once."""
+    caplog.set_level("INFO")
+    scheduler = Scheduler()
+    held_ones = leases(scheduler, "a", "b")
+    scheduler.is_gone = True
+    held_ones.give_back()
+    assert [text.partition(" is free when its time is over: ")[0] for text in caplog.messages] == ["a", "b"]
+    held_ones.give_back()
+    assert scheduler.silences == 2
+
+
 def test_the_daemons_wish_stops_but_forbids_no_request() -> None:
     """The batch in flight is finished, and what has arrived is asked for."""
     scheduler = Scheduler()
