@@ -108,12 +108,16 @@ def test_what_is_marked_already_is_not_written_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[", "7", '{"a": 1'])
-def test_a_file_that_cannot_be_read_marks_everything(tmp_path: Path, content: str) -> None:
+def test_a_file_that_cannot_be_read_marks_everything(
+    tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nobody knows what it said."""
+    caplog.set_level("INFO")
     file = tmp_path / "job.unfinished"
     file.write_text(content)
     with pytest.raises(NotCompared):
         Unfinished(file).check([copy("cpu")])
+    assert f"{file} cannot be read: " in caplog.text
     Unfinished(file).end([copy("cpu")], has_compared=False)
     assert file.read_text() == content
     assert not Unfinished(file).holds(copy("cpu"))

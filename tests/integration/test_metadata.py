@@ -128,8 +128,11 @@ def test_users_are_asked_for_once_and_grants_are_those_of_each_database(guarded:
     guarded.drop_database(other)
 
 
-def test_nothing_is_kept_where_nothing_is_shown(guarded: InfluxServer, place: str, tmp_path: Path) -> None:
-    """No version that says nothing hides those before it."""
+def test_nothing_is_kept_where_nothing_is_shown(
+    guarded: InfluxServer, place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No version that says nothing hides those before it; the log tells of each new one."""
+    caplog.set_level("INFO")
     login = reader(guarded, "reader", f"GRANT READ ON {quoted(place)} TO reader")
     config = job_config(guarded, guarded, {place: f"{place}_copy"}, {"options": {"metadata": ["users"]}})
     config["source"] |= login
@@ -142,6 +145,10 @@ def test_nothing_is_kept_where_nothing_is_shown(guarded: InfluxServer, place: st
     saved = with_rights.save(place)
     assert saved is not None
     assert (saved.is_new, [kind for kind, _ in saved.counts], with_rights.warnings) == (True, ["users"], ())
+    again = with_rights.save(place)
+    assert again is not None
+    assert not again.is_new
+    assert caplog.messages == [f"database {place}: metadata saved in {saved.file}"]
 
 
 def test_what_a_server_refuses_to_tell_is_a_warning(guarded: InfluxServer) -> None:

@@ -185,11 +185,13 @@ def test_a_worker_that_killed_itself_is_named() -> None:
     )
 
 
-def test_what_is_lost_with_its_worker_is_looked_at_again() -> None:
+def test_what_is_lost_with_its_worker_is_looked_at_again(caplog: pytest.LogCaptureFixture) -> None:
     """Dask has another one do it."""
+    caplog.set_level("INFO")
     run = Run(lambda _, unit: Future(value=done(unit).value, goes_on=3, is_lost=2))
     (copy,) = copies(1)
     assert run.copy((copy,)).results[copy.source].problems == ()
+    assert caplog.messages == ["what became of a unit is lost with its worker: its worker is gone"] * 2
 
 
 def test_what_is_no_result_is_a_mistake_of_the_program() -> None:
@@ -242,7 +244,9 @@ def test_what_workers_tell_is_passed_on_and_what_concerns_others_is_not(caplog: 
     assert ("copying.reading", logging.WARNING, "100 %s") in caplog.record_tuples
 
 
-def test_refused_lines_are_kept_and_the_worker_hears_of_it(tmp_path: Path) -> None:
+def test_refused_lines_are_kept_and_the_worker_hears_of_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Or why not; the answers are gone with the run. Nobody who does not hear it spoils the run."""
     (copy,) = copies(1)
     (tmp_path / "full").write_text("a file, where a folder should be")
@@ -270,8 +274,10 @@ def test_refused_lines_are_kept_and_the_worker_hears_of_it(tmp_path: Path) -> No
         dask.is_silent = True
         return done(unit, goes_on=20)
 
+    caplog.set_level("INFO")
     run = Run(silent)
     assert run.copy((copy,), quarantine=lambda _: kept["m0"]).results[copy.source].problems == ()
+    assert "a worker does not hear that its lines are kept: timed out" in caplog.text
 
 
 def test_a_trouble_is_over_when_no_unit_has_one_any_more() -> None:
@@ -385,8 +391,9 @@ def test_a_scheduler_that_is_gone_fails_what_is_not_done(caplog: pytest.LogCaptu
     assert run.dask.events == []
 
 
-def test_a_scheduler_that_does_not_answer_at_the_end_spoils_nothing() -> None:
+def test_a_scheduler_that_does_not_answer_at_the_end_spoils_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """What was copied is copied."""
+    caplog.set_level("INFO")
     (copy,) = copies(1)
 
     def work(dask: Dask, unit: Unit) -> Future:
@@ -397,6 +404,7 @@ def test_a_scheduler_that_does_not_answer_at_the_end_spoils_nothing() -> None:
     assert run.copy((copy,)).results[copy.source].problems == ()
     run.cluster.close()
     assert run.dask.status == "closed"
+    assert caplog.messages == ["event_clear: timed out"] * 2
 
 
 def test_without_a_worker_for_too_long_what_is_left_has_failed(

@@ -90,7 +90,7 @@ def keepers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "leases"]
 
 
-def test_a_request_is_made_while_the_lease_outlasts_it() -> None:
+def test_a_request_is_made_while_the_lease_outlasts_it(caplog: pytest.LogCaptureFixture) -> None:
     """To the second; a request that begins later might be on its way when another worker begins."""
     scheduler = Scheduler()
     held = leases(scheduler, "a", "b")
@@ -103,6 +103,7 @@ def test_a_request_is_made_while_the_lease_outlasts_it() -> None:
         held.before_request()
     assert held.is_set()
     assert held.lost == "the lease is lost: it could not be renewed for 20 s"
+    assert caplog.messages == [f"{held.lost}; nothing more is written"]
     held.give_back()
     assert scheduler.held == {"a", "b"}  # until their time is over: somebody else may have them by now
 
@@ -214,8 +215,11 @@ def test_one_that_is_lost_while_another_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("is_stopping", [False, True])
-def test_leases_are_kept_until_the_work_is_over(is_stopping: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leases_are_kept_until_the_work_is_over(
+    is_stopping: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Also while it comes to its end, and after a scheduler has not answered for a while; then they are free."""
+    caplog.set_level("INFO")
     monkeypatch.setattr(lease, "RENEW", 0.01 if is_stopping else 1000.0)
     monkeypatch.setattr(lease, "TICK", 1000.0 if is_stopping else 0.01)
     monkeypatch.setattr(lease, "PATIENCE", 0.01)
@@ -233,6 +237,7 @@ def test_leases_are_kept_until_the_work_is_over(is_stopping: bool, monkeypatch: 
         wait_until(lambda: scheduler.silences > 2, "the silence", hang=20)
         scheduler.is_gone, scheduler.renewals = False, 0
         wait_until(lambda: scheduler.renewals > 2, "renewals after the silence", hang=20)
+        assert "the leases cannot be renewed now: gone" in caplog.text
     assert scheduler.held == set()
     wait_until(lambda: not keepers(), "the end of the thread", hang=20)
 
