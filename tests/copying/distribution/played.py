@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +44,7 @@ class Future:
         """What came of it."""
         self.is_lost -= 1
         if self.is_lost >= 0:
-            raise OSError("its worker is gone")
+            raise OSError("its worker is gone") if self.is_lost else CancelledError("its worker is gone")
         return packed(self.value)
 
     def exception(self, _timeout: float) -> BaseException | None:
@@ -65,6 +66,7 @@ class Dask:
         self.topic = ""
         self.is_silent = False
         self.variables: dict[str, object] = {}
+        self.looks = 0
 
     def subscribe_topic(self, topic: str, handler: Callable[[tuple[int, bytes]], None]) -> None:
         """Who hears what workers tell."""
@@ -107,6 +109,7 @@ class Dask:
     def identity(self, n_workers: int, callback_timeout: float) -> dict[str, object]:
         """Which workers there are: all of them."""
         assert (n_workers, callback_timeout) == (-1, cluster.ASKING)
+        self.looks += 1
         return {"workers": self.workers}
 
     def event_set(self, name: str, callback_timeout: float) -> None:

@@ -74,6 +74,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for what does not come."""
     monkeypatch.setattr(cluster, "TICK", 0.01)
     monkeypatch.setattr(cluster, "STOPPING", 0.1)
+    monkeypatch.setattr(cluster, "ASKING", 300.0)
+    monkeypatch.setattr(cluster, "LOOK_EVERY", 300.0)
 
 
 # ---------------------------------------------------------------- what is handed out
@@ -101,6 +103,7 @@ def test_all_measurements_are_handed_out_and_what_became_of_them_adds_up() -> No
         assert unit.is_marked
         assert unit.job.source.password.get_secret_value() == ""
     assert run.dask.units[2].lateness == late
+    assert run.dask.looks == 1
     assert run.dask.events == [("clear", begun_event(unit.key)) for unit in run.dask.units]
     run.cluster.close()
     assert run.dask.events[3:] == [("clear", stop_event(run.dask.units[0].run))]
@@ -304,11 +307,9 @@ def test_what_was_told_before_the_end_is_heard_though_it_comes_later() -> None:
     def work(dask: Dask, unit: Unit) -> Future:
         dask.tell(unit.run, unit.key, "died", ("acknowledged", ()))
 
-        def late() -> None:
-            dask.tell(unit.run, unit.key, "second", ("wrote", (copy.source, written(1))))
-            dask.tell(unit.run, unit.key, "second", ("begun", (copy.source,)))
-
-        threading.Timer(0.2, late).start()
+        later = (("wrote", (copy.source, written(1))), ("begun", (copy.source,)))
+        for number, call in enumerate(later):
+            threading.Timer(0.2 + number / 5, dask.tell, [unit.run, unit.key, "second", call]).start()
         return done(unit, 1, messages=2)
 
     run = Run(work)
@@ -327,7 +328,7 @@ def test_a_message_that_never_comes_keeps_nobody_waiting(monkeypatch: pytest.Mon
 # ---------------------------------------------------------------- the end before the end
 
 
-def test_a_stop_lets_units_end_and_gives_up_those_that_do_not() -> None:
+def test_a_stop_lets_units_end_and_gives_up_those_that_do_not(caplog: pytest.LogCaptureFixture) -> None:
     """They are told by an event of the run. Neither is a failure, and neither counts as whole."""
     first, second, third = copies(3)
 
@@ -348,6 +349,7 @@ def test_a_stop_lets_units_end_and_gives_up_those_that_do_not() -> None:
     }
     assert run.dask.events[0] == ("set", stop_event(run.dask.units[0].run))
     assert {event for event, _ in run.dask.events[1:]} == {"clear"}
+    assert caplog.text == ""
 
 
 def test_after_a_stop_nothing_is_handed_out_any_more() -> None:
@@ -367,7 +369,8 @@ def test_after_a_stop_nothing_is_handed_out_any_more() -> None:
 GONE = f"Dask's scheduler {SCHEDULER} is gone; the next run goes on from what is there"
 
 
-def test_a_scheduler_that_is_gone_fails_what_is_not_done(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("end", ["pending", "cancelled"])
+def test_a_scheduler_that_is_gone_fails_what_is_not_done(end: str, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is asked of it any more, and the next measurements are not even handed out."""
     first, second = copies(2)
 
@@ -375,7 +378,7 @@ def test_a_scheduler_that_is_gone_fails_what_is_not_done(caplog: pytest.LogCaptu
         if first.source in unit.sources:
             return done(unit)
         dask.status = "closed"
-        return Future(goes_on=10**9)
+        return Future(end)
 
     run = Run(work)
     found = run.copy((first, second), {copy.source: Lateness() for copy in (first, second)}).results
@@ -420,6 +423,7 @@ def test_without_a_worker_for_too_long_what_is_left_has_failed(
     assert problem.startswith(f"copy {copy.source}: after 0 s {SCHEDULER} has no workers; start some: dask worker")
     (heard,) = run.listener.heard
     assert heard[0] == "retrying"
+    assert run.dask.events == [("clear", begun_event(run.dask.units[0].key))]
     assert caplog.text.count("waiting for workers: ") == 1
 
 
