@@ -130,8 +130,11 @@ def test_those_that_are_not_small_are_handed_out_alone_and_all_counts() -> None:
     large = chosen[1].source
     before = Written(4, 8, refusals=(Refusal("x", "y", 1),))
 
-    def work(_: Dask, unit: Unit) -> Future:
-        return done(unit, left={large: GroupProgress(before, 100)}) if unit.together else done(unit, 7)
+    def work(dask: Dask, unit: Unit) -> Future:
+        if not unit.together:
+            return done(unit, 7)
+        dask.tell(unit.run, unit.key, "first", ("wrote", (large, written(2))))
+        return done(unit, left={large: GroupProgress(before, 100)}, goes_on=20)
 
     run = Run(work)
     copied = run.copy(chosen)
@@ -139,7 +142,7 @@ def test_those_that_are_not_small_are_handed_out_alone_and_all_counts() -> None:
     assert copied.counted == (0, 0)
     assert [(unit.sources, unit.together) for unit in run.dask.units[1:]] == [((large,), False)]
     assert run.dask.units[1].copies[0].starts == {"v": 100}
-    assert found[large].written == Written(11, 22)
+    assert found[large].written == Written(13, 26)
     assert found[chosen[0].source].written == written(1)
 
 
