@@ -136,6 +136,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_downsampling.py",
     ),
     "copying/requests.py": (
+        "tests/integration/test_requests.py",
         *COPY,
         "tests/integration/test_quarantine.py",
         "tests/integration/test_exactness.py",
