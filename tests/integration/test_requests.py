@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from config import parse_config
 from copying.requests import Reached, Request, Requests
 from copying.task import Copy, Target
 from copying.unfinished import Unfinished
-from influx import frames
+from influx import frames, pages
 from influx.errors import Unreachable
 from influx.frames import Frame
 from influx.influxql import Location, Policy
@@ -73,6 +74,32 @@ def test_a_field_in_conflict_goes_alone_in_its_shard_group_and_with_the_others_e
         asked.append(there.questions)
     first, second, third = asked
     assert (second - first, third - second) == (3, 0)
+    there.close()
+
+
+@pytest.mark.parametrize("is_free", [False, True])
+def test_no_request_goes_across_the_edge_of_a_shard_group(
+    is_free: bool, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever a block of rows ends that is encoded at a time; each point goes once, and in its order."""
+    monkeypatch.setattr(pages, "BLOCK_CELLS", 15)
+    copy, there = daily(pair), client(pair.destination)
+    copy = replace(copy, target=replace(copy.target, written_types={}, groups=()))
+    made = requests(there, tmp_path)
+    if is_free:
+        marks = Unfinished(tmp_path / "marks")
+        marks.begin([copy])
+        made = requests(there, tmp_path)
+    times = [MONDAY + n * DAY // 4 for n in range(16)]
+    items = list(made.of_frame(copy, frame(*times)))
+    sent = [item for item in items if isinstance(item, tuple)]
+    texts = [body.text.decode().split() for body, _ in sent]
+    found = [[int(word) for word in text if word.isdigit()] for text in texts]
+    assert [time for part in found for time in part] == times
+    groups = [{min((time - MONDAY) // DAY, 2) for time in part} for part in found]
+    assert {len(group) for group in groups} == {1}
+    assert {stretch is None for _, stretch in sent} == {not is_free}
+    assert len({stretch for _, stretch in sent}) == (3 if is_free else 1)
     there.close()
 
 
