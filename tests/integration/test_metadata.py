@@ -24,7 +24,7 @@ from influx.influxql import Policy
 from influx_client import InfluxClient, connect
 from settings.keys import MetadataKind, Options, Server
 from tests.integration.harness import endpoint, job_config, write_job
-from tests.support.proxy import Exchange, Proxy
+from tests.support.proxy import Exchange, Proxy, respond
 from tests.support.servers import InfluxServer, quoted
 
 ALL: tuple[MetadataKind, ...] = ("policies", "queries", "users", "grants", "subscriptions")
@@ -176,6 +176,29 @@ def test_whether_queries_run_may_not_be_known(guarded: InfluxServer, place: str)
     login = reader(guarded, "nobody")
     assert running_queries(client(guarded, **login), place) == ("", False)
     assert running_queries(client(guarded), place) == ("", False)
+
+
+def test_whether_queries_run_is_said_as_far_as_it_is_known(guarded: InfluxServer, place: str) -> None:
+    """That they do; that they may, to who cannot see it; that nobody knows, where the answer is an error."""
+    login = reader(guarded, "plain", f"GRANT ALL ON {quoted(place)} TO plain")
+    (query,) = sample(place).queries or ()
+    guarded.query(query.text.replace(".p.", ".autogen."))
+    text, runs = running_queries(client(guarded), place)
+    assert (text.startswith(f"continuous queries of {place} run, at the destination: q; "), runs) == (True, True)
+    with Proxy(guarded.url) as proxy:
+        proxy.inject(respond(404), "vars", count=None)
+        text, runs = running_queries(client(guarded, **login, url=proxy.url), place)
+        may = (
+            f"continuous queries of {place} may run (this user may not see whether they do), at the destination: "
+        )
+        assert (text.startswith(may), runs) == (True, False)
+        proxy.inject(respond(400, b'{"error": "not today"}', "application/json"), "query", count=None)
+        text, runs = running_queries(client(guarded, **login, url=proxy.url), place)
+    assert (text.partition(" is not known: ")[0], runs) == (
+        f"whether continuous queries write into {place}",
+        False,
+    )
+    assert "not today" in text
 
 
 # ---------------------------------------------------------------- restoring: the plan
