@@ -64,6 +64,8 @@ def test_a_snapshot_is_said_in_a_line() -> None:
     """With the whole archive, where that is known."""
     line = "0001 in archive: 5 points, 3 files (4.0 kB), 2 new (1.0 kB)"
     assert snapshot().sentence == line
+    alone = SnapshotTaken("archive", "0001", files=3, bytes=4_000, new_files=2, new_bytes=1_000, points=5)
+    assert (alone.sentence, alone.manifest_bytes, alone.archive_bytes) == (line, 0, 0)
     assert snapshot(1).sentence == f"{line}; the archive: 1 snapshot, 9.0 kB"
     assert "1,200 new" in snapshot(new_files=1200).sentence
 
@@ -111,6 +113,7 @@ def test_how_far_a_database_is_behind_is_never_less_than_nothing() -> None:
 def test_a_run_is_said_in_a_line(result: JobResult, sentence: str) -> None:
     """What it copied, how long it took, and what became of it."""
     assert result.sentence == sentence
+    assert result.in_quarantine == 0
 
 
 def test_sums_are_over_all_databases() -> None:
