@@ -92,6 +92,8 @@ def test_how_far_a_database_is_behind_is_never_less_than_nothing() -> None:
     )
     assert JobResult("job", databases, ended=3 * HOUR).lags == {"behind": 7200.0, "ahead": 0.0, "first": 10800.0}
     assert JobResult("job", databases).lags == {}
+    known = [found.name for found in JobResult("job", databases).ages]
+    assert known == ["behind", "ahead", "first", "unknown", "bad"]
 
 
 @pytest.mark.parametrize(
