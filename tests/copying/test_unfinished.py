@@ -94,6 +94,18 @@ def test_a_mark_that_cannot_be_taken_away_stays(tmp_path: Path, caplog: pytest.L
         caplog.clear()
 
 
+def test_a_file_of_marks_may_be_deleted_by_hand(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As the message says; the run that goes on meanwhile ends as it would."""
+    caplog.set_level("INFO")
+    file = tmp_path / "job.unfinished"
+    unfinished = Unfinished(file)
+    unfinished.begin([copy("cpu")])
+    file.unlink()
+    unfinished.end([copy("cpu")], has_compared=True)
+    assert not unfinished.holds(copy("cpu"))
+    assert caplog.text == ""
+
+
 def test_what_is_marked_already_is_not_written_again(tmp_path: Path) -> None:
     """Nor what has not changed by an end."""
     file = tmp_path / "job.unfinished"
@@ -123,3 +135,9 @@ def test_a_file_that_cannot_be_read_marks_everything(
     assert not Unfinished(file).holds(copy("cpu"))
     Unfinished(file).end([copy("cpu")], has_compared=True)
     assert not file.exists()
+    file.write_text(content)
+    begun = Unfinished(file)
+    begun.begin([copy("cpu")])
+    assert begun.holds(copy("cpu"))
+    with pytest.raises(NotCompared):
+        Unfinished(file).check([copy("cpu")])
