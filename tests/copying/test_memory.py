@@ -30,7 +30,7 @@ def states(*counts: str) -> ShardStates:
 
 def test_what_was_equal_comes_back_from_the_file(tmp_path: Path) -> None:
     """A group is unknown again once one side tells something else of it; a file about another job says nothing."""
-    file = tmp_path / "missing" / "job.json"
+    file = tmp_path / "missing" / "deeper" / "job.json"
     before = Memory("this")
     signed = memory.unknown(before, TARGET, GROUPS, (states("5", "5"), states("7", "7")))
     assert signed.keys() == {*GROUPS}
