@@ -12,10 +12,11 @@ from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
 from config import FieldRules
 from copying.resume import filter_obsolete_fields, hidden_since, is_obsolete, resume_points
 from copying.retention import kept
-from copying.selection import allowed_types, get_fields_to_backup, split_for_downsampling
+from copying.selection import allowed_types, field_rules, get_fields_to_backup, split_for_downsampling
 from copying.task import Copy, Target
 from influx.errors import QueryRefused
 from influx.influxql import Location, Policy, Tags
+from settings.keys import MeasurementRules
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 Types = dict[str, tuple[str, ...]]
@@ -306,3 +307,10 @@ def test_a_series_that_is_behind_the_source_hides_what_came_after_its_newest_poi
 ) -> None:
     """One that the destination lacks may hide points of any age; one that the source has lost hides none."""
     assert hidden_since(source, destination) == since
+
+
+def test_fields_have_the_rules_of_their_measurement() -> None:
+    """Without any of its own all are wanted."""
+    rules = MeasurementRules.model_validate({"specific": {"cpu*": {"fields": {"include": ["v"]}}}})
+    assert field_rules(rules, "cpu0") == rules.specific["cpu*"].fields != FieldRules()
+    assert field_rules(rules, "mem") == FieldRules()

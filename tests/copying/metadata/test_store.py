@@ -130,6 +130,19 @@ def test_a_document_that_is_none_of_ours_is_refused(changed: str | dict[str, obj
         snapshot.from_bytes(text.encode())
 
 
+def test_the_document_is_the_same_in_every_version_of_the_program() -> None:
+    """Another form of the same contents would be another version of it in each database of each job."""
+    document = (
+        '{\n  "format": 1,\n  "database": "d\\udcff",\n'
+        '  "policies": [\n    {\n      "name": "p",\n      "duration": "86400s",\n      "shard_duration": "3600s",\n'
+        '      "default": true\n    }\n  ],\n  "queries": null,\n  "users": [],\n  "grants": null,\n'
+        '  "subscriptions": null\n}\n'
+    )
+    saved = SavedMetadata("d\udcff", (Policy("p", 24 * HOUR, HOUR, is_default=True),), users=())
+    assert snapshot.as_bytes(saved).decode() == document
+    assert snapshot.from_bytes(document.encode()) == saved
+
+
 def test_how_many_there_are_is_said_in_words() -> None:
     """One, or several."""
     said = [snapshot.amount(kind, number) for kind in ("policies", "queries", "users") for number in (1, 2, 0)]
