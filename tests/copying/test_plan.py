@@ -12,7 +12,7 @@ from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
 from config import FieldRules
 from copying.resume import filter_obsolete_fields, hidden_since, is_obsolete, resume_points
 from copying.retention import kept
-from copying.selection import allowed_types, field_rules, get_fields_to_backup, split_for_downsampling
+from copying.selection import allowed_types, field_rules, fits, get_fields_to_backup, split_for_downsampling
 from copying.task import Copy, Target
 from influx.errors import QueryRefused
 from influx.influxql import Location, Policy, Tags
@@ -307,6 +307,28 @@ def test_a_series_that_is_behind_the_source_hides_what_came_after_its_newest_poi
 ) -> None:
     """One that the destination lacks may hide points of any age; one that the source has lost hides none."""
     assert hidden_since(source, destination) == since
+
+
+@pytest.mark.parametrize(
+    ("types", "there", "found", "expected"),
+    [
+        ({"v": ("float",)}, {}, {"v": "float"}, True),
+        ({"v": ("float",)}, {"v": ("float",), "w": ("string",)}, {"v": "float"}, True),
+        ({"v": ("float",)}, {"v": ("integer",)}, {"v": "float"}, False),
+        ({"v": ("float",)}, {"v": ("string",)}, {"v": "float"}, False),
+        ({"v": ("float",)}, {"v": ("float", "integer")}, {"v": "float"}, False),
+        ({"v": ("float",), "w": ("float",)}, {"w": ("integer",)}, {"v": "float", "w": "float"}, False),
+        ({"v": ("float", "integer")}, {}, {"v": "float"}, False),
+        ({"v": ("float",), "w": ("float", "integer")}, {"v": ("float",)}, {"v": "float"}, False),
+    ],
+)
+def test_types_fit_where_the_destination_has_no_other_one(
+    types: Types, there: Types, found: dict[str, str], expected: bool
+) -> None:
+    """In any of its shards; nor may one of the measurement's own fields have several."""
+    policy = Policy("p", 0, DAY, is_default=True)
+    target = Target("db", policy, policy, (), (), {"m": there})
+    assert fits(Copy(Location("db", "p", "m"), target, types, ()), found) is expected
 
 
 def test_fields_have_the_rules_of_their_measurement() -> None:

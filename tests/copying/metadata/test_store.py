@@ -134,7 +134,8 @@ def test_the_document_is_the_same_in_every_version_of_the_program() -> None:
     """Another form of the same contents would be another version of it in each database of each job."""
     document = (
         '{\n  "format": 1,\n  "database": "d\\udcff",\n'
-        '  "policies": [\n    {\n      "name": "p",\n      "duration": "86400s",\n      "shard_duration": "3600s",\n'
+        '  "policies": [\n    {\n      "name": "p",\n      "duration": "86400s",\n'
+        '      "shard_duration": "3600s",\n'
         '      "default": true\n    }\n  ],\n  "queries": null,\n  "users": [],\n  "grants": null,\n'
         '  "subscriptions": null\n}\n'
     )
