@@ -230,8 +230,8 @@ def test_a_field_whose_types_no_window_can_hold_is_refused(kinds: tuple[str, ...
     """It is named, with its types and a way out."""
     with pytest.raises(QueryRefused) as caught:
         split_for_downsampling({"ok": ("float",), "bad": kinds}, FieldRules())
-    assert f"'bad' ({' and '.join(kinds)} in" in str(caught.value)
-    assert "exclude it" in str(caught.value)
+    assert f"'bad' ({' and '.join(kinds)} in different shards) cannot" in str(caught.value)
+    assert "; exclude it, or copy without source.group_by" in str(caught.value)
 
 
 @pytest.mark.parametrize("wanted", ["integer", "float"])
@@ -241,7 +241,8 @@ def test_a_field_of_which_some_numbers_are_not_wanted_is_refused(wanted: str) ->
     assert split_for_downsampling({"f": (wanted,)}, chosen) == (["f"], [])
     types = {"f": ("float", "integer")}
     assert split_for_downsampling(types, rules(types="numeric")) == (["f"], [])
-    with pytest.raises(QueryRefused, match=f"of which fields.types wants {wanted}"):
+    remedy = "exclude it, want all of its types, or copy without source.group_by"
+    with pytest.raises(QueryRefused, match=f"of which fields.types wants {wanted}\\).*; {remedy}"):
         split_for_downsampling(types, chosen)
 
 

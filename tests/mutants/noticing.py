@@ -143,7 +143,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/results.py": ("tests/watching/test_summary.py", "tests/integration/test_reporting.py", *COPY),
     "copying/resume.py": ("tests/copying/test_plan.py", "tests/integration/test_resume.py"),
-    "copying/segments.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_resume.py"),
+    "copying/segments.py": (
+        "tests/copying/test_segments.py",
+        "tests/influx/test_shard_groups.py",
+        "tests/integration/test_resume.py",
+    ),
     "copying/small_measurements.py": (
         "tests/integration/test_small_measurements.py",
         "tests/integration/test_second_look.py",
