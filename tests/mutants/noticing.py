@@ -141,7 +141,12 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_quarantine.py",
         "tests/integration/test_exactness.py",
     ),
-    "copying/results.py": ("tests/watching/test_summary.py", "tests/integration/test_reporting.py", *COPY),
+    "copying/results.py": (
+        "tests/copying/test_results.py",
+        "tests/watching/test_summary.py",
+        "tests/integration/test_reporting.py",
+        *COPY,
+    ),
     "copying/resume.py": ("tests/copying/test_plan.py", "tests/integration/test_resume.py"),
     "copying/segments.py": (
         "tests/copying/test_segments.py",
