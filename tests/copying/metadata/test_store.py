@@ -1,5 +1,6 @@
 """Saved metadata on the disk: a version for each content, none of which is ever changed."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -39,18 +40,22 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 def test_the_same_content_is_one_version_and_another_one_a_new_one(tmp_path: Path) -> None:
     """What was saved before stays as it was; content that comes back is a version again."""
     other = SavedMetadata("db", WHOLE.policies, ())
-    saved = [store.save(tmp_path, "job", content, NOW) for content in (WHOLE, WHOLE, other)]
+    folder = store.directory_of(tmp_path, "job", "db")
+    assert store.newest_file(folder) is None
+    saved = [store.save(tmp_path, "job", content, NOW) for content in (WHOLE, WHOLE, other, other)]
     before = files(tmp_path)
     saved.append(store.save(tmp_path, "job", WHOLE, NOW - 5 * SECOND))
-    assert [version.is_new for version in saved] == [True, False, True, True]
+    assert [version.is_new for version in saved] == [True, False, True, False, True]
     assert [version.file.name[:21] for version in saved] == [
         "0001-20260921T141320Z",
         "0001-20260921T141320Z",
+        "0002-20260921T141320Z",
         "0002-20260921T141320Z",
         "0003-20260921T141315Z",
     ]
     assert before.items() < files(tmp_path).items()
     assert len(files(tmp_path)) == 6
+    assert store.newest_file(folder) == saved[-1].file
     assert store.load(tmp_path, "job", "db") == WHOLE
 
 
@@ -88,6 +93,16 @@ def test_a_damaged_version_is_named_and_a_run_saves_another_one(tmp_path: Path) 
         store.load(tmp_path, "job", "db")
     assert store.save(tmp_path, "job", WHOLE, NOW).is_new
     assert store.load(tmp_path, "job", "db") == WHOLE
+
+
+def test_a_version_of_a_later_program_is_named(tmp_path: Path) -> None:
+    """Though it is whole; it is not passed over for an older one."""
+    older = store.save(tmp_path, "job", WHOLE, NOW).file
+    content = older.read_bytes().replace(b'"format": 1', b'"format": 2')
+    later = older.with_name(f"0002-20260921T141320Z-{hashlib.sha256(content).hexdigest()[:12]}.json")
+    later.write_bytes(content)
+    with pytest.raises(store.Damaged, match=f"{later.name}: it has the format 2"):
+        store.load(tmp_path, "job", "db")
 
 
 def test_what_was_cut_off_is_no_version(tmp_path: Path) -> None:
