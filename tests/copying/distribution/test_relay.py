@@ -96,6 +96,7 @@ def test_what_happens_is_told_while_it_happens(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(relaying, "TICK", 0.01)
     sent: list[bytes] = []
     with Relay("run", "key", sent.append) as relay:
+        assert [thread.daemon for thread in threading.enumerate() if thread.name == "relay"] == [True]
         relay.begun(PLACE)
         wait_until(lambda: len(sent) == 1, "a message", hang=20)
         relay.begun(PLACE)
