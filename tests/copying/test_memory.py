@@ -30,7 +30,7 @@ def states(*counts: str) -> ShardStates:
 
 def test_what_was_equal_comes_back_from_the_file(tmp_path: Path) -> None:
     """A group is unknown again once one side tells something else of it; a file about another job says nothing."""
-    file = tmp_path / "missing" / "job.json"
+    file = tmp_path / "missing" / "deeper" / "job.json"
     before = Memory("this")
     signed = memory.unknown(before, TARGET, GROUPS, (states("5", "5"), states("7", "7")))
     assert signed.keys() == {*GROUPS}
@@ -108,3 +108,14 @@ def test_the_file_is_bounded_and_the_newest_entries_stay(tmp_path: Path) -> None
     document = json.loads((tmp_path / "job.json").read_text())
     for kind in ("groups", "extras"):
         assert list(document[kind]) == list(groups)[2:]
+
+
+def test_what_a_run_has_not_brought_is_not_known_of_the_one_before() -> None:
+    """To forget what nobody knew changes nothing."""
+    found, other = Memory(), replace(TARGET, database="other")
+    found.forget_clean("db", TARGET)
+    found.forget_proof("db", TARGET)
+    assert [found.note_clean("db", TARGET, text) for text in ("a", "a", "b", "b")] == [False, True, False, True]
+    assert not found.note_clean("db", other, "b")
+    found.forget_clean("db", TARGET)
+    assert [found.note_clean("db", target, "b") for target in (TARGET, other)] == [False, True]

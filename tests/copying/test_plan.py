@@ -12,10 +12,11 @@ from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
 from config import FieldRules
 from copying.resume import filter_obsolete_fields, hidden_since, is_obsolete, resume_points
 from copying.retention import kept
-from copying.selection import allowed_types, get_fields_to_backup, split_for_downsampling
+from copying.selection import allowed_types, field_rules, fits, get_fields_to_backup, split_for_downsampling
 from copying.task import Copy, Target
 from influx.errors import QueryRefused
 from influx.influxql import Location, Policy, Tags
+from settings.keys import MeasurementRules
 
 REPRODUCIBLE = settings(derandomize=True, database=None, deadline=None, max_examples=200)
 Types = dict[str, tuple[str, ...]]
@@ -229,8 +230,8 @@ def test_a_field_whose_types_no_window_can_hold_is_refused(kinds: tuple[str, ...
     """It is named, with its types and a way out."""
     with pytest.raises(QueryRefused) as caught:
         split_for_downsampling({"ok": ("float",), "bad": kinds}, FieldRules())
-    assert f"'bad' ({' and '.join(kinds)} in" in str(caught.value)
-    assert "exclude it" in str(caught.value)
+    assert f"'bad' ({' and '.join(kinds)} in different shards) cannot" in str(caught.value)
+    assert "; exclude it, or copy without source.group_by" in str(caught.value)
 
 
 @pytest.mark.parametrize("wanted", ["integer", "float"])
@@ -240,7 +241,8 @@ def test_a_field_of_which_some_numbers_are_not_wanted_is_refused(wanted: str) ->
     assert split_for_downsampling({"f": (wanted,)}, chosen) == (["f"], [])
     types = {"f": ("float", "integer")}
     assert split_for_downsampling(types, rules(types="numeric")) == (["f"], [])
-    with pytest.raises(QueryRefused, match=f"of which fields.types wants {wanted}"):
+    remedy = "exclude it, want all of its types, or copy without source.group_by"
+    with pytest.raises(QueryRefused, match=f"of which fields.types wants {wanted}\\).*; {remedy}"):
         split_for_downsampling(types, chosen)
 
 
@@ -306,3 +308,32 @@ def test_a_series_that_is_behind_the_source_hides_what_came_after_its_newest_poi
 ) -> None:
     """One that the destination lacks may hide points of any age; one that the source has lost hides none."""
     assert hidden_since(source, destination) == since
+
+
+@pytest.mark.parametrize(
+    ("types", "there", "found", "expected"),
+    [
+        ({"v": ("float",)}, {}, {"v": "float"}, True),
+        ({"v": ("float",)}, {"v": ("float",), "w": ("string",)}, {"v": "float"}, True),
+        ({"v": ("float",)}, {"v": ("integer",)}, {"v": "float"}, False),
+        ({"v": ("float",)}, {"v": ("string",)}, {"v": "float"}, False),
+        ({"v": ("float",)}, {"v": ("float", "integer")}, {"v": "float"}, False),
+        ({"v": ("float",), "w": ("float",)}, {"w": ("integer",)}, {"v": "float", "w": "float"}, False),
+        ({"v": ("float", "integer")}, {}, {"v": "float"}, False),
+        ({"v": ("float",), "w": ("float", "integer")}, {"v": ("float",)}, {"v": "float"}, False),
+    ],
+)
+def test_types_fit_where_the_destination_has_no_other_one(
+    types: Types, there: Types, found: dict[str, str], expected: bool
+) -> None:
+    """In any of its shards; nor may one of the measurement's own fields have several."""
+    policy = Policy("p", 0, DAY, is_default=True)
+    target = Target("db", policy, policy, (), (), {"m": there})
+    assert fits(Copy(Location("db", "p", "m"), target, types, ()), found) is expected
+
+
+def test_fields_have_the_rules_of_their_measurement() -> None:
+    """Without any of its own all are wanted."""
+    rules = MeasurementRules.model_validate({"specific": {"cpu*": {"fields": {"include": ["v"]}}}})
+    assert field_rules(rules, "cpu0") == rules.specific["cpu*"].fields != FieldRules()
+    assert field_rules(rules, "mem") == FieldRules()

@@ -123,6 +123,18 @@ def test_one_character_divides_the_others_from_it() -> None:
     assert sorted(sizes(shares, values)) == [2, 2]
 
 
+def test_characters_that_many_values_have_go_with_those_that_few_have() -> None:
+    """So that the shares are of about equal size."""
+    values = [
+        f"x{number}{letter}"
+        for letter, count in zip("abcdef", (50, 30, 30, 20, 20, 10), strict=True)
+        for number in range(count)
+    ]
+    for wanted, expected in ((2, [80, 80]), (3, [50, 50, 60]), (9, [10, 20, 20, 30, 30, 50])):
+        shares = next(found for found in divisions({"t": values}, wanted) if found[0].after == 0)
+        assert sorted(sizes(shares, values)) == expected
+
+
 def test_nothing_divides_one_value() -> None:
     """Nor none at all."""
     assert divisions({"t": ["a"], "u": []}) == []

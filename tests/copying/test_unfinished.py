@@ -64,18 +64,80 @@ def test_a_mark_of_an_older_version_is_that_of_a_policy(tmp_path: Path) -> None:
     Unfinished(file).check([copy("any")])
 
 
-def test_without_a_mark_on_the_disk_nothing_is_written_in_any_order(tmp_path: Path) -> None:
-    """The points go strictly by time then."""
+def test_without_a_mark_on_the_disk_nothing_is_written_in_any_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The points go strictly by time then, and the log says so."""
+    caplog.set_level("INFO")
     (tmp_path / "file").write_text("in the way")
     unfinished = Unfinished(tmp_path / "file" / "job.unfinished")
+    unfinished.check([copy("cpu")])
     unfinished.begin([copy("cpu")])
+    assert "cannot be written, so points go strictly by time: File exists" in caplog.text
     assert not unfinished.holds(copy("cpu"))
+    unfinished.end([copy("cpu")], has_compared=True)
+    unfinished.check([copy("cpu")])
+
+
+def test_a_mark_that_cannot_be_taken_away_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The next run compares once more; nothing is lost by that."""
+    caplog.set_level("INFO")
+    file = tmp_path / "job.unfinished"
+    unfinished = Unfinished(file)
+    unfinished.begin([copy("cpu"), copy("mem")])
+    file.unlink()
+    file.mkdir()
+    for ended in ([copy("mem")], [copy("cpu"), copy("mem")]):
+        unfinished.end(ended, has_compared=True)
+        assert unfinished.holds(copy("cpu"))
+        assert f"{file} cannot be written: " in caplog.text
+        caplog.clear()
+
+
+def test_a_file_of_marks_may_be_deleted_by_hand(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As the message says; the run that goes on meanwhile ends as it would."""
+    caplog.set_level("INFO")
+    file = tmp_path / "job.unfinished"
+    unfinished = Unfinished(file)
+    unfinished.begin([copy("cpu")])
+    file.unlink()
+    unfinished.end([copy("cpu")], has_compared=True)
+    assert not unfinished.holds(copy("cpu"))
+    assert caplog.text == ""
+
+
+def test_what_is_marked_already_is_not_written_again(tmp_path: Path) -> None:
+    """Nor what has not changed by an end."""
+    file = tmp_path / "job.unfinished"
+    unfinished = Unfinished(file)
+    unfinished.begin([copy("cpu"), copy("mem")])
+    before = file.stat().st_ino
+    unfinished.begin([copy("mem")])
+    unfinished.end([copy("disk")], has_compared=True)
+    assert file.stat().st_ino == before
+    unfinished.begin([copy("disk")])
+    assert file.stat().st_ino != before
 
 
 @pytest.mark.parametrize("content", ["", "[", "7", '{"a": 1'])
-def test_a_file_that_cannot_be_read_marks_everything(tmp_path: Path, content: str) -> None:
+def test_a_file_that_cannot_be_read_marks_everything(
+    tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nobody knows what it said."""
+    caplog.set_level("INFO")
     file = tmp_path / "job.unfinished"
     file.write_text(content)
+    with pytest.raises(NotCompared):
+        Unfinished(file).check([copy("cpu")])
+    assert f"{file} cannot be read: " in caplog.text
+    Unfinished(file).end([copy("cpu")], has_compared=False)
+    assert file.read_text() == content
+    assert not Unfinished(file).holds(copy("cpu"))
+    Unfinished(file).end([copy("cpu")], has_compared=True)
+    assert not file.exists()
+    file.write_text(content)
+    begun = Unfinished(file)
+    begun.begin([copy("cpu")])
+    assert begun.holds(copy("cpu"))
     with pytest.raises(NotCompared):
         Unfinished(file).check([copy("cpu")])

@@ -21,7 +21,7 @@ from copying import narrowing, quarantine, small_measurements
 from copying.quarantine import Quarantine
 from copying.results import JobResult
 from influx import frames, line_protocol
-from influx.errors import InfluxError
+from influx.errors import InfluxError, WriteRefused
 from influx.frames import Frame
 from influx.influxql import Location
 from influx.written import Written
@@ -141,6 +141,7 @@ def test_bad_lines_in_a_big_batch_are_put_aside_and_all_others_arrive(
     file = pair.directory / "quarantine" / "job" / f"{pair.database}.autogen.m.lp"
     assert str(file) in failure
     assert (result.written.quarantined, result.written.expired) == (len(bad), 0)
+    assert result.written.newly_quarantined == len(bad)
     assert result.written.points == 5000 - len(bad)
     assert moved(result) == 10 + 5000 - len(bad)  # points close to the newest one are written again
     assert lines_of(pair) == [lines[i].encode() for i in bad]
@@ -148,6 +149,7 @@ def test_bad_lines_in_a_big_batch_are_put_aside_and_all_others_arrive(
     assert missing == 2 * len(bad)
     again = pair.backup()  # the look-back meets the same lines again
     assert (again.written.quarantined, again.late, len(again.failures)) == (len(bad), 0, 1)
+    assert again.written.newly_quarantined == 0
     assert lines_of(pair) == [lines[i].encode() for i in bad]
     pair.destination.restart({})
     write_by_hand(pair)
@@ -179,6 +181,20 @@ def test_a_request_that_is_too_large_is_halved_and_nothing_is_lost(
     assert pair.backup().failures == ()
     assert not files(pair)
     pair.assert_equal(points=1000)
+
+
+def test_a_request_that_the_cache_cannot_take_is_halved_and_nothing_is_lost(
+    limited: Callable[[dict[str, int]], Pair], caplog: pytest.LogCaptureFixture
+) -> None:
+    """InfluxDB answers with an error of its own then, which no retry of the same request would end."""
+    caplog.set_level("INFO")
+    pair = limited({"data.cache-max-memory-size": 60_000, "data.cache-snapshot-memory-size": 10_000})
+    pair.write("\n".join(f"m v={i} {MONDAY + i}" for i in range(5000)))
+    assert pair.backup({"options": {"retries": 50}}).failures == ()
+    assert "cache-max-memory-size exceeded" in caplog.text
+    assert "; writing fewer points at once" in caplog.text
+    assert not files(pair)
+    pair.assert_equal(points=5000)
 
 
 def test_a_point_that_is_too_large_by_itself_is_put_aside(limited: Callable[[dict[str, int]], Pair]) -> None:
@@ -505,6 +521,47 @@ def test_narrowing_down_that_has_to_end_early_keeps_what_is_left(
     stored = {at[4] for at in pair.found().points}
     assert times | stored >= {MONDAY + 100 + i for i in range(40)}
     assert times >= {MONDAY + 100 + i for i in range(0, 40, 5)}
+
+
+@pytest.mark.parametrize("is_bad", [False, True])
+def test_a_stop_lets_the_request_in_hand_be_written(
+    is_bad: bool, limited: Callable[[dict[str, int]], Pair]
+) -> None:
+    """Where none of it is refused; with a line that is, all of it is put aside, but for what the server took."""
+    pair = limited(VALUES_PER_TAG)
+    fill_tag(pair)
+    stopping = StopRequest()
+    stopping.requested = True
+    client = destination_client(pair, StopRequest())  # who waits for answers all the same
+    there = Location(pair.database, "autogen", "m")
+    kept = Quarantine(pair.directory / "quarantine", "job", pair.destination.url, there, "now")
+    (body,) = line_protocol.encode_frame(frame_of(["h1", "new" if is_bad else "h2", "h3"]), "m").bodies
+    parts = list(narrowing.write_body(client, body, there, kept, stopping))
+    client.close()
+    assert [(part.points, part.quarantined) for part in parts] == [(0, 3) if is_bad else (3, 0)]
+    assert not is_bad or b"narrowing this down was given up" in files(pair)[kept.file.name]
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_without_a_quarantine_a_line_that_is_refused_is_an_error(
+    is_kept: bool, limited: Callable[[dict[str, int]], Pair]
+) -> None:
+    """The lines before it are written; with one those behind it are, too."""
+    pair = limited(VALUES_PER_TAG)
+    fill_tag(pair)
+    client = destination_client(pair, StopRequest())
+    there = Location(pair.database, "autogen", "m")
+    kept = Quarantine(pair.directory / "quarantine", "job", pair.destination.url, there, "now")
+    (body,) = line_protocol.encode_frame(frame_of(["h1", "new", "h3", "h4"]), "m").bodies
+    parts, refusal = list[Written](), None
+    try:
+        for part in narrowing.write_body(client, body, there, kept if is_kept else None, StopRequest()):
+            parts.append(part)
+    except WriteRefused as error:
+        refusal = error
+    client.close()
+    assert (sum(part.points for part in parts), refusal is None) == ((3, True) if is_kept else (1, False))
+    assert kept.file.exists() is is_kept
 
 
 # ---------------------------------------------------------------- what is not refused

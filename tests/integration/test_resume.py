@@ -8,11 +8,17 @@ import pytest
 from backup import BackupManager
 from basics.stopping import StopRequest
 from config import Config
-from influx_client import connect
+from copying.obsolete import Thresholds
+from copying.task import Copy, Target
+from influx.errors import Unreachable
+from influx.influxql import Location, Policy
+from influx_client import InfluxClient, connect
+from settings.keys import Server
 from tests.integration.daemon import running
-from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, moved, write_job
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, endpoint, moved, write_job
 from tests.support.proxy import Gate, Proxy, respond
 from tests.support.reader import key
+from tests.support.servers import InfluxServer, Settings
 from tests.support.waiting import HANG, wait_until
 
 
@@ -192,3 +198,42 @@ def test_forecasts_that_were_rewritten_before_their_time_came_are_copied_again(p
         destination = connect(config.job.options, config.job.destination, "destination", StopRequest())
         assert BackupManager(config, source, destination, now=moment).run_backup().failures == ()
     pair.assert_equal(points=53)
+
+
+@pytest.mark.parametrize("state", ["refused", "gone", "whole", "lacking"])
+def test_an_old_field_is_skipped_only_where_the_destination_can_tell_that_it_is_whole(
+    state: str, pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At its newest time, series by series; a server that does not answer is asked again."""
+    caplog.set_level("INFO")
+    now = MONDAY + 400 * DAY
+    lines = [f"m,host=h{n} v=1,w=1 {MONDAY}" for n in range(5)]
+    pair.write("\n".join([*lines, f"m,host=h0 w=2 {now - HOUR}"]))
+    config = Config(write_job(pair.directory, pair.config({"options": {"retries": 0}})))
+    options = config.job.options.model_copy(update={"field_obsolete_threshold": 30 * DAY})
+    limits: Settings = {"coordinator.max-select-series": 3} if state == "refused" else {}
+    with InfluxServer.start("limited", settings=limits) as there:
+        there.create_database("copied")
+        there.write("\n".join(lines[: -1 if state == "lacking" else None]), "copied")
+        source, destination = (
+            InfluxClient(Server.model_validate(endpoint(server)), role, retries=0)
+            for server, role in ((pair.source, "source"), (there, "destination"))
+        )
+        policy = Policy("autogen", 0, 7 * DAY, is_default=True)
+        types = {"v": ("float",), "w": ("float",)}
+        target = Target("copied", policy, policy, (), (), {"m": types})
+        copy = Copy(Location(pair.database, "autogen", "m"), target, types, ("host",))
+        if state == "gone":
+            there.stop()
+        thresholds = Thresholds(options, source, destination, now)
+        if state == "gone":
+            with pytest.raises(Unreachable):
+                thresholds.without_obsolete([copy], [{"v": MONDAY, "w": MONDAY}])
+        else:
+            (kept,), (times,) = thresholds.without_obsolete([copy], [{"v": MONDAY, "w": MONDAY}])
+            expected = {"w"} if state == "whole" else {"v", "w"}
+            assert kept.types.keys() == times.keys() == expected
+        source.close()
+        destination.close()
+    assert ("1 old fields are not skipped: " in caplog.text) is (state == "refused")
+    assert ("1 obsolete fields skipped" in caplog.text) is (state == "whole")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from copying.same_server import shared_destination
 from influx.identity import is_same
 from influx_client import InfluxClient
 from main import run_worker
@@ -78,6 +79,9 @@ def test_a_server_by_another_name_is_refused_as_its_own_destination(pair: Pair) 
             _refused(pair.directory, config, (pair.source.url, url))
         result = run_worker(write_job(pair.directory, config))
         assert "are one and the same server" in result.failures[0]
+        config["source"]["databases"] += [{"name": "second", "destination": "second"}]
+        (failure,) = run_worker(write_job(pair.directory, config)).failures
+        assert f"same server: {pair.database!r} would be copied onto itself" in failure
         config["source"] |= {"databases": [], "suffix": "_copy"}
         assert "and then the copies too" in run_worker(write_job(pair.directory, config)).failures[0]
     assert not [row for row in pair.source.rows("SHOW DATABASES") if "_copy" in row[0]]
@@ -134,6 +138,22 @@ def test_a_proxy_that_gives_requests_its_own_ids_makes_nobody_the_same(
         for side in ("source", "destination"):
             config[side] |= PLAIN
         assert run_worker(write_job(tmp_path, config)).outcome == "ok"
+
+
+def test_two_jobs_that_write_to_one_server_by_two_names_are_told_why_not(pair: Pair) -> None:
+    """Where both are other servers nothing is said. No password is."""
+    url = reachable(names(pair.source))["any address"]
+    one, other, apart = (
+        InfluxClient(Server.model_validate({**endpoint(server), **more}), "destination", retries=0)
+        for server, more in ((pair.source, {}), (pair.source, {"url": url}), (pair.destination, {}))
+    )
+    assert shared_destination(one, apart, "job", "db") == ""
+    text = shared_destination(one, other, "job", "db")
+    assert text.startswith(
+        f"destination {pair.source.url} is the same server as {url}, where job 'job' also writes db; "
+    )
+    for client in (one, other, apart):
+        client.close()
 
 
 def _with_its_own_id(exchange: Exchange) -> None:

@@ -7,10 +7,13 @@ from contextlib import contextmanager
 import pytest
 
 from basics.stopping import StopRequest
+from copying import small_measurements
 from copying.results import JobResult
+from influx import line_protocol
 from main import run_worker
 from tests.integration.harness import MONDAY, Pair, write_job
 from tests.support import waiting
+from tests.support.proxy import Exchange, Gate, Proxy, forward
 
 MINUTE = 60 * 10**9
 MINUTES = 3000
@@ -80,3 +83,38 @@ def test_a_run_stopped_among_late_data_tells_what_is_there(pair: Pair) -> None:
     result = stopped_run(pair, before + MINUTES // 4)
     assert result.stopped
     assert result.written.points == there(pair) - before - 1
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["new", "late"])
+def test_after_a_stop_no_request_is_begun(is_late: bool, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a page that has come; those on their way are finished. The next run brings the others."""
+    monkeypatch.setattr(line_protocol, "BODY_BYTES", 1000)
+    monkeypatch.setattr(small_measurements, "MOST_ROWS", 100)
+    pair.write("\n".join(f"cpu,host=a v={n}.5 {MONDAY + n * 10**9}" for n in range(MINUTES)))
+    if is_late:
+        pair.destination.create_database(pair.database)
+        last = MINUTES - 1
+        pair.destination.write(f"cpu,host=a v={last}.5 {MONDAY + last * 10**9}", pair.database)
+    stopping, gate, writes = StopRequest(), Gate(), list[str]()
+
+    def count(exchange: Exchange) -> None:
+        writes.append(exchange.text())
+        forward(exchange)
+
+    def stop() -> None:
+        waiting.wait_until(gate.is_reached, "the second request")
+        stopping.requested = True
+        gate.open()
+
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(gate, "write", first=2)
+        proxy.inject(count, "write", count=None)
+        thread = threading.Thread(target=stop)
+        thread.start()
+        result = run_worker(write_job(pair.directory, pair.config({"destination": {"url": proxy.url}})), stopping)
+        thread.join()
+    assert (result.stopped, result.failures) == (True, ())
+    assert len(writes) < 8
+    assert there(pair) < MINUTES // 3
+    assert pair.backup().failures == ()
+    pair.assert_equal(points=MINUTES)

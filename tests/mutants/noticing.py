@@ -56,8 +56,16 @@ PACKAGES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_check.py",
     ),
     "copying/archive": ("tests/copying/archive", "tests/integration/test_archive.py"),
-    "copying/distribution": ("tests/copying/distribution", "tests/integration/test_distribution.py"),
-    "copying/metadata": ("tests/copying/metadata", "tests/integration/test_whole_database.py"),
+    "copying/distribution": (
+        "tests/copying/distribution",
+        "tests/integration/test_units.py",
+        "tests/integration/test_distribution.py",
+    ),
+    "copying/metadata": (
+        "tests/copying/metadata",
+        "tests/integration/test_metadata.py",
+        "tests/integration/test_whole_database.py",
+    ),
     "copying/restore": (
         "tests/copying/restore",
         "tests/integration/test_restore.py",
@@ -130,13 +138,23 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_downsampling.py",
     ),
     "copying/requests.py": (
+        "tests/integration/test_requests.py",
         *COPY,
         "tests/integration/test_quarantine.py",
         "tests/integration/test_exactness.py",
     ),
-    "copying/results.py": ("tests/watching/test_summary.py", "tests/integration/test_reporting.py", *COPY),
+    "copying/results.py": (
+        "tests/copying/test_results.py",
+        "tests/watching/test_summary.py",
+        "tests/integration/test_reporting.py",
+        *COPY,
+    ),
     "copying/resume.py": ("tests/copying/test_plan.py", "tests/integration/test_resume.py"),
-    "copying/segments.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_resume.py"),
+    "copying/segments.py": (
+        "tests/copying/test_segments.py",
+        "tests/influx/test_shard_groups.py",
+        "tests/integration/test_resume.py",
+    ),
     "copying/small_measurements.py": (
         "tests/integration/test_small_measurements.py",
         "tests/integration/test_second_look.py",

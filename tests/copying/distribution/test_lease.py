@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
 
 from basics.stopping import Stopped
-from copying.distribution.lease import LeaseLost, Leases
+from copying.distribution import lease
+from copying.distribution.lease import LeaseLost, Leases, held
+from tests.support.waiting import wait_until
 
 SECONDS, REQUEST = 60.0, 40.0
 
@@ -24,6 +27,8 @@ class Scheduler:
         self.unwanted = ""
         self.waits_until_free = 3
         self.steals = ""
+        self.renewals = 0
+        self.silences = 0
 
     def clock(self) -> float:
         """The time."""
@@ -45,6 +50,7 @@ class Scheduler:
     def renew(self, names: Sequence[str]) -> bool:
         """Whether none of them is another one's."""
         self._answer()
+        self.renewals += 1
         return self.others.isdisjoint(names)
 
     def give_back(self, name: str) -> None:
@@ -63,17 +69,28 @@ class Scheduler:
 
     def _answer(self) -> None:
         if self.is_gone:
+            self.silences += 1
             raise ConnectionResetError("gone")
 
 
+def free(scheduler: Scheduler, *names: str) -> Leases:
+    """Those of a unit with these measurements."""
+    return Leases(scheduler, names, seconds=SECONDS, request=REQUEST, clock=scheduler.clock)
+
+
 def leases(scheduler: Scheduler, *names: str) -> Leases:
-    """Those of a unit with these measurements, taken."""
-    taken = Leases(scheduler, names, seconds=SECONDS, request=REQUEST, clock=scheduler.clock)
+    """The same, taken."""
+    taken = free(scheduler, *names)
     taken.take()
     return taken
 
 
-def test_a_request_is_made_while_the_lease_outlasts_it() -> None:
+def keepers() -> list[threading.Thread]:
+    """The threads that keep leases."""
+    return [thread for thread in threading.enumerate() if thread.name == "leases"]
+
+
+def test_a_request_is_made_while_the_lease_outlasts_it(caplog: pytest.LogCaptureFixture) -> None:
     """To the second; a request that begins later might be on its way when another worker begins."""
     scheduler = Scheduler()
     held = leases(scheduler, "a", "b")
@@ -86,6 +103,7 @@ def test_a_request_is_made_while_the_lease_outlasts_it() -> None:
         held.before_request()
     assert held.is_set()
     assert held.lost == "the lease is lost: it could not be renewed for 20 s"
+    assert caplog.messages == [f"{held.lost}; nothing more is written"]
     held.give_back()
     assert scheduler.held == {"a", "b"}  # until their time is over: somebody else may have them by now
 
@@ -137,6 +155,18 @@ def test_a_scheduler_that_does_not_answer_is_waited_for() -> None:
         held.before_request()
 
 
+def test_what_cannot_be_given_back_is_free_when_its_time_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    """The unit is done all the same; each is tried once."""
+    caplog.set_level("INFO")
+    scheduler = Scheduler()
+    held_ones = leases(scheduler, "a", "b")
+    scheduler.is_gone = True
+    held_ones.give_back()
+    assert [text.partition(" is free when its time is over: ")[0] for text in caplog.messages] == ["a", "b"]
+    held_ones.give_back()
+    assert scheduler.silences == 2
+
+
 def test_the_daemons_wish_stops_but_forbids_no_request() -> None:
     """The batch in flight is finished, and what has arrived is asked for."""
     scheduler = Scheduler()
@@ -156,11 +186,12 @@ def test_who_works_for_nobody_stops() -> None:
     assert (held.is_set(), held.lost, held.given_up) == (True, "", "the daemon is gone")
 
 
-def test_the_next_writer_waits_for_the_one_before() -> None:
-    """And renews meanwhile what it has."""
+def test_the_next_writer_waits_for_the_one_before(caplog: pytest.LogCaptureFixture) -> None:
+    """And renews meanwhile what it has. The log says it once."""
     scheduler = Scheduler("b")
     leases(scheduler, "b", "a").before_request()
     assert scheduler.held == {"a", "b"}
+    assert caplog.messages == ["waiting for another writer: b is leased"]
 
 
 def test_who_waits_can_be_stopped() -> None:
@@ -178,3 +209,55 @@ def test_one_that_is_lost_while_another_is_waited_for() -> None:
     scheduler.steals = "a"
     with pytest.raises(LeaseLost):
         leases(scheduler, "a", "b")
+
+
+# ---------------------------------------------------------------- while the work goes on
+
+
+@pytest.mark.parametrize("is_stopping", [False, True])
+def test_leases_are_kept_until_the_work_is_over(
+    is_stopping: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also while it comes to its end, and after a scheduler has not answered for a while; then they are free."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(lease, "RENEW", 0.01 if is_stopping else 1000.0)
+    monkeypatch.setattr(lease, "TICK", 1000.0 if is_stopping else 0.01)
+    monkeypatch.setattr(lease, "PATIENCE", 0.01)
+    scheduler = Scheduler()
+    mine = free(scheduler, "a", "b")
+    mine.requested = is_stopping
+    with held(mine):
+        assert scheduler.held == {"a", "b"}
+        assert [thread.daemon for thread in keepers()] == [True]
+        scheduler.now, scheduler.renewals = scheduler.now + 15, 0
+        wait_until(lambda: scheduler.renewals > 2, "renewals", hang=20)
+        scheduler.now += 15
+        mine.before_request()
+        scheduler.is_gone = True
+        wait_until(lambda: scheduler.silences > 2, "the silence", hang=20)
+        scheduler.is_gone, scheduler.renewals = False, 0
+        wait_until(lambda: scheduler.renewals > 2, "renewals after the silence", hang=20)
+        assert "the leases cannot be renewed now: gone" in caplog.text
+    assert scheduler.held == set()
+    wait_until(lambda: not keepers(), "the end of the thread", hang=20)
+
+
+def test_leases_are_given_back_after_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker need not wait for them."""
+    monkeypatch.setattr(lease, "TICK", 0.01)
+    scheduler = Scheduler()
+    with pytest.raises(KeyError), held(free(scheduler, "a")):
+        raise KeyError
+    assert scheduler.held == set()
+    wait_until(lambda: not keepers(), "the end of the thread", hang=20)
+
+
+def test_a_lease_that_is_lost_is_renewed_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is another one's."""
+    monkeypatch.setattr(lease, "TICK", 0.01)
+    scheduler = Scheduler()
+    mine = free(scheduler, "a")
+    with held(mine):
+        scheduler.others.add("a")
+        wait_until(lambda: not keepers(), "the end of the thread", hang=20)
+        assert mine.lost == "the lease is lost: another one has it"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 
+import pytest
+
+from copying.distribution import relay as relaying
 from copying.distribution.relay import LOGGERS, Call, Message, Relay
 from copying.distribution.unit import opened
 from influx.influxql import Location
 from influx.written import Written
+from tests.support.waiting import wait_until
 
 PLACE = Location("db", "autogen", "m")
 
@@ -57,6 +62,49 @@ def test_a_trouble_is_over_when_the_last_request_has_settled() -> None:
         relay.retrying("slower")
         relay.settled()
     assert [name for name, _ in told(sent)] == ["retrying", "retrying", "settled"]
+
+
+def test_a_trouble_is_over_when_the_last_of_all_requests_has_settled() -> None:
+    """Several are on their way at once, each in a thread of its own."""
+    sent: list[bytes] = []
+    with Relay("run", "key", sent.append) as relay:
+        relay.retrying("slow")
+        is_over = threading.Event()
+
+        def another() -> None:
+            relay.retrying("slower")
+            is_over.wait(300)
+            relay.settled()
+
+        other = threading.Thread(target=another)
+        other.start()
+        wait_until(lambda: len(relay._troubled) == 2, "the trouble of another thread", hang=20)
+        relay.settled()
+        relay.acknowledged()
+        is_over.set()
+        other.join()
+    assert [name for name, _ in told(sent)] == [
+        "retrying",
+        "retrying",
+        "acknowledged",
+        "settled",
+    ]
+
+
+def test_what_happens_is_told_while_it_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Again and again, where there is anything to tell; nobody does so after the end."""
+    monkeypatch.setattr(relaying, "TICK", 0.01)
+    sent: list[bytes] = []
+    with Relay("run", "key", sent.append) as relay:
+        assert [thread.daemon for thread in threading.enumerate() if thread.name == "relay"] == [True]
+        relay.begun(PLACE)
+        wait_until(lambda: len(sent) == 1, "a message", hang=20)
+        relay.begun(PLACE)
+        wait_until(lambda: len(sent) == 2, "another one", hang=20)
+        relay.acknowledged()
+    assert [name for name, _ in told(sent)] == ["begun", "begun", "acknowledged"]
+    assert relay.messages == len(sent)
+    assert [thread for thread in threading.enumerate() if thread.name == "relay"] == []
 
 
 def test_lines_of_the_log_come_along() -> None:

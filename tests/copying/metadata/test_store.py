@@ -1,5 +1,6 @@
 """Saved metadata on the disk: a version for each content, none of which is ever changed."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -39,18 +40,22 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 def test_the_same_content_is_one_version_and_another_one_a_new_one(tmp_path: Path) -> None:
     """What was saved before stays as it was; content that comes back is a version again."""
     other = SavedMetadata("db", WHOLE.policies, ())
-    saved = [store.save(tmp_path, "job", content, NOW) for content in (WHOLE, WHOLE, other)]
+    folder = store.directory_of(tmp_path, "job", "db")
+    assert store.newest_file(folder) is None
+    saved = [store.save(tmp_path, "job", content, NOW) for content in (WHOLE, WHOLE, other, other)]
     before = files(tmp_path)
     saved.append(store.save(tmp_path, "job", WHOLE, NOW - 5 * SECOND))
-    assert [version.is_new for version in saved] == [True, False, True, True]
+    assert [version.is_new for version in saved] == [True, False, True, False, True]
     assert [version.file.name[:21] for version in saved] == [
         "0001-20260921T141320Z",
         "0001-20260921T141320Z",
+        "0002-20260921T141320Z",
         "0002-20260921T141320Z",
         "0003-20260921T141315Z",
     ]
     assert before.items() < files(tmp_path).items()
     assert len(files(tmp_path)) == 6
+    assert store.newest_file(folder) == saved[-1].file
     assert store.load(tmp_path, "job", "db") == WHOLE
 
 
@@ -90,6 +95,16 @@ def test_a_damaged_version_is_named_and_a_run_saves_another_one(tmp_path: Path) 
     assert store.load(tmp_path, "job", "db") == WHOLE
 
 
+def test_a_version_of_a_later_program_is_named(tmp_path: Path) -> None:
+    """Though it is whole; it is not passed over for an older one."""
+    older = store.save(tmp_path, "job", WHOLE, NOW).file
+    content = older.read_bytes().replace(b'"format": 1', b'"format": 2')
+    later = older.with_name(f"0002-20260921T141320Z-{hashlib.sha256(content).hexdigest()[:12]}.json")
+    later.write_bytes(content)
+    with pytest.raises(store.Damaged, match=f"{later.name}: .*it has the format 2"):
+        store.load(tmp_path, "job", "db")
+
+
 def test_what_was_cut_off_is_no_version(tmp_path: Path) -> None:
     """Neither statements without their document, nor files that are on their way."""
     file = store.save(tmp_path, "job", WHOLE, NOW).file
@@ -105,6 +120,66 @@ def test_a_document_of_a_later_format_is_not_guessed_at() -> None:
     document = json.loads(snapshot.as_bytes(WHOLE)) | {"format": 2}
     with pytest.raises(snapshot.Unreadable, match="format 2"):
         snapshot.from_bytes(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "{",
+        "7",
+        "[]",
+        "{}",
+        {"database": None, "policies": 7},
+        {"queries": ["text"]},
+        {"policies": [{"name": "p", "duration": "often", "shard_duration": "1h", "default": True}]},
+        {"policies": [{"name": "p", "duration": 7, "shard_duration": "1h", "default": True}]},
+        {"users": {"name": "u"}},
+        {"subscriptions": [{"policy": "p"}]},
+    ],
+)
+def test_a_document_that_is_none_of_ours_is_refused(changed: str | dict[str, object]) -> None:
+    """Whatever it is."""
+    document = json.loads(snapshot.as_bytes(WHOLE))
+    text = changed if isinstance(changed, str) else json.dumps(document | changed)
+    with pytest.raises(snapshot.Unreadable, match="it is no saved metadata"):
+        snapshot.from_bytes(text.encode())
+
+
+def test_the_document_is_the_same_in_every_version_of_the_program() -> None:
+    """Another form of the same contents would be another version of it in each database of each job."""
+    document = (
+        '{\n  "format": 1,\n  "database": "d\\udcff",\n'
+        '  "policies": [\n    {\n      "name": "p",\n      "duration": "86400s",\n'
+        '      "shard_duration": "3600s",\n'
+        '      "default": true\n    }\n  ],\n  "queries": null,\n  "users": [],\n  "grants": null,\n'
+        '  "subscriptions": null\n}\n'
+    )
+    saved = SavedMetadata("d\udcff", (Policy("p", 24 * HOUR, HOUR, is_default=True),), users=())
+    assert snapshot.as_bytes(saved).decode() == document
+    assert snapshot.from_bytes(document.encode()) == saved
+
+
+def test_how_many_there_are_is_said_in_words() -> None:
+    """One, or several."""
+    said = [snapshot.amount(kind, number) for kind in ("policies", "queries", "users") for number in (1, 2, 0)]
+    assert said == [
+        *("1 retention policy", "2 retention policies", "0 retention policies"),
+        *("1 continuous query", "2 continuous queries", "0 continuous queries"),
+        *("1 user", "2 users", "0 users"),
+    ]
+    assert snapshot.amount("grants", 1200) == "1,200 grants"
+
+
+def test_the_statements_say_what_was_not_saved() -> None:
+    """A database without a default policy of its own gets that of the server."""
+    policies = (Policy("a", 0, HOUR, is_default=False),)
+    lines = statements.script(SavedMetadata("d\n", policies, (), None, None, ())).splitlines()
+    assert lines[0].startswith("-- Database d\\n, without its points. ")
+    assert lines[2:] == [
+        "-- Not saved: users, grants.",
+        'CREATE DATABASE "d\\n";',
+        'CREATE RETENTION POLICY "a" ON "d\\n" DURATION 0s REPLICATION 1 SHARD DURATION 3600s;',
+    ]
 
 
 def test_the_statements_say_the_same_and_no_password() -> None:
