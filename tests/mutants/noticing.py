@@ -115,6 +115,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/planner.py": (
         "tests/copying/test_plan.py",
+        "tests/integration/test_planning.py",
         *COPY,
         "tests/integration/test_selection.py",
         "tests/integration/test_late_data.py",
@@ -143,6 +144,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "copying/task.py": ("tests/copying/test_plan.py", *COPY),
     "copying/writing.py": (*COPY, "tests/integration/test_second_look.py", "tests/integration/test_reporting.py"),
     "copying/inventory.py": (
+        "tests/copying/test_inventory.py",
         "tests/integration/test_nothing_copied.py",
         "tests/integration/test_lost.py",
         "tests/integration/test_check.py",
