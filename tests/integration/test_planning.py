@@ -71,6 +71,11 @@ HIDDEN: dict[str, tuple[dict[str, int], dict[str, int], int]] = {
         {"a": NOW - 2 * HOUR, "b": NOW - 9 * DAY, "ahead": NOW + DAY},
         NOW - 9 * DAY,
     ),
+    "nothing_newer_than_what_is_there": (
+        {"a": NOW - HOUR, "b": NOW - HOUR, "ahead": NOW + 1},
+        {"a": NOW - HOUR, "b": NOW - 9 * DAY},
+        END_OF_TIME,
+    ),
     "a_series_that_is_new": ({"a": NOW - HOUR, "b": NOW - HOUR}, {"a": NOW - 9 * DAY}, MIN_TIME),
     "forecasts_alone": ({"ahead": NOW + DAY}, {"ahead": NOW - 9 * DAY}, END_OF_TIME),
     "nothing_there": ({"a": NOW - HOUR}, {}, END_OF_TIME),
