@@ -84,6 +84,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     # ---- copying/
     "copying/compare.py": (
         "tests/copying/test_compare.py",
+        "tests/integration/test_comparer.py",
         "tests/integration/test_equality.py",
         "tests/integration/test_late_data.py",
         "tests/integration/test_verify.py",
