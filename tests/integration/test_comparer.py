@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
 from basics.spans import Span
-from basics.stopping import StopRequest
 from basics.times import END_OF_TIME, MIN_TIME
-from config import Config
 from copying import compare
 from copying.compare import Comparer, Question
-from copying.planner import Planner
 from copying.task import Copy
 from influx.errors import QueryRefused, QueryTooLarge
-from influx_client import connect
-from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
+from tests.integration.parts import parts
 
 SECOND = 10**9
 
@@ -27,15 +24,11 @@ SECOND = 10**9
 @contextmanager
 def comparing(pair: Pair) -> Iterator[tuple[Comparer, dict[str, Copy]]]:
     """Who compares both sides, and the measurements of the default policy that one of them has."""
-    job = Config(write_job(pair.directory, pair.config())).job
-    with (
-        closing(connect(job.options, job.source, "source", StopRequest())) as source,
-        closing(connect(job.options, job.destination, "destination", StopRequest())) as destination,
-    ):
-        planner = Planner(job, source, destination, MONDAY + 100 * DAY)
-        (target, *_) = planner.foresee(pair.database, pair.database)
-        copies = planner.compared(pair.database, target, Span(MIN_TIME, END_OF_TIME))
-        yield Comparer(source, destination), {copy.source.measurement: copy for copy in copies}
+    with parts(pair) as found:
+        (target, *_) = found.planner.foresee(pair.database, pair.database)
+        copies = found.planner.compared(pair.database, target, Span(MIN_TIME, END_OF_TIME))
+        comparer = Comparer(found.source, found.destination)
+        yield comparer, {copy.source.measurement: copy for copy in copies}
 
 
 def written(pair: Pair, there: str, here: str) -> None:
@@ -210,7 +203,10 @@ def test_points_are_counted_from_times_on_by_the_fullest_field(pair: Pair) -> No
     lines = [f"a v={n},w={n} {MONDAY + n}" for n in range(3)] + [f"a v=1 {MONDAY + n}" for n in range(3, 8)]
     written(pair, "\n".join([*lines, f"b v=1i {MONDAY + 5}", f"b v=1.5 {MONDAY + WEEK}"]), f"a v=1 {MONDAY}")
     with comparing(pair) as (comparer, copies):
-        types = {"a": {"v": ("float",), "w": ("float",)}, "b": {"v": ("integer", "float")}}
+        types: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+            "a": {"v": ("float",), "w": ("float",)},
+            "b": {"v": ("integer", "float")},
+        }
         target = replace(copies["a"].target, source_types=types)
         times = (MONDAY, MONDAY + 6, MONDAY + WEEK + 1)
         assert comparer.newer_points(pair.database, target, times) == dict(zip(times, (10, 3, 0), strict=True))

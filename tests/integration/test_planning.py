@@ -3,43 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from basics.spans import Span
-from basics.stopping import StopRequest
 from basics.times import END_OF_TIME, MIN_TIME
-from config import Config
 from copying.planner import Planner
 from copying.task import Copy, Target
 from influx.errors import NotFound
-from influx_client import connect
-from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
+from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
+from tests.integration.parts import NOW, parts
 from tests.integration.test_range import sections
 from tests.support.servers import InfluxServer
 
-NOW = MONDAY + 100 * DAY
 FLOAT, WHOLE, TEXT = ("float",), ("integer",), ("string",)
 
 
 @contextmanager
-def planning(pair: Pair, changes: Mapping[str, Any] | None = None, now: int = NOW) -> Iterator[Planner]:
-    """The planner of a run at that time."""
-    job = Config(write_job(pair.directory, pair.config(changes))).job
-    with (
-        closing(connect(job.options, job.source, "source", StopRequest())) as source,
-        closing(connect(job.options, job.destination, "destination", StopRequest())) as destination,
-    ):
-        yield Planner(job, source, destination, now)
+def planning(pair: Pair, changes: Mapping[str, Any] | None = None) -> Iterator[Planner]:
+    """The planner of a run."""
+    with parts(pair, changes) as found:
+        yield found.planner
 
 
 def planned(pair: Pair, changes: Mapping[str, Any] | None = None, **how: bool) -> dict[str, Copy]:
     """What is copied of the default policy, by measurement."""
-    with planning(pair, changes) as planner:
-        (target,), _ = planner.prepare(pair.database, pair.database)
-        return {copy.source.measurement: copy for copy in planner.plan(pair.database, target, {}, **how)}
+    with parts(pair, changes) as found:
+        return found.planned(**how)
 
 
 def lines(hosts: Mapping[str, int], name: str) -> str:
