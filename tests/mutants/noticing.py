@@ -124,6 +124,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/quarantine.py": ("tests/copying/test_quarantine.py", "tests/integration/test_quarantine.py"),
     "copying/reading.py": (
+        "tests/integration/test_reader.py",
         *COPY,
         "tests/integration/test_reads.py",
         "tests/integration/test_exactness.py",
