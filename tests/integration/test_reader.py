@@ -114,9 +114,10 @@ def test_several_types_under_overlapping_shard_groups_are_refused_where_they_ove
 
 def pages(found: Reader, copy: Copy, segment: Segment | None = None) -> list[tuple[int, int, int]]:
     """From when to when each page reaches, in days since the first Monday, and how many points it holds."""
+    found_pages = list(found.pages(copy, segment or everything(copy)))
     return [
-        (*((edge - MONDAY) // DAY for edge in page.span.edges), sum(map(len, page.frames)))
-        for page in found.pages(copy, segment or everything(copy))
+        ((page.span.start - MONDAY) // DAY, (page.span.end - MONDAY) // DAY, sum(map(len, page.frames)))
+        for page in found_pages
     ]
 
 

@@ -139,6 +139,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "copying/resume.py": ("tests/copying/test_plan.py", "tests/integration/test_resume.py"),
     "copying/segments.py": ("tests/influx/test_shard_groups.py", "tests/integration/test_resume.py"),
     "copying/small_measurements.py": (
+        "tests/copying/test_small_measurements.py",
+        "tests/integration/test_together.py",
         "tests/integration/test_small_measurements.py",
         "tests/integration/test_second_look.py",
         "tests/integration/test_order.py",
