@@ -170,9 +170,9 @@ def test_stretches_get_longer_while_little_comes(pair: Pair, monkeypatch: pytest
     monkeypatch.setattr(small_measurements, "MOST_ROWS", 9)
     assert ends(copied(pair)) == [1, 4, 7, 10, 13]
     pair.destination.drop_database(pair.database)
-    monkeypatch.setattr(small_measurements, "MOST_ROWS", 12)
-    pair.write("\n".join(f"b,t=x v=1 {MONDAY + 10 * WEEK + n * HOUR}" for n in range(1, 9)))
-    assert ends(copied(pair)) == [1, 5, 9, 10, 13]
+    monkeypatch.setattr(small_measurements, "MOST_ROWS", 20)
+    pair.write("\n".join(f"b,t=x v=1 {MONDAY + 10 * WEEK + n * HOUR}" for n in range(1, 15)))
+    assert ends(copied(pair)) == [1, 7, 8.5, 13]
     pair.assert_equal()
 
 
