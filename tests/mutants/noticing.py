@@ -108,6 +108,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/memory.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
     "copying/narrowing.py": ("tests/integration/test_quarantine.py", "tests/integration/test_order.py"),
+    "copying/news.py": ("tests/copying/test_news.py", "tests/integration/test_news.py", *COPY),
     "copying/order.py": ("tests/copying/test_order.py", "tests/integration/test_order.py", *COPY),
     "copying/pace.py": (
         "tests/copying/test_pace.py",
