@@ -123,6 +123,11 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_late_data.py",
         "tests/integration/test_downsampling.py",
     ),
+    "copying/proving.py": (
+        "tests/copying/test_balance.py",
+        "tests/integration/test_prover.py",
+        "tests/integration/test_steady.py",
+    ),
     "copying/quarantine.py": ("tests/copying/test_quarantine.py", "tests/integration/test_quarantine.py"),
     "copying/reading.py": (
         "tests/integration/test_reader.py",
