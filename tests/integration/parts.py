@@ -15,7 +15,7 @@ from influx_client import InfluxClient, connect
 from settings.keys import Job
 from tests.integration.harness import DAY, MONDAY, Pair, write_job
 
-NOW = MONDAY + 100 * DAY
+NOW = MONDAY + 100 * DAY + 1
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,12 @@ HIDDEN: dict[str, tuple[dict[str, int], dict[str, int], int]] = {
         {"a": NOW - HOUR, "b": NOW - 9 * DAY},
         END_OF_TIME,
     ),
+    "newest_at_this_moment": (
+        {"a": NOW, "ahead": NOW + 1},
+        {"a": NOW - 9 * DAY, "ahead": NOW - DAY},
+        NOW - 9 * DAY,
+    ),
+    "there_at_this_moment": ({"a": NOW, "ahead": NOW + 1}, {"a": NOW, "ahead": NOW + 1}, END_OF_TIME),
     "a_series_that_is_new": ({"a": NOW - HOUR, "b": NOW - HOUR}, {"a": NOW - 9 * DAY}, MIN_TIME),
     "forecasts_alone": ({"ahead": NOW + DAY}, {"ahead": NOW - 9 * DAY}, END_OF_TIME),
     "nothing_there": ({"a": NOW - HOUR}, {}, END_OF_TIME),
@@ -101,9 +107,10 @@ def test_the_field_that_is_furthest_behind_says_since_when_points_are_hidden(pai
 
 def test_each_field_goes_on_from_its_newest_point_that_is_no_forecast(pair: Pair) -> None:
     """One with forecasts at the destination goes back by the look-back, as far as it has points before that."""
-    pair.write(f"m v=1,w=1,x=1,y=1,new=1 {MONDAY}\nm z=1i {MONDAY + WEEK}")
+    pair.write(f"m u=1,v=1,w=1,x=1,y=1,new=1 {MONDAY}\nm z=1i {MONDAY + WEEK}")
     pair.destination.create_database(pair.database)
     there = {
+        "u": (NOW, NOW + 1),
         "v": (NOW - 3 * HOUR,),
         "w": (NOW - 3 * HOUR, NOW + 1),
         "x": (NOW - 3 * DAY, NOW + 2 * DAY),
@@ -113,7 +120,7 @@ def test_each_field_goes_on_from_its_newest_point_that_is_no_forecast(pair: Pair
     written = "\n".join(f"m {field}=1 {time}" for field, times in there.items() for time in times)
     pair.destination.write(written, pair.database)
     found = planned(pair)["m"]
-    assert found.resumed == {"v": NOW - 3 * HOUR, "w": NOW - DAY, "x": NOW - 3 * DAY}
+    assert found.resumed == {"u": NOW - DAY, "v": NOW - 3 * HOUR, "w": NOW - DAY, "x": NOW - 3 * DAY}
     assert found.starts == {**found.resumed, **dict.fromkeys(("y", "new", "z"), MONDAY)}
     assert found.there == NOW + WEEK
     exact = planned(pair, exact=True)["m"]

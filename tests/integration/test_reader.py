@@ -176,6 +176,23 @@ def test_what_one_answer_cannot_hold_is_asked_for_less(pair: Pair) -> None:
     assert len(spans) > 1
 
 
+def test_too_many_series_are_asked_for_in_fewer_shards_and_no_further(pair: Pair) -> None:
+    """Where a stretch has but one, less time holds as many series: that fails at once, with its range."""
+    pair.write("\n".join(weekly([week, week]) + f"\nm v={week} {MONDAY + week * WEEK}" for week in range(12)))
+    many = error_document("max-select-series limit exceeded: (11/10)")
+    with Proxy(pair.source.url) as proxy, reader(pair, {"source": {"url": proxy.url}}) as (found, run):
+        copy = run.planned()["m"]
+        going = found.pages(copy, everything(copy))
+        assert next(going).span == week(0)
+        fault = proxy.inject(only(lambda text: "SELECT" in text and "LIMIT" in text, many), "query", count=2)
+        assert next(going).span.length < 8 * WEEK  # which it would have been
+        assert fault.injected == 2
+        fault = proxy.inject(only(lambda text: "SELECT" in text and "LIMIT" in text, many), "query", count=None)
+        with pytest.raises(InfluxError, match=r"\[2024-01-01T00:00:00Z, 2024-01-08T00:00:00Z\).*\(11/10\)"):
+            next(found.pages(copy, everything(copy)))
+        assert fault.injected == 1
+
+
 def test_the_next_item_is_made_while_the_caller_works() -> None:
     """One ahead, no more; its error comes in its place, and whoever has enough ends it."""
     made = list[int]()

@@ -176,6 +176,18 @@ def test_stretches_get_longer_while_little_comes(pair: Pair, monkeypatch: pytest
     pair.assert_equal()
 
 
+def test_nothing_later_is_written_of_one_that_has_left(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a field of it begins later in the same stretch; what needs care leaves, too."""
+    monkeypatch.setattr(small_measurements, "MOST_ROWS", 5)
+    pair.write("\n".join((daily("a", [0, 0.1, 0.2, 0.3, 0.4, 3, 8]), daily("b", [0, 1]))))
+    pair.write("\n".join((daily("c", [1, 4, 8]), f"c,t=x\\\\ y v=1 {MONDAY + HOUR}")))
+    parted = [Span(MONDAY, MONDAY + 2 * DAY), Span(MONDAY + 2 * DAY, END_OF_TIME)]
+    found = copied(pair, spans={"a": parted, "c": parted})
+    assert found.since == {"a": MONDAY, "b": END_OF_TIME, "c": MONDAY}
+    assert found.points == {"a": 0, "b": 2, "c": 0}
+    assert {at[1] for at in pair.found().points} == {b"b"}
+
+
 def test_they_take_a_request_each_way(pair: Pair) -> None:
     """For each stretch, and each shard group; where types may have changed they are asked for at the end."""
     pair.write("\n".join(daily(name, [1, 2, 3]) for name in "abcd"))
@@ -207,8 +219,11 @@ def test_a_stop_leaves_them_to_the_next_run(pair: Pair) -> None:
     assert (found.points, found.told.written) == ({"a": 0, "b": 0}, {})
 
 
-def test_an_error_leaves_them_to_the_ordinary_way_from_what_has_arrived_on(pair: Pair) -> None:
-    """Of the reading, and of the writing."""
+def test_an_error_leaves_them_to_the_ordinary_way_from_what_has_arrived_on(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the log says so."""
+    caplog.set_level("INFO")
     pair.write("\n".join(daily(name, [1, 8, 15]) for name in "ab"))
     options = {"retries": 0}
     with Proxy(pair.destination.url) as proxy:
@@ -218,6 +233,8 @@ def test_an_error_leaves_them_to_the_ordinary_way_from_what_has_arrived_on(pair:
     assert found.since == dict.fromkeys("ab", MONDAY + WEEK)
     assert found.points == dict.fromkeys("ab", 1)
     assert ends(found) == [1]
+    assert "2 measurements go on one by one: " in caplog.text
+    assert "2 measurements together: 2 points in " in caplog.text
 
 
 def test_points_that_are_too_old_end_it(pair: Pair) -> None:
