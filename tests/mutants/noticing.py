@@ -92,6 +92,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "copying/flight.py": ("tests/copying/test_flight.py", "tests/integration/test_order.py", *COPY),
     "copying/late.py": (
         "tests/copying/test_late.py",
+        "tests/integration/test_look_back.py",
         "tests/integration/test_late_data.py",
         "tests/integration/test_equality.py",
         "tests/integration/test_overwritten.py",
