@@ -98,21 +98,28 @@ def test_what_is_equal_is_remembered_group_by_group(pair: Pair) -> None:
         assert found.find("b") == {}
         assert found.remembered("b") == WEEKS
     with looking(pair, found.memory) as again:
-        assert again.find()["m"].extra == 1
+        assert again.find()["m"] == late
+        assert again.remembered() == WEEKS - {8, 10, 12}
         assert again.find("b") == {}
 
 
-def test_what_only_the_destination_has_is_read_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told in every run, and looked at closely again only when it has changed."""
-    equal(pair)
-    pair.destination.write(f"m,host=c v=1,w=1 {MONDAY + 9 * WEEK}", pair.database)
-    read, compared = list[Span](), Comparer.compare_values
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Span]:
+    """The stretches of time of which values are compared."""
+    spans, compared = list[Span](), Comparer.compare_values
 
     def noted(self: Comparer, copy: Copy, span: Span, *more: Any) -> Any:  # noqa: ANN401 -- as the original
-        read.append(span)
+        spans.append(span)
         return compared(self, copy, span, *more)
 
     monkeypatch.setattr(Comparer, "compare_values", noted)
+    return spans
+
+
+def test_what_only_the_destination_has_is_read_once(pair: Pair, read: list[Span]) -> None:
+    """It is told in every run, and looked at closely again only when it has changed."""
+    equal(pair)
+    pair.destination.write(f"m,host=c v=1,w=1 {MONDAY + 9 * WEEK}", pair.database)
     memory = Memory()
     for reads, extra in ((1, 2), (1, 2), (2, 3)):
         if reads == 2:
@@ -120,6 +127,23 @@ def test_what_only_the_destination_has_is_read_once(pair: Pair, monkeypatch: pyt
         with looking(pair, memory) as found:
             assert found.find() == {"m": Lateness(extra=extra)}
         assert len(read) == reads
+
+
+def test_what_only_the_destination_has_beside_what_is_late_is_read_once(
+    pair: Pair, read: list[Span], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the shard group of both is cut again and again."""
+    monkeypatch.setattr(compare, "SMALL", 0)
+    monkeypatch.setattr(compare, "SMALL_SERIES", 1)
+    equal(pair, "\n".join((daily(), daily(host="b"), daily(host="c"))))
+    pair.destination.write(f"m,host=x v=1 {MONDAY + 9 * WEEK}", pair.database)
+    pair.write(f"m,host=late v=1 {MONDAY + 9 * WEEK + 2 * DAY}")
+    memory = Memory()
+    for _ in range(2):
+        with looking(pair, memory) as found:
+            late = found.find()["m"]
+            assert (len(late.windows), late.extra) == (1, 1)
+        assert len(read) == 1
 
 
 @pytest.mark.parametrize(
@@ -212,7 +236,7 @@ def test_nothing_is_looked_for_where_nothing_is_there_or_wanted(pair: Pair) -> N
             assert (len(copies), proxy.seen["query"]) == (2, before)
 
 
-def test_windows_that_were_copied_are_looked_at_again(pair: Pair) -> None:
+def test_windows_that_were_copied_are_looked_at_again(pair: Pair, read: list[Span]) -> None:
     """What they still lack, whether the source has changed meanwhile, and what only the destination has."""
     equal(pair)
     times = [MONDAY + week * WEEK + HOUR for week in (8, 10, 12, 13)]
@@ -229,6 +253,7 @@ def test_windows_that_were_copied_are_looked_at_again(pair: Pair) -> None:
         (times[2] - HOUR, {"v": 1}, False),
     ]
     assert (left.extra, left.problem) == (2, "")
+    assert [span.start for span in read] == [times[3] - HOUR]  # there alone counts do not say what is to be done
 
 
 def test_a_range_that_was_copied_is_compared_but_for_what_is_still_coming(pair: Pair) -> None:
