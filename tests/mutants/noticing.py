@@ -68,6 +68,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 
 MODULES: dict[str, tuple[str, ...]] = {
     "backup.py": (
+        "tests/integration/test_course.py",
         *COPY,
         "tests/integration/test_second_look.py",
         "tests/integration/test_late_data.py",
