@@ -101,6 +101,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/listener.py": ("tests/integration/test_reporting.py",),
     "copying/measurement.py": (
+        "tests/integration/test_copier.py",
+        "tests/integration/test_course.py",
         *COPY,
         "tests/integration/test_overwritten.py",
         "tests/integration/test_clocks.py",
