@@ -20,6 +20,7 @@ from influx.errors import InfluxError
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.integration.parts import NOW, Parts, parts
 from tests.support.proxy import Proxy, error_document, only, respond
+from tests.support.servers import InfluxServer
 
 BEGIN = MONDAY + 7 * WEEK
 NEWEST = NOW - HOUR
@@ -276,3 +277,40 @@ def test_a_range_that_was_copied_is_compared_but_for_what_is_still_coming(pair: 
         short = replace(copy.target.destination, duration=3 * WEEK)
         kept = replace(copy, target=replace(copy.target, destination=short))
         assert found.look_back.over(kept, Span(MONDAY, old + DAY), NOW) == Lateness()
+
+
+def test_who_may_not_see_shards_compares_as_far_as_something_is_found(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All, where the counters tell of a write to another shard than the present one, or of none to that."""
+    weeks, look = set[int](), Comparer.look
+
+    def noted(self: Comparer, questions: Any) -> Any:  # noqa: ANN401 -- as the original
+        weeks.update((question.span.start - MONDAY) // WEEK for question in questions)
+        return look(self, questions)
+
+    monkeypatch.setattr(Comparer, "look", noted)
+    memory, login = Memory(), {"source": {"user": "reader", "password": "pw"}}
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
+        own = Pair(guarded, pair.destination, pair.database, pair.directory)
+        equal(own)
+
+        def compared(*late: int) -> int:
+            own.write("\n".join(f"m,host=late v=1 {time}" for time in late))
+            weeks.clear()
+            with looking(own, memory, login) as found:
+                windows = found.find().get("m", Lateness()).windows
+            assert sum(window.missing for window in windows) == len([time for time in late if time < NEWEST])
+            own.destination.write("\n".join(f"m,host=late v=1 {time}" for time in late), own.database)
+            return len(weeks)
+
+        assert compared() == len(WEEKS)  # nothing is known yet
+        assert compared() == 4  # the present group, two before it, and one by chance
+        assert compared(MONDAY + 8 * WEEK + 1) == len(WEEKS)
+        assert compared() == len(WEEKS)  # the destination was written to
+        assert compared(NEWEST - DAY) == len(WEEKS)
+        compared()
+        assert compared(NEWEST + 1) == 4  # it goes on
