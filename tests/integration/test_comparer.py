@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,14 +18,15 @@ from copying.task import Copy
 from influx.errors import QueryRefused, QueryTooLarge
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.integration.parts import parts
+from tests.support.proxy import Proxy, error_document, only
 
 SECOND = 10**9
 
 
 @contextmanager
-def comparing(pair: Pair) -> Iterator[tuple[Comparer, dict[str, Copy]]]:
+def comparing(pair: Pair, changes: Mapping[str, Any] | None = None) -> Iterator[tuple[Comparer, dict[str, Copy]]]:
     """Who compares both sides, and the measurements of the default policy that one of them has."""
-    with parts(pair) as found:
+    with parts(pair, changes) as found:
         (target, *_) = found.planner.foresee(pair.database, pair.database)
         copies = found.planner.compared(pair.database, target, Span(MIN_TIME, END_OF_TIME))
         comparer = Comparer(found.source, found.destination)
@@ -73,6 +75,26 @@ def test_values_of_one_time_are_next_to_each_other_whatever_is_equal_beside_them
         (1, "w", True),
         (1, "v", True),
     ]
+
+
+def test_values_that_one_answer_cannot_hold_are_read_in_parts(pair: Pair) -> None:
+    """Each once, of both sides; where less cannot be asked for, that is an error."""
+    there = [f"m v={n} {MONDAY + n * HOUR}" for n in range(100)]
+    written(pair, "\n".join(there), "\n".join(there[:99]))
+    large = only(lambda text: "LIMIT" in text, error_document("max-select-buckets limit exceeded: (2/1)"))
+    span = Span(MONDAY, MONDAY + WEEK)
+    with (
+        Proxy(pair.destination.url) as proxy,
+        comparing(pair, {"destination": {"url": proxy.url}}) as (found, copies),
+    ):
+        fault = proxy.inject(large, "query", count=2)
+        read = Counter[str]()
+        assert [m.time for m in found.compare_values(copies["m"], span, read)] == [MONDAY + 99 * HOUR]
+        assert (fault.injected, read) == (2, {"source": 100, "destination": 99})
+        fault = proxy.inject(large, "query", count=None)
+        with pytest.raises(QueryTooLarge):
+            list(found.compare_values(copies["m"], span))
+        assert 2 < fault.injected < 200
 
 
 def test_values_of_types_that_are_not_wanted_are_not_compared(pair: Pair) -> None:

@@ -314,3 +314,4 @@ def test_who_may_not_see_shards_compares_as_far_as_something_is_found(
         assert compared(NEWEST - DAY) == len(WEEKS)
         compared()
         assert compared(NEWEST + 1) == 4  # it goes on
+        assert compared(MONDAY + 8 * WEEK + 2, NEWEST + 2) == len(WEEKS)  # that does not hide an older one
