@@ -11,10 +11,12 @@ import pytest
 
 from basics.spans import Span
 from copying import compare
+from copying.balance import Patrol
 from copying.compare import Comparer
 from copying.late import STILL_COMING, Lateness, LookBack
 from copying.memory import Memory
 from copying.proving import Prover
+from copying.results import MeasurementResult
 from copying.task import Copy
 from influx.errors import InfluxError
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
@@ -315,3 +317,33 @@ def test_who_may_not_see_shards_compares_as_far_as_something_is_found(
         compared()
         assert compared(NEWEST + 1) == 4  # it goes on
         assert compared(MONDAY + 8 * WEEK + 2, NEWEST + 2) == len(WEEKS)  # that does not hide an older one
+
+
+def test_what_is_proved_is_compared_piece_by_piece(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once nobody has written anything but new points; the next piece is shorter where this one held much."""
+    equal(pair)
+    memory, spans, look = Memory(), list[Span](), Comparer.look
+
+    def noted(self: Comparer, questions: Any) -> Any:  # noqa: ANN401 -- as the original
+        spans.extend(question.span for question in questions)
+        return look(self, questions)
+
+    def conclude(found: Looking) -> None:
+        copies = found.copies()
+        assert found.look_back.find(copies) == {}
+        found.prover.conclude(copies, [MeasurementResult("m")], {"m": NEWEST})
+        found.prover.close()
+
+    for _ in range(2):
+        with looking(pair, memory) as found:
+            conclude(found)
+    ((key, proof),) = memory.proofs.items()
+    memory.proofs[key] = replace(proof, patrol=Patrol(length=DAY))
+    monkeypatch.setattr("copying.balance.AGAIN_VALUES", 1)
+    monkeypatch.setattr(Comparer, "look", noted)
+    pair.write(f"m,host=a v=1,w=1 {NEWEST + 1}")
+    with looking(pair, memory) as found:
+        conclude(found)
+    assert spans == [Span(proof.since - DAY, proof.since), Span(proof.since, NEWEST + 1)]
+    (after,) = memory.proofs.values()
+    assert (after.patrol.reached, after.patrol.length) == (proof.since - DAY, DAY // 2)
