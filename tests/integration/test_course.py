@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import count
@@ -15,6 +16,8 @@ from basics.stopping import StopRequest
 from config import Config
 from copying.listener import Phase, Planned, SilentRun
 from copying.results import JobResult
+from influx.influxql import Location
+from influx.written import Written
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, job_config, write_job
 from tests.integration.test_range import sections
@@ -29,6 +32,11 @@ class Told(SilentRun):
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.plans: dict[str, tuple[int, int, int | None]] = {}
+        self.points: Counter[str] = Counter()
+
+    def wrote(self, source: Location, written: Written) -> None:
+        """Added up."""
+        self.points[source.measurement] += written.points
 
     def phase(self, phase: Phase) -> None:
         """What the run does now."""
@@ -106,6 +114,7 @@ def test_a_run_tells_what_it_comes_to(pair: Pair) -> None:
         *steps[2:],
     ]
     assert f"database {names[1]}: " in failure
+    assert [(age.name, age.newest) for age in result.ages] == [(names[0], MONDAY + DAY), (names[2], MONDAY)]
     assert 0 < result.seconds < 900
 
 
@@ -128,6 +137,16 @@ def test_what_is_about_to_be_copied_is_told_as_far_as_there_is_data(pair: Pair) 
     assert told.plans == {"later": (MONDAY + 2 * WEEK, MONDAY + 3 * WEEK, None)}
     _, told = run(pair.config(sections(MONDAY, MONDAY + 10 * WEEK)), pair)
     assert told.plans["later"][:2] == (MONDAY + 2 * WEEK, MONDAY + 3 * WEEK)
+
+
+def test_what_turns_out_to_be_new_in_the_end_is_told_too(pair: Pair) -> None:
+    """A point of another origin was taken for one that was written again."""
+    pair.write("\n".join(f"{m},host=a v={n} {MONDAY + n * HOUR}" for m in ("m", "n") for n in range(5)))
+    pair.destination.create_database(pair.database)
+    pair.destination.write(f"m,host=x v=1 {MONDAY}", pair.database)
+    result, told = run(pair.config(), pair)
+    assert result.written.points == 10
+    assert told.points == {"m": 5, "n": 5}
 
 
 def test_one_policy_that_is_refused_does_not_keep_the_others_from_being_copied(pair: Pair) -> None:

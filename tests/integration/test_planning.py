@@ -16,6 +16,7 @@ from influx.errors import NotFound
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.integration.parts import NOW, parts
 from tests.integration.test_range import sections
+from tests.support.proxy import Proxy, forward, only
 from tests.support.servers import InfluxServer
 
 FLOAT, WHOLE, TEXT = ("float",), ("integer",), ("string",)
@@ -227,6 +228,31 @@ def test_policies_are_those_that_the_job_means(pair: Pair) -> None:
         targets, refused = planner.prepare(pair.database, pair.database)
         assert ([t.source.name for t in targets], refused) == (["autogen", "b"], ())
         assert not any(target.is_new for target in targets)
+
+
+def test_what_is_there_is_not_created_again(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor looked at twice; the log says what was created, and what the destination keeps less of."""
+    caplog.set_level("INFO")
+    pair.write(f"m v=1 {MONDAY}")
+    pair.source.query(f'CREATE RETENTION POLICY "b" ON "{pair.database}" DURATION 0s REPLICATION 1')
+    asked, created = list[int](), list[int]()
+    with Proxy(pair.destination.url) as proxy:
+        noted = proxy.inject(only(lambda text: text.startswith("CREATE"), forward), "query", count=None)
+        for _ in range(2):
+            before = proxy.seen["query"], noted.injected
+            with planning(pair, {"destination": {"url": proxy.url}}) as planner:
+                planner.prepare(pair.database, pair.database)
+            asked.append(proxy.seen["query"] - before[0])
+            created.append(noted.injected - before[1])
+    assert (asked, created) == ([11, 6], [2, 0])
+    assert caplog.text.count("created ") == 2
+    assert f"created database {pair.database}" in caplog.text
+    assert f"created retention policy {pair.database}.b" in caplog.text
+    pair.destination.query(f"ALTER RETENTION POLICY b ON {pair.database} DURATION 30d")
+    assert "older points cannot be stored" not in caplog.text
+    with planning(pair) as planner:
+        planner.prepare(pair.database, pair.database)
+    assert f"retention policy {pair.database}.b keeps points for 30d at the destination" in caplog.text
 
 
 def test_a_database_that_the_source_lacks_is_named_with_those_that_it_has(pair: Pair) -> None:
