@@ -66,20 +66,22 @@ class Told(SilentRun):
 
 
 @contextmanager
-def manager(config: Mapping[str, Any], pair: Pair, told: Told | None = None) -> Iterator[BackupManager]:
-    """Who runs a job at NOW."""
+def manager(
+    config: Mapping[str, Any], pair: Pair, told: Told | None = None
+) -> Iterator[tuple[BackupManager, StopRequest]]:
+    """Who runs a job at NOW, and what stops it."""
     job, stopping = Config(write_job(pair.directory, config)), StopRequest()
     with (
         closing(connect(job.job.options, job.job.source, "source", stopping)) as source,
         closing(connect(job.job.options, job.job.destination, "destination", stopping)) as destination,
     ):
-        yield BackupManager(job, source, destination, now=NOW, stopping=stopping, listener=told)
+        yield BackupManager(job, source, destination, now=NOW, stopping=stopping, listener=told), stopping
 
 
 def run(config: Mapping[str, Any], pair: Pair) -> tuple[JobResult, Told]:
     """A run, and what is told of it."""
     told = Told()
-    with manager(config, pair, told) as found:
+    with manager(config, pair, told) as (found, _):
         return found.run_backup(), told
 
 
@@ -147,6 +149,22 @@ def test_what_turns_out_to_be_new_in_the_end_is_told_too(pair: Pair) -> None:
     result, told = run(pair.config(), pair)
     assert result.written.points == 10
     assert told.points == {"m": 5, "n": 5}
+
+
+def test_a_run_that_cannot_look_around_fails_with_that(pair: Pair) -> None:
+    """Nothing is copied then; nor by one that is stopped before, which is no failure."""
+    pair.write(f"a v=1 {MONDAY}")
+    with Proxy(pair.source.url) as proxy:
+        proxy.inject(only(lambda text: "SHOW DATABASES" in text, error_document("no reason")), "query", count=None)
+        result, told = run(pair.config({"source": {"url": proxy.url}, "options": {"retries": 0}}), pair)
+    (problem,) = result.problems
+    assert "no reason" in problem
+    assert (result.databases, result.stopped, result.succeeded, told.events) == ((), False, False, [])
+    with manager(pair.config(), pair) as (found, stopping):
+        stopping.requested = True
+        stopped = found.run_backup()
+    assert (stopped.databases, stopped.stopped, stopped.failures) == ((), True, ())
+    assert [pair.database] not in pair.destination.rows("SHOW DATABASES")
 
 
 def test_one_policy_that_is_refused_does_not_keep_the_others_from_being_copied(pair: Pair) -> None:
