@@ -74,6 +74,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_late_data.py",
         "tests/integration/test_quarantine.py",
         "tests/integration/test_reporting.py",
+        "tests/integration/test_stopped.py",
+        "tests/integration/test_rights.py",
     ),
     "influx_client.py": (
         "tests/integration/test_influx_client.py",
@@ -112,7 +114,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/memory.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
     "copying/narrowing.py": ("tests/integration/test_quarantine.py", "tests/integration/test_order.py"),
-    "copying/news.py": ("tests/copying/test_news.py", "tests/integration/test_news.py", *COPY),
+    "copying/news.py": (
+        "tests/copying/test_news.py",
+        "tests/integration/test_news.py",
+        "tests/integration/test_stopped.py",
+        *COPY,
+    ),
     "copying/order.py": ("tests/copying/test_order.py", "tests/integration/test_order.py", *COPY),
     "copying/pace.py": (
         "tests/copying/test_pace.py",
