@@ -130,6 +130,27 @@ def test_each_field_goes_on_from_its_newest_point_that_is_no_forecast(pair: Pair
     assert (still.resumed, still.starts, set(still.types)) == ({}, {}, {*found.types})
 
 
+def test_means_are_computed_again_over_the_lookback_in_whole_windows(pair: Pair) -> None:
+    """From the first one that begins inside it, or from what is there; they end with the last whole one."""
+    pair.write(f"m v=1,w=1,x=1 {MONDAY}")
+    pair.destination.create_database(pair.database)
+    pair.destination.write(f"m v=1 {NOW - 3 * HOUR}\nm w=1 {NOW - 3 * DAY}", pair.database)
+    hourly = {"source": {"group_by": "1h"}}
+    with parts(pair, hourly) as found:
+        copy = found.planned()["m"]
+        starts, end = found.planner.starts(copy), found.planner.end()
+    assert copy.resumed == {"v": NOW - 1 - DAY + HOUR, "w": NOW - 3 * DAY}
+    assert starts == {"v": NOW - 1 - DAY + HOUR, "w": NOW - 1 - 3 * DAY, "x": MONDAY}
+    assert end == NOW - 1
+    with parts(pair, {**hourly, **sections(MONDAY, MONDAY + DAY + 1)}) as found:
+        assert found.planner.end() == MONDAY + DAY
+    with parts(pair, {**hourly, "options": {"incremental": {"lookback": "0"}}}) as found:
+        assert found.planned()["m"].resumed["v"] == NOW - 3 * HOUR
+    with parts(pair) as found:
+        assert found.planner.end() == END_OF_TIME
+        assert found.planner.starts(found.planned()["m"])["v"] == NOW - 3 * HOUR
+
+
 def test_a_range_begins_where_it_begins_and_knows_what_is_there_of_it(pair: Pair) -> None:
     """The newest point inside of it, of the fields that are copied; that of others does not count."""
     pair.write(f"m v=1,w=1 {MONDAY}\nn v=1 {MONDAY}")
