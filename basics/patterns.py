@@ -30,7 +30,7 @@ def _expression(text: str) -> re.Pattern[str] | None:
     if len(text) > 1 and text.startswith("/") and text.endswith("/"):
         return re.compile(text[1:-1])
     if any(character in text for character in "*?["):
-        return re.compile(fnmatch.translate(text))
+        return re.compile(r"\A" + fnmatch.translate(text))  # which says by itself only where a name ends
     return None
 
 

@@ -221,8 +221,11 @@ class Comparer:
 
         Raises InfluxError.
         """
-        windows = iter(self._look([q for q in questions if not self._is_too_much(q)]))
-        return [self._in_parts(q) if self._is_too_much(q) else next(windows) for q in questions]
+        known = [self._is_too_much(q) for q in questions]  # the answers may tell it of more
+        windows = iter(self._look([q for q, is_known in zip(questions, known, strict=True) if not is_known]))
+        return [
+            self._in_parts(q) if is_known else next(windows) for q, is_known in zip(questions, known, strict=True)
+        ]
 
     def _look(self, questions: Sequence[Question]) -> list[list[Window]]:
         looks = [

@@ -351,6 +351,9 @@ def test_apscheduler_takes_every_expression_that_is_accepted(text: str) -> None:
         ("disk*", "diskio", True),
         ("disk*", "disk", True),
         ("disk*", "Disk", False),
+        ("disk*", "mydisk", False),
+        ("*disk", "diskio", False),
+        ("?x", "abx", False),
         ("*", "", True),
         ("*", "two\nlines", True),
         ("cpu?", "cpu1", True),
@@ -400,6 +403,7 @@ def test_patterns_are_values() -> None:
     [
         ([], [], ["cpu", "disk", "diskio", "mem"]),
         (["disk*"], [], ["disk", "diskio"]),
+        ([], ["io*", "i*"], ["cpu", "disk", "diskio", "mem"]),
         (["disk*", "cpu"], ["diskio"], ["cpu", "disk"]),
         ([], ["/i/"], ["cpu", "mem"]),
         (["cpu"], ["cpu"], []),

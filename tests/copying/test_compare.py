@@ -1,5 +1,6 @@
 """Both sides compared: what counting can tell apart, and which values differ."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from copying.compare import (
     lacking_parts,
     mismatches,
     next_step,
+    together,
     weighed,
 )
 from copying.task import Copy, Target
@@ -107,6 +109,66 @@ def test_a_window_differs_by_any_part_of_a_fingerprint(other: Fingerprints) -> N
     assert window(EQUAL, other).mark != window(other, EQUAL).mark
 
 
+def test_a_window_tells_its_series_and_stands_for_those_of_the_source() -> None:
+    """The mark of the source says whether that has changed, whatever the destination holds."""
+    none, a, b = TAGS
+    few, many = {"v": 5, "w": 1}, {"v": 15, "w": 3}
+    other: Fingerprints = {a: EQUAL[a], b: EQUAL[a], none: EQUAL[a]}
+    equal, more, less = window(EQUAL, dict(EQUAL)), window(EQUAL, other), window(other, EQUAL)
+    assert [w.series for w in (equal, more, less, window({}, {}))] == [1, 3, 3, 0]
+    assert [w.source for w in (equal, more, less)] == [few, few, many]
+    assert [w.destination for w in (equal, more, less)] == [few, many, few]
+    assert equal.source_mark == more.source_mark
+    assert less.source_mark == window(other, dict(other)).source_mark
+    assert len({equal.source_mark, less.source_mark, window({}, EQUAL).source_mark, b""}) == 4
+
+
+def test_what_a_window_says_of_itself() -> None:
+    """Whether it is to be copied, which fields, and how many values lack, differ or are too many."""
+    question = Question(copy({}), Span(0, 1))
+    bare = Window(question.copy, question.span)
+    assert (bare.differs, bare.is_to_copy, bare.lacking, bare.values) == (False, False, (), 0)
+    lacks, changed = replace(bare, lacks={"w": 2, "v": 1}), replace(bare, changed={"x": 3, "a": 4})
+    assert (lacks.is_to_copy, lacks.lacking, lacks.missing, lacks.overwritten) == (True, ("v", "w"), 3, 0)
+    assert (changed.is_to_copy, changed.lacking, changed.missing, changed.overwritten) == (True, ("a", "x"), 0, 7)
+    assert replace(lacks, changed={"w": 1, "a": 1}).lacking == ("a", "v", "w")
+    assert not replace(bare, exceeds={"v": 5}, mark=b"x").is_to_copy
+    assert (replace(bare, exceeds={"v": 5, "w": 2}).extra, replace(bare, mark=b"x").differs) == (7, True)
+    assert replace(bare, source={"v": 3, "w": 4}, destination={"v": 6}).values == 7
+    assert replace(bare, source={"v": 3}, destination={"v": 6, "w": 1}).values == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "series", "is_small"),
+    [(10_000, 1, True), (10_001, 1, False), (10_001, 100, False), (10_100, 101, True), (10_101, 101, False)],
+)
+def test_a_window_is_small_by_its_values_or_by_those_of_each_series(
+    values: int, series: int, is_small: bool
+) -> None:
+    """Asking for each part of one with very many series takes as long again."""
+    assert Window(copy({}), Span(0, 1), {"v": values}, series=series).is_small is is_small
+
+
+def test_parts_of_a_window_add_up() -> None:
+    """Of other series, or other times, in any order; only what differs gives it a mark."""
+    question = Question(copy({}), Span(0, 10))
+    one = Window(question.copy, Span(0, 5), {"v": 1}, {"v": 2, "w": 1}, {"x": 1}, {"v": 1}, b"1", series=2)
+    one = replace(one, source_mark=b"a")
+    other = Window(
+        question.copy, Span(5, 10), {"v": 5}, {}, {"x": 2, "v": 5}, {}, b"2", series=3, source_mark=b"b"
+    )
+    equal = Window(question.copy, Span(5, 10), {"v": 5}, {"v": 5}, series=4, source_mark=b"c")
+    found = together(question, [one, other, equal])
+    assert (found.copy, found.span, found.series) == (question.copy, Span(0, 10), 9)
+    assert (found.source, found.destination) == ({"v": 11}, {"v": 7, "w": 1})
+    assert (found.lacks, found.exceeds) == ({"x": 3, "v": 5}, {"v": 1})
+    assert found == together(question, [equal, other, one])
+    assert found.mark == together(question, [one, other]).mark != together(question, [one, equal]).mark
+    assert found.source_mark != together(question, [one, other]).source_mark
+    assert not together(question, [equal, equal]).differs
+    assert together(question, [one]).differs
+
+
 def test_values_are_equal_only_with_type_tags_time_and_every_bit() -> None:
     """Every way in which one value can differ, between equal neighbours."""
     source: list[list[Any]] = [
@@ -137,6 +199,7 @@ def test_values_are_equal_only_with_type_tags_time_and_every_bit() -> None:
         Mismatch(5, "f", "different", source=b"-0.0"),
     ]
     assert equal == [1, 4, 9]
+    assert not any(mismatch.is_next for mismatch in found)  # that is for whoever knows what lies between
     assert mismatches(sides[0], sides[0], "m")[0] == []
 
 

@@ -7,7 +7,16 @@ import pytest
 from basics.spans import Span
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
 from copying.compare import Mismatch, Question, Window, weighed
-from copying.late import Limits, MeasurementLookBack, is_late, plan_look_back, segments, wanted
+from copying.late import (
+    Lateness,
+    Limits,
+    MeasurementLookBack,
+    are_too_old,
+    is_late,
+    plan_look_back,
+    segments,
+    wanted,
+)
 from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy, Target
@@ -93,7 +102,7 @@ def test_what_is_newer_than_a_fields_own_newest_point_is_not_late() -> None:
     copy = replace(COPY, resumed={"v": NOW, "w": GROUPS[5].start})
     found = [wanted(window(GROUPS[n], 5, 0, field, copy)) for n, field in ((7, "w"), (5, "w"), (5, "x"), (7, "v"))]
     assert [w.lacking for w in found] == [(), ("w",), (), ("v",)]
-    assert is_late(copy, Mismatch(GROUPS[5].start, "w", "missing"))
+    assert all(is_late(copy, Mismatch(GROUPS[5].start - before, "w", "missing")) for before in (0, 1, DAY))
     assert not is_late(copy, Mismatch(GROUPS[5].start + 1, "w", "missing"))
     assert not is_late(copy, Mismatch(GROUPS[5].start, "x", "missing"))
 
@@ -157,3 +166,80 @@ def test_neighbouring_windows_are_copied_in_one_range(unrelated: str) -> None:
     if unrelated == "v":
         expected = [Segment(("v",), Span(0, 20)), Segment(("v",), Span(30, 50))]
     assert segments(windows) == expected
+
+
+def test_a_window_that_says_which_fields_is_copied_with_these() -> None:
+    """Others may differ as well where counts alone say that one lacks values; all gaps and edges count."""
+    lacking = window(Span(0, 10), 2, 1)
+    several = replace(lacking, fields=("v", "w"))
+    assert segments([lacking, replace(several, span=Span(10, 20)), replace(several, span=Span(20, 30))]) == [
+        Segment(("v",), Span(0, 10)),
+        Segment(("v", "w"), Span(10, 30)),
+    ]
+    assert segments([several, replace(several, span=Span(11, 20))]) == [
+        Segment(("v", "w"), Span(0, 10)),
+        Segment(("v", "w"), Span(11, 20)),
+    ]
+    changed = replace(window(Span(0, 10), 1, 1), changed={"w": 1, "a": 1})
+    assert segments([changed]) == [Segment(("a", "w"), Span(0, 10))]
+    assert segments([]) == []
+
+
+def test_what_still_differs_can_be_what_was_dropped_as_too_old() -> None:
+    """As many points as the field that differs most, all windows together, lacking and changed."""
+    lacking = window(Span(0, 10), 3, 1)
+    other = replace(lacking, lacks={"v": 1}, changed={"v": 2, "w": 4})
+    assert [are_too_old([lacking], dropped) for dropped in (1, 2, 3)] == [False, True, True]
+    assert [are_too_old([lacking, other], dropped) for dropped in (4, 5)] == [False, True]
+    assert [are_too_old([replace(other, lacks={})], dropped) for dropped in (3, 4)] == [False, True]
+    assert are_too_old([], 0)
+
+
+def test_what_is_proved_is_not_compared_but_for_a_piece_of_it() -> None:
+    """The last day and shard groups end where the proof begins; the piece is cut where they begin."""
+    copy = replace(COPY, resumed={"v": NOW})
+    piece = Span(996 * WEEK - DAY, 996 * WEEK + DAY)
+    proved = plan_look_back(copy, GROUPS, Limits(NOW, DAY, MIN_TIME, 999 * WEEK, piece))
+    assert proved.groups == [Span(1000 * WEEK, NOW - DAY - HOUR // 2), GROUPS[-2]]
+    assert proved.whole == {GROUPS[-2]}
+    halves = [Span(996 * WEEK - DAY, 996 * WEEK), Span(996 * WEEK, 996 * WEEK + DAY)]
+    assert proved.recent == [*halves, Span(NOW - DAY - HOUR // 2, NOW + 1)]
+    recent = plan_look_back(copy, GROUPS, Limits(NOW, DAY, MIN_TIME, NOW - HOUR))
+    assert (recent.groups, recent.recent) == ([], [Span(NOW - HOUR, NOW + 1)])
+    kept = plan_look_back(copy, GROUPS, Limits(NOW, DAY, 996 * WEEK, 999 * WEEK, piece))
+    assert kept.recent[0] == halves[1]
+    old = replace(COPY, resumed={"v": 996 * WEEK})
+    behind = plan_look_back(old, GROUPS, Limits(NOW, DAY, MIN_TIME, 999 * WEEK, piece))
+    assert behind.recent == [halves[0], Span(996 * WEEK, 996 * WEEK + 1)]
+
+
+def test_the_last_day_of_a_shard_group_that_begins_today_is_cut_there() -> None:
+    """So is what lies before the newest point, and nothing is compared twice."""
+    today = (Span(NOW - 8 * HOUR, NOW + 16 * HOUR), Span(NOW - 32 * HOUR, NOW - 8 * HOUR))
+    planned = plan_look_back(replace(COPY, resumed={"v": NOW - HOUR}), today, Limits(NOW, DAY, MIN_TIME))
+    assert planned.recent == [Span(NOW - DAY - HOUR // 2, today[0].start), Span(today[0].start, NOW - HOUR + 1)]
+    assert planned.groups == [Span(NOW - 32 * HOUR, NOW - DAY - HOUR // 2)]
+    assert planned.whole == frozenset()
+
+
+def test_a_whole_group_says_something_only_when_it_is_older_than_the_look_back() -> None:
+    """Up to its very end."""
+    whole = GROUPS[-2]
+    for floor, settled in ((whole.end, True), (whole.end - 1, False)):
+        planned = MeasurementLookBack(COPY, [], floor, [], frozenset({whole}))
+        planned.see(window(whole, 5, 5), is_open=False)
+        assert planned.settled is settled
+        assert planned.differing == []
+
+
+def test_groups_that_reach_into_the_look_back_are_compared_first() -> None:
+    """Those that end before it begins come with the others."""
+    planned = MeasurementLookBack(COPY, [], GROUPS[-3].end, list(GROUPS[::-1]))
+    assert planned.next_groups() == list(GROUPS[-1:-5:-1])
+    assert planned.next_groups() == list(GROUPS[-5:-9:-1])
+
+
+def test_nothing_late_is_nothing_to_tell() -> None:
+    """Neither windows, nor values of others, nor a problem."""
+    assert (Lateness().windows, Lateness().extra, Lateness().problem) == ((), 0, "")
+    assert wanted(window(GROUPS[5], 5, 7)).extra == 2

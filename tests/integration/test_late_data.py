@@ -400,8 +400,9 @@ def test_a_late_value_that_changes_while_it_is_copied_fails_the_run(pair: Pair) 
 
     with Proxy(pair.destination.url) as proxy:
         proxy.inject(before(change), "write", count=None)
-        (failure,) = run_at(pair, NOW, {"destination": {"url": proxy.url}}).failures
-        assert proxy.seen["write"] == 3
+        result = run_at(pair, NOW, {"destination": {"url": proxy.url}})
+        (failure,) = result.failures
+        assert (proxy.seen["write"], result.late) == (3, 1)
     assert "after 3 copies the destination still lacks 1 value, or has others" in failure
     assert "the next run copies them again" in failure
     assert pair.destination.rows(f"SELECT v FROM cpu WHERE time >= {NOW}", db=pair.database) == []  # noqa: S608

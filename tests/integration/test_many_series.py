@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from copying import compare
 from tests.integration.harness import HOUR, MONDAY, WEEK, Pair, run_main, write_job
 from tests.support.proxy import Exchange, Proxy, forward
 
@@ -105,3 +106,18 @@ def test_series_are_compared_share_by_share(pair: Pair, watched: Proxy, asked: A
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 missing, 2 extra" in done.stdout, done.stdout
     assert asked.comparisons >= before + 10
+
+
+def test_what_is_late_beside_a_measurement_with_very_many_series_comes(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for equal because the other one is."""
+    monkeypatch.setattr(compare, "ANSWER_BYTES", 20_000)
+    many = [f"many,host=h{n:04d} v=1 {MONDAY + n}" for n in range(500)]
+    pair.write("\n".join([*many, *(f"other v={n} {MONDAY + n * HOUR}" for n in range(24))]))
+    for _ in range(2):
+        assert pair.backup().failures == ()
+    pair.write(f"other,host=late v=1 {MONDAY + HOUR}")
+    result = pair.backup()
+    assert (result.failures, result.late) == ((), 1)
+    pair.assert_equal()

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from copying.inventory import Inventory, take_inventory
 from copying.results import JobResult
 from main import run_worker
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, job_config, run_main, write_job
+from tests.integration.parts import parts
+from tests.support.proxy import Proxy, error_document, only, respond
 from tests.support.servers import InfluxServer
 
 
@@ -260,3 +263,41 @@ def test_points_that_only_the_destination_has_are_a_warning_with_their_number_in
     for condition in gone:
         pair.destination.query(f"DELETE FROM cpu WHERE {condition}", db=pair.database)  # noqa: S608
     assert pair.backup().cautions == ()
+
+
+def test_what_cannot_be_looked_at_is_left_out_and_a_server_that_is_gone_is_asked_no_further(pair: Pair) -> None:
+    """Then nothing is said of rules, or of what is not there; nor of a database that the source lacks."""
+    names = [pair.database, f"{pair.database}_b", f"{pair.database}_c"]
+    for name in names:
+        pair.source.create_database(name)
+        pair.source.write("m,t=x v=1,w=2i 1", name)
+    pair.destination.create_database(names[0])
+    pair.destination.write("old v=1 1", names[0])
+    rules = {"specific": {"m": {"fields": {"include": ["v"]}}}}
+    listed = {"databases": [{"name": name} for name in names]}
+    try:
+        for answer, asked in ((error_document("no reason"), 3), (respond(503), 1)):
+            with Proxy(pair.source.url) as proxy:
+                changes = {"source": {**listed, "url": proxy.url}, "options": {"retries": 0}}
+                with parts(pair, changes) as run:
+                    fault = proxy.inject(
+                        only(lambda text: "SHOW MEASUREMENTS" in text, answer), "query", count=None
+                    )
+                    assert take_inventory(run.job, run.source, run.destination) == Inventory(is_whole=False)
+                    assert fault.injected == asked
+        with parts(pair, {"source": listed, "measurements": rules}) as run:
+            found = take_inventory(run.job, run.source, run.destination)
+            assert [(database.name, database.copied) for database in found.databases] == [
+                (names[0], ("old",)),
+                (names[1], ()),
+                (names[2], ()),
+            ]
+            assert found.databases[1].fields == {"m": {"v": ("float",), "w": ("integer",)}}
+            assert (found.is_whole, found.orphans) == (True, ())
+        with parts(pair, {"source": {"databases": [{"name": n} for n in (names[0], "missing")]}}) as run:
+            found = take_inventory(run.job, run.source)
+            assert ([database.name for database in found.databases], found.is_whole) == ([names[0]], False)
+            assert (found.databases[0].copied, found.databases[0].fields) == ((), {})
+    finally:
+        for name in names[1:]:
+            pair.source.drop_database(name)

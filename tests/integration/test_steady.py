@@ -11,7 +11,7 @@ import pytest
 
 from copying.compare import Comparer
 from copying.results import JobResult
-from tests.integration.harness import DAY, HOUR, Pair
+from tests.integration.harness import DAY, HOUR, Pair, snapshot
 from tests.support.proxy import Exchange, Proxy, forward, only, respond
 from tests.support.reader import Snapshot, difference
 from tests.support.servers import InfluxServer
@@ -79,11 +79,13 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]
 
 
 def test_where_nothing_happened_nothing_is_asked(steady: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither compared, nor read, nor written; and again in the run after it."""
+    """Neither compared, nor read, nor written, and again in the run after it; the newest point is known."""
+    newest = max(at[4] for at in snapshot(steady.source, steady.database).points if at[1] == b"cpu")
     for _ in range(3):
         with compared(monkeypatch) as spans:
             result = run(steady)
         assert spans == []
+        assert [age.newest for age in result.ages] == [newest]
         assert (result.written.points, result.written.repeated) == (0, 0)
         assert [m.name for m in result.databases[0].measurements] == [f"{steady.database}.autogen.cpu"]
         assert len(proofs(steady)) == 1

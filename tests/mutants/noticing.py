@@ -76,11 +76,14 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 
 MODULES: dict[str, tuple[str, ...]] = {
     "backup.py": (
+        "tests/integration/test_course.py",
         *COPY,
         "tests/integration/test_second_look.py",
         "tests/integration/test_late_data.py",
         "tests/integration/test_quarantine.py",
         "tests/integration/test_reporting.py",
+        "tests/integration/test_stopped.py",
+        "tests/integration/test_rights.py",
     ),
     "influx_client.py": (
         "tests/integration/test_client_requests.py",
@@ -94,6 +97,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     # ---- copying/
     "copying/compare.py": (
         "tests/copying/test_compare.py",
+        "tests/integration/test_comparer.py",
         "tests/integration/test_equality.py",
         "tests/integration/test_late_data.py",
         "tests/integration/test_verify.py",
@@ -101,6 +105,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "copying/flight.py": ("tests/copying/test_flight.py", "tests/integration/test_order.py", *COPY),
     "copying/late.py": (
         "tests/copying/test_late.py",
+        "tests/integration/test_look_back.py",
         "tests/integration/test_late_data.py",
         "tests/integration/test_equality.py",
         "tests/integration/test_overwritten.py",
@@ -108,6 +113,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/listener.py": ("tests/integration/test_reporting.py",),
     "copying/measurement.py": (
+        "tests/integration/test_copier.py",
+        "tests/integration/test_course.py",
         *COPY,
         "tests/integration/test_overwritten.py",
         "tests/integration/test_clocks.py",
@@ -117,6 +124,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/memory.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
     "copying/narrowing.py": ("tests/integration/test_quarantine.py", "tests/integration/test_order.py"),
+    "copying/news.py": (
+        "tests/copying/test_news.py",
+        "tests/integration/test_news.py",
+        "tests/integration/test_stopped.py",
+        *COPY,
+    ),
     "copying/order.py": ("tests/copying/test_order.py", "tests/integration/test_order.py", *COPY),
     "copying/pace.py": (
         "tests/copying/test_pace.py",
@@ -125,13 +138,20 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/planner.py": (
         "tests/copying/test_plan.py",
+        "tests/integration/test_planning.py",
         *COPY,
         "tests/integration/test_selection.py",
         "tests/integration/test_late_data.py",
         "tests/integration/test_downsampling.py",
     ),
+    "copying/proving.py": (
+        "tests/copying/test_balance.py",
+        "tests/integration/test_prover.py",
+        "tests/integration/test_steady.py",
+    ),
     "copying/quarantine.py": ("tests/copying/test_quarantine.py", "tests/integration/test_quarantine.py"),
     "copying/reading.py": (
+        "tests/integration/test_reader.py",
         *COPY,
         "tests/integration/test_reads.py",
         "tests/integration/test_exactness.py",
@@ -156,6 +176,8 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_resume.py",
     ),
     "copying/small_measurements.py": (
+        "tests/copying/test_small_measurements.py",
+        "tests/integration/test_together.py",
         "tests/integration/test_small_measurements.py",
         "tests/integration/test_second_look.py",
         "tests/integration/test_order.py",
@@ -163,6 +185,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "copying/task.py": ("tests/copying/test_plan.py", *COPY),
     "copying/writing.py": (*COPY, "tests/integration/test_second_look.py", "tests/integration/test_reporting.py"),
     "copying/inventory.py": (
+        "tests/copying/test_inventory.py",
         "tests/integration/test_nothing_copied.py",
         "tests/integration/test_lost.py",
         "tests/integration/test_check.py",
