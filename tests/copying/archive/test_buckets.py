@@ -53,7 +53,7 @@ def test_what_a_store_does_not_do_is_said_once(tmp_path: Path) -> None:
 
 @contextmanager
 def breaking(port: int) -> Iterator[list[int]]:
-    """A server that ends each connection before it answers; when each of them came."""
+    """A server that takes each request, and ends its connection before it answers; when each of them came."""
     came: list[int] = []
     with socket.create_server(("127.0.0.1", port)) as listening:
 
@@ -63,8 +63,9 @@ def breaking(port: int) -> Iterator[list[int]]:
                     connection, _ = listening.accept()
                 except OSError:
                     return
-                came.append(time.monotonic_ns())
-                connection.close()
+                with connection:
+                    connection.recv(1 << 16)
+                    came.append(time.monotonic_ns())
 
         thread = threading.Thread(target=serve)
         thread.start()

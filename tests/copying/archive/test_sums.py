@@ -159,6 +159,14 @@ def test_numbers_add_up_as_the_server_adds_them(
         assert type(rows[0][2]) is type(total)
 
 
+def test_times_count_by_how_far_they_are_from_the_first_one() -> None:
+    """Squared, of the first field that is a number and has a value; of a single one nothing is told."""
+    for rows, moment in ((ROWS[:1], None), (ROWS[:2], 1), (ROWS[:4], 1 + 4), ([*ROWS[1:3], *ROWS[4:5]], 1)):
+        assert added_up([frame(rows)], LOOK)[(("t", "a"),)][-1] == (None if moment is None else (0, moment))
+    far = [{"t": "a", "time": 0, "n": 1}, {"t": "a", "time": 2**32 - 1, "n": 1}]
+    assert added_up([frame(far)], LOOK)[(("t", "a"),)][-1] == (0, (2**32 - 1) ** 2 - 2**64)
+
+
 def test_a_text_is_no_number() -> None:
     """Where a field has both types, each counts its own."""
     look = replace(LOOK, types={"s": ("float", "string")})
