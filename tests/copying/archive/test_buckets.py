@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def test_what_a_store_does_not_do_is_said_once(tmp_path: Path) -> None:
 
 @contextmanager
 def breaking(port: int) -> Iterator[list[int]]:
-    """A server that takes each request, and ends its connection before it answers; when each of them came."""
+    """A server that takes each request, and resets its connection before it answers; when each of them came."""
     came: list[int] = []
     with socket.create_server(("127.0.0.1", port)) as listening:
 
@@ -65,6 +66,7 @@ def breaking(port: int) -> Iterator[list[int]]:
                     return
                 with connection:
                     connection.recv(1 << 16)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     came.append(time.monotonic_ns())
 
         thread = threading.Thread(target=serve)

@@ -172,4 +172,7 @@ def test_a_restore_that_is_nearly_done_is_not_called_done() -> None:
     assert "written, 99 %; it was stopped" in described(replace(MARKER, written=200), BEGUN)
     assert "1 value written; it was" in described(replace(MARKER, values=0, written=1), BEGUN)
     assert "begun just now, 50 values written, 25 %" in described(MARKER, BEGUN)
+    assert ", 0 values written, 0 %" in described(
+        Marker("job", "http://one:8086", ("db",), BEGUN, "fill", 9), BEGUN
+    )
     assert not replace(MARKER, pid=0, host=socket.gethostname()).is_running
