@@ -71,9 +71,11 @@ def breaking(port: int) -> Iterator[list[int]]:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield came
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield came
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def test_a_write_whose_connection_broke_is_made_again_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
