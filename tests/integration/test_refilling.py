@@ -19,7 +19,7 @@ from copying.restore.plan import Holding, RestorePlan
 from influx.influxql import Location
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, snapshot, write_job
 from tests.support.proxy import Action, Exchange, Proxy, forward, only, respond
-from tests.support.reader import difference
+from tests.support.reader import difference, read_policies
 
 PLAN = How(confirm=None, quiet=True)
 DO = How(confirm=lambda: True, verify="none", quiet=True)
@@ -141,6 +141,26 @@ def test_what_the_rules_leave_out_is_named_once(pair: Pair) -> None:
     assert [note.rpartition(": ")[2] for note in notes()] == ["b1, b2"]
     assert [note.rpartition(": ")[2] for note in notes(measurements=("a", "b2"))] == ["b2"]
     assert notes(measurements=("a",)) == []
+
+
+def test_a_new_database_has_the_policy_that_is_restored_as_its_default_one(pair: Pair) -> None:
+    """It cannot be without; that of the backup, or the first where that is not asked for. No other one is made."""
+    pair.source.create_database(pair.database)
+    for name in ("more", "most"):
+        pair.source.query(f'CREATE RETENTION POLICY "{name}" ON "{pair.database}" DURATION INF REPLICATION 1')
+        backed_up(pair, f"cpu v=1 {MONDAY}", policy=name)
+    backed_up(pair, f"cpu v=1 {MONDAY}")
+    for number, (policies, default) in enumerate(
+        (((), "autogen"), (("most",), "most"), (("most", "more"), "more"), (("most", "autogen"), "autogen"))
+    ):
+        new = f"{pair.database}_{number}"
+        done = restored(pair, databases=(f"{pair.database}:{new}",), policies=policies, metadata=frozenset())
+        assert (done.word, done.plan.new) == ("restored", {new})
+        found = read_policies(pair.source.url, new)
+        assert sorted(found) == sorted(policies or ("autogen", "more", "most"))
+        assert [name for name, policy in found.items() if policy.default] == [default]
+        assert len(snapshot(pair.source, new)) == len(found)
+        pair.source.drop_database(new)
 
 
 # ---------------------------------------------------------------- what is written
