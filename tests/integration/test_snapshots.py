@@ -26,7 +26,6 @@ from influx.fingerprints import Fingerprints, Look
 from influx.influxql import Location
 from influx.written import Written
 from influx_client import InfluxClient, connect
-from main import run_worker
 from tests.integration.archives import Archived
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.integration.test_archive import assert_kept, hourly
@@ -270,29 +269,6 @@ def test_a_database_that_cannot_be_asked_about_fails_by_name(archived: Archived)
     assert problem.startswith(f"database {none}: ")
     assert [(d.name, len(d.measurements)) for d in result.databases] == [(none, 0), (pair.database, 1)]
     assert (result.snapshot, archived.snapshots()) == (None, [])
-
-
-def test_after_a_stop_no_other_database_is_asked_about(archived: Archived) -> None:
-    """The one that was read is no reason to go on."""
-    pair, stopping, later = archived.pair, StopRequest(), list[str]()
-    names = [pair.database, f"{pair.database}_other"]
-    for name in names:
-        pair.source.create_database(name)
-        pair.source.write(f"cpu v=1 {MONDAY}", name)
-
-    def stop(exchange: Exchange) -> None:
-        if stopping.is_set():
-            later.append(exchange.text())
-        stopping.requested = stopping.is_set() or is_page(exchange.text())
-        forward(exchange)
-
-    with Proxy(pair.source.url) as proxy:
-        proxy.inject(stop, "query", count=None)
-        source = {"url": proxy.url, "databases": [{"name": name} for name in names]}
-        result = run_worker(archived.job({"source": source}), stopping)
-    assert (result.outcome, archived.snapshots()) == ("stopped", [])
-    assert [question for question in later if names[1] in question] == []
-    pair.source.drop_database(names[1])
 
 
 # ---------------------------------------------------------------- what is told
