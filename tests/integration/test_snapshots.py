@@ -30,6 +30,7 @@ from tests.integration.archives import Archived
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.integration.test_archive import assert_kept, hourly
 from tests.support.proxy import Action, Exchange, Proxy, forward, only
+from tests.support.servers import InfluxServer
 
 
 @pytest.fixture
@@ -269,6 +270,20 @@ def test_a_database_that_cannot_be_asked_about_fails_by_name(archived: Archived)
     assert problem.startswith(f"database {none}: ")
     assert [(d.name, len(d.measurements)) for d in result.databases] == [(none, 0), (pair.database, 1)]
     assert (result.snapshot, archived.snapshots()) == (None, [])
+
+
+def test_where_there_is_nothing_it_is_said_where_it_was_looked(pair: Pair) -> None:
+    """A job of all databases, of which there may be none."""
+    with InfluxServer.start("empty") as empty:
+        archived = Archived(Pair(empty, pair.destination, pair.database, pair.directory))
+        everything = {"source": {"databases": []}}
+        (problem,) = archived.run(everything).failures
+        assert f"nothing to keep: {empty.url} shows this user no measurement" in problem
+        assert "select in no database but _internal; correct that" in problem
+        for name in "ab":
+            empty.create_database(name)
+        (problem,) = archived.run(everything).failures
+        assert "select in a, b; correct that" in problem
 
 
 # ---------------------------------------------------------------- what is told
