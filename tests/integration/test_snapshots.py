@@ -29,6 +29,7 @@ from influx_client import InfluxClient, connect
 from tests.integration.archives import Archived
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.integration.test_archive import assert_kept, hourly
+from tests.support.archive_reader import read_snapshot
 from tests.support.proxy import Action, Exchange, Proxy, forward, only
 from tests.support.servers import InfluxServer
 
@@ -405,3 +406,41 @@ def test_whoever_listens_hears_what_is_read_and_how_far_it_is(archived: Archived
     ]
     assert first.heard == [*head, *read[0], ends[0], *read[1], ends[1], *tail]
     assert compared.heard == untouched.heard == [*head, *ends, *tail]
+
+
+def test_points_of_the_future_are_read_and_are_not_the_newest_ones(archived: Archived) -> None:
+    """What is planned ends with the present; of a measurement that has nothing else it is as good as nothing."""
+    now = time.time_ns()
+    week = now - (now - MONDAY) % WEEK
+    archived.pair.write(f"cpu v=1 {now - 1}\ncpu v=1 {now}\ncpu v=1 {now + 1}")
+    archived.pair.source.query(
+        f'CREATE RETENTION POLICY "later" ON "{archived.pair.database}" DURATION INF REPLICATION 1'
+    )
+    archived.pair.write(f"cpu v=1 {week + 9 * WEEK + 5}", "later")
+    listener = Listening()
+    result = taken_at(archived, now, {}, listener)
+    assert (result.failures, result.ages[0].newest) == ((), None)
+    planned = [entry for entry in listener.heard if entry[0] == "planned"]
+    assert planned == [
+        ("planned", "cpu", week, now),
+        ("planned", "cpu", week + 9 * WEEK, week + 9 * WEEK + 1),
+    ]
+    assert ("reached", "cpu", now + 2, None) in listener.heard
+    assert_kept(archived, archived.pair.database)
+
+
+@pytest.mark.parametrize(
+    ("types", "weeks"), [(["float"], [0]), (["numeric"], [0, 1]), (["string", "integer"], [1, 2])]
+)
+def test_only_the_types_that_are_wanted_are_kept(types: list[str], weeks: list[int], archived: Archived) -> None:
+    """Also where no count tells floats from integers: such a field is read anew in each run, and is the same."""
+    values = ["1.5", "2i", '"three"']
+    archived.pair.write("\n".join(f"m v={value},w=1 {MONDAY + n * WEEK}" for n, value in enumerate(values)))
+    rules = {"measurements": {"specific": {"m": {"fields": {"include": ["v"], "types": types}}}}}
+    for new_files in (len(weeks), 0):
+        taken = archived.run(rules).snapshot
+        assert taken is not None
+        assert (taken.new_files, taken.points) == (new_files, len(weeks))
+        found = read_snapshot(archived.folder, archived.snapshots()[-1], archived.pair.database).points
+        assert sorted((key[3], key[4]) for key in found) == [(b"v", MONDAY + week * WEEK) for week in weeks]
+        archived.pair.source.restart()
