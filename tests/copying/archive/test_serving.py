@@ -351,6 +351,24 @@ def test_what_one_answer_cannot_hold_is_asked_for_in_halves(tmp_path: Path) -> N
     sums.check_equal(sums.ask(whole, [look], one_shard=False)[0], sums.added_up([frame], look))
 
 
+def test_the_hash_of_what_is_told_feels_every_value(tmp_path: Path) -> None:
+    """Times, numbers, tags, and the names of fields."""
+    span = Span(BEGIN, BEGIN + HOUR)
+
+    def digest(number: int, frame: Frame, field: str = "v") -> str:
+        store = Folder(tmp_path / str(number))
+        server = ArchivedServer(Archive(store), snapshot_of(store, [(PLACE, span, [frame])]))
+        (told,) = sums.ask(server, [Look(PLACE, {field: ("float",)}, span)], one_shard=True)
+        return told.digest
+
+    plain = held(1, 2, 3)
+    later = Frame(plain.time + 1, plain.fields, plain.tags)
+    others = [held(1, 2, 4), held(1, 2), held(1, 2, 3, host="i"), held(1, 2, 3, host=None), later]
+    found = [digest(number, frame) for number, frame in enumerate((plain, plain, *others))]
+    assert found[0] == found[1]
+    assert len({*found, digest(99, held(1, 2, 3, name="w"), "w")}) == 2 + len(others)
+
+
 def test_a_second_that_one_answer_cannot_hold_ends_it(tmp_path: Path) -> None:
     """Smaller parts are not asked for."""
     store = Folder(tmp_path / "archive")
