@@ -226,12 +226,26 @@ class SnapshotRun:
         return DatabaseHeld(name, tuple(held)), database
 
     def _age(self, name: str, held: Iterable[PolicyHeld]) -> SourceAge:
-        """How old a database is at the source."""
-        limit = self._job.options.max_lag
-        groups = [group for policy in held for group in policy.groups]
-        times = [f.last for g in groups for part in g.parts for f in part.files if f.last <= self._now]
+        """How old a database is at the source, by what was read.
+
+        The source is asked of what has points after now beside older ones: mostly, they came while it was read.
+        """
+        limit, now = self._job.options.max_lag, self._now
+        parts = [(policy.policy.name, part) for policy in held for group in policy.groups for part in group.parts]
+        times = [file.last for _, part in parts for file in part.files if file.last <= now]
+        mixed = [
+            (Location(name, policy, part.measurement), key, (type_,))
+            for policy, part in parts
+            if any(file.first <= now < file.last for file in part.files)
+            for key, type_ in part.fields.items()
+        ]
+        try:
+            times += [time for time in self._source.get_edges("last", mixed, end=now + 1) if time is not None]
+        except InfluxError as error:  # no failure of the snapshot
+            logger.warning("database %s: its newest point at the source is not known: %s", printable(name), error)
+            return SourceAge(name)
         newest = max(times, default=None)
-        is_stale = None if limit is None else newest is None or newest < self._now - limit
+        is_stale = None if limit is None else newest is None or newest < now - limit
         return SourceAge(name, newest, is_stale)
 
     def _result(self, location: Location) -> MeasurementResult:

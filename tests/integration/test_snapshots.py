@@ -30,7 +30,7 @@ from tests.integration.archives import Archived
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.integration.test_archive import assert_kept, hourly
 from tests.support.archive_reader import read_snapshot
-from tests.support.proxy import Action, Exchange, Proxy, forward, only
+from tests.support.proxy import Action, Exchange, Proxy, forward, only, respond
 from tests.support.servers import InfluxServer
 
 
@@ -277,7 +277,7 @@ def test_where_there_is_nothing_it_is_said_where_it_was_looked(pair: Pair) -> No
     """A job of all databases, of which there may be none."""
     with InfluxServer.start("empty") as empty:
         archived = Archived(Pair(empty, pair.destination, pair.database, pair.directory))
-        everything = {"source": {"databases": []}}
+        everything: dict[str, Any] = {"source": {"databases": []}}
         (problem,) = archived.run(everything).failures
         assert f"nothing to keep: {empty.url} shows this user no measurement" in problem
         assert "select in no database but _internal; correct that" in problem
@@ -320,6 +320,29 @@ def test_how_old_the_source_is_is_told_by_what_was_read(age: int, is_stale: bool
     assert bool(result.cautions) is is_stale
     (unlimited,) = taken_at(archived, now + 1, {}).ages
     assert (unlimited.newest, unlimited.is_stale) == (now - age, None)
+
+
+def test_a_source_that_is_written_to_while_it_is_read_is_not_old(archived: Archived) -> None:
+    """A file with points that came after the run began has older ones; where nobody tells, nothing is said."""
+    now = time.time_ns()
+    archived.pair.write(f"cpu v=1 {now - 9 * DAY}\ncpu v=1 {now - HOUR}")
+
+    def write(exchange: Exchange) -> None:
+        archived.pair.source.write(f"cpu v=1 {time.time_ns()}", archived.pair.database)
+        forward(exchange)
+
+    with Proxy(archived.pair.source.url) as proxy:
+        proxy.inject(only(is_page, write), "query", count=None)
+        sections = {"source": {"url": proxy.url}, "options": {"max_lag": "2h", "retries": 0}}
+        result = taken_at(archived, now, sections)
+        assert (result.failures, result.cautions) == ((), ())
+        assert [(age.newest, age.is_stale) for age in result.ages] == [(now - HOUR, False)]
+        proxy.heal()
+        broken = respond(400, b'{"error":"no"}', "application/json")
+        proxy.inject(only(lambda question: "last(" in question, broken), "query", count=None)
+        result = taken_at(archived, now + 1, sections)
+    assert (result.failures, result.cautions, result.snapshot is not None) == ((), (), True)
+    assert [(age.newest, age.is_stale) for age in result.ages] == [(None, None)]
 
 
 class Listening(SilentRun):
@@ -419,7 +442,7 @@ def test_points_of_the_future_are_read_and_are_not_the_newest_ones(archived: Arc
     archived.pair.write(f"cpu v=1 {week + 9 * WEEK + 5}", "later")
     listener = Listening()
     result = taken_at(archived, now, {}, listener)
-    assert (result.failures, result.ages[0].newest) == ((), None)
+    assert (result.failures, result.ages[0].newest) == ((), now)
     planned = [entry for entry in listener.heard if entry[0] == "planned"]
     assert planned == [
         ("planned", "cpu", week, now),
