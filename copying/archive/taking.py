@@ -431,16 +431,16 @@ class SnapshotRun:
                 if not parquet.are_same(frame, back):
                     raise Unequal(f"{key} does not hold what was written to it")
                 made.add(back, file)
-                self._count(copy.source, file, is_known=key in self._known_files)
+                self._count(copy.source, file, _newest(back, self._now), is_known=key in self._known_files)
         return made
 
-    def _count(self, source: Location, file: DataFile, *, is_known: bool) -> None:
+    def _count(self, source: Location, file: DataFile, newest: int | None, *, is_known: bool) -> None:
         """A file is written; one that the snapshot before has as well brings nothing new."""
         written = Written(file.rows, sum(file.values.values()), file.bytes)
         written = Written(repeated=file.rows) if is_known else written
         self._tallies[source].written += written
         self._listener.wrote(source, written)
-        self._listener.reached(source, file.last + 1, file.last if file.last <= self._now else None)
+        self._listener.reached(source, file.last + 1, newest)
 
     def _frames(self, copy: Copy, segment: Segment) -> Iterator[Frame]:
         allowed = allowed_types(copy.rules)
@@ -476,6 +476,12 @@ class _Made:
             return None
         types = {name: self.types[name] for name in sorted(self.types)}
         return Part(copy.source.measurement, types, tuple(sorted(self.tags)), fingerprint, tuple(self.files))
+
+
+def _newest(frame: Frame, now: int) -> int | None:
+    """The newest time that is not later than `now`; in a file points are ordered by series."""
+    past = frame.times[frame.times <= now]
+    return int(past.max()) if len(past) else None
 
 
 def _no_part(copy: Copy) -> Part:

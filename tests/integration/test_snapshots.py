@@ -435,7 +435,7 @@ def test_points_of_the_future_are_read_and_are_not_the_newest_ones(archived: Arc
     """What is planned ends with the present; of a measurement that has nothing else it is as good as nothing."""
     now = time.time_ns()
     week = now - (now - MONDAY) % WEEK
-    archived.pair.write(f"cpu v=1 {now - 1}\ncpu v=1 {now}\ncpu v=1 {now + 1}")
+    archived.pair.write(f"cpu,h=a v=1 {now - 1}\ncpu,h=b v=1 {now}\ncpu,h=a v=1 {now + 1}\ncpu,h=c v=1 {now - 2}")
     archived.pair.source.query(
         f'CREATE RETENTION POLICY "later" ON "{archived.pair.database}" DURATION INF REPLICATION 1'
     )
@@ -448,7 +448,8 @@ def test_points_of_the_future_are_read_and_are_not_the_newest_ones(archived: Arc
         ("planned", "cpu", week, now),
         ("planned", "cpu", week + 9 * WEEK, week + 9 * WEEK + 1),
     ]
-    assert ("reached", "cpu", now + 2, None) in listener.heard
+    assert ("reached", "cpu", now + 2, now) in listener.heard
+    assert ("reached", "cpu", week + 9 * WEEK + 6, None) in listener.heard
     assert_kept(archived, archived.pair.database)
 
 
