@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from copying.archive import parquet
-from copying.archive.errors import Damaged
+from copying.archive.errors import Damaged, LibraryMissing
+from copying.archive.places import open_store
 from copying.archive.portions import portions
 from influx.frames import Frame, UnexpectedRows
 from tests.copying.archive.samples import points
@@ -156,6 +158,18 @@ def test_points_of_one_time_stay_together_however_many_they_are() -> None:
         (("t", pl.Series(values=[f"{i:03}" for i in range(500)], dtype=pl.String)),),
     )
     assert [len(file) for file in portions(same.split([100, 250]), 20)] == [500]
+
+
+def test_a_library_that_is_not_installed_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is done."""
+    parquet.check_library()
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    remedy = "pip install -r copying/archive/requirements.txt"
+    with pytest.raises(LibraryMissing, match=rf"an archive needs pyarrow, which cannot be loaded .*: {remedy}"):
+        parquet.check_library()
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(LibraryMissing, match=rf"an archive needs obstore, which cannot be loaded .*: {remedy}"):
+        open_store("memory:///")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"x" * 500])
