@@ -109,7 +109,7 @@ def test_the_default_policy_changes_where_it_is_another_one_and_all_is_restored(
     change = 'ALTER RETENTION POLICY "{}" ON "{}" DEFAULT'
     assert planned(pair, existing="fill").defaults == ()
     pair.source.query(change.format("more", pair.database))
-    plain = {"metadata": frozenset[str](), "existing": "fill"}
+    plain: dict[str, Any] = {"metadata": frozenset(), "existing": "fill"}
     assert planned(pair, **plain).defaults == ((pair.database, "autogen"),)
     assert planned(pair, **plain, measurements=("cpu",)).defaults == ()
     assert planned(pair, databases=(f"{pair.database}:{pair.database}_x",), metadata=frozenset()).defaults == ()
@@ -155,7 +155,7 @@ def test_a_new_database_has_the_policy_that_is_restored_as_its_default_one(pair:
     ):
         new = f"{pair.database}_{number}"
         done = restored(pair, databases=(f"{pair.database}:{new}",), policies=policies, metadata=frozenset())
-        assert (done.word, done.plan.new) == ("restored", {new})
+        assert (done.word, done.plan.new) == ("restored", frozenset({new}))
         found = read_policies(pair.source.url, new)
         assert sorted(found) == sorted(policies or ("autogen", "more", "most"))
         assert [name for name, policy in found.items() if policy.default] == [default]

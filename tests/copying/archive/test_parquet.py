@@ -3,7 +3,7 @@
 import hashlib
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import polars as pl
@@ -63,7 +63,7 @@ def test_other_columns_and_values_are_not_the_same() -> None:
     """Names, types and nulls count, of tags as well as of fields."""
     times = pl.Series(values=[1, 2], dtype=pl.Int64)
 
-    def pair(name: str, values: list[object], dtype: type[pl.DataType]) -> tuple[tuple[str, pl.Series], ...]:
+    def pair(name: str, values: Sequence[object], dtype: type[pl.DataType]) -> tuple[tuple[str, pl.Series], ...]:
         return ((name, pl.Series(values=values, dtype=dtype)),)
 
     columns = [
