@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from basics.spans import Span
+from basics.stopping import StopRequest
+from checking import restore
 from checking.restore import CannotBegin, How, Restored, restore_job
 from config import Config
 from copying.restore import marker as markers
@@ -209,6 +211,7 @@ def test_only_what_is_missing_is_read_and_written(batch: int, pair: Pair, monkey
     assert (done.word, done.copied.written.points) == ("restored", 33)
     pages = [q for q in questions if "LIMIT" in q and "count(" not in q]
     assert (len(pages) - 1 < 11) is (batch == 50), "the first one is the sample"
+    assert [q for q in pages[1:] for week in (0, 11, 13) if f"time >= {MONDAY + week * WEEK} " in q] == []
 
 
 def test_what_is_missing_in_the_middle_of_what_is_there_comes_alone(pair: Pair) -> None:
@@ -324,3 +327,43 @@ def test_values_that_are_too_old_for_the_target_are_not_sent(pair: Pair) -> None
     assert (done.copied.written.points, done.copied.written.expired) == (4, 13)
     assert sum(len(body.splitlines()) for body in sent) == 4
     assert done.word == "failed"
+
+
+def test_a_restore_that_is_stopped_ends_after_what_it_is_at(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told as stopped, not as failed; the same command brings the rest."""
+    monkeypatch.setattr(refilling, "BATCH", 2)
+    backed_up(pair, *weekly(14))
+    expected = snapshot(pair.source, pair.database)
+    without_weeks(pair, *range(1, 14))
+    stopping = StopRequest()
+    requests = iter([stopping, StopRequest()])
+    monkeypatch.setattr(restore, "StopRequest", lambda: next(requests))
+
+    def stop(exchange: Exchange) -> None:
+        stopping.requested = True
+        forward(exchange)
+
+    with Proxy(pair.source.url) as proxy:
+        proxy.inject(only(lambda lines: "cpu" in lines, stop), "write")
+        sections = {"source": {"url": proxy.url}, "options": {"parallel_workers": 1}}
+        done = restored(pair, sections=sections, existing="fill")
+        assert done.copied is not None
+        assert (done.word, done.copied.stopped, done.copied.failures) == ("stopped", True, ())
+        assert not any(m.is_whole for database in done.copied.databases for m in database.measurements)
+        assert done.copied.written.points <= 9
+        again = restored(pair, sections=sections, existing="fill")
+    assert (again.word, again.plan.begun is not None) == ("restored", True)
+    assert not difference(expected, snapshot(pair.source, pair.database), names=("before", "after"))
+
+
+def test_what_the_target_alone_has_is_no_part_of_a_restore(pair: Pair) -> None:
+    """Measurements and fields: they stay, and nobody asks about them."""
+    backed_up(pair, *weekly(2))
+    without_weeks(pair, 1)
+    pair.source.write(f"mine v=1 {MONDAY}\ncpu,h=a mine=1 {MONDAY}", pair.database)
+    done = restored(pair, existing="fill")
+    assert done.copied is not None
+    (database,) = done.copied.databases
+    assert [(m.name, m.written.points) for m in database.measurements] == [(f"{pair.database}.autogen.cpu", 3)]
+    found = snapshot(pair.source, pair.database).points
+    assert len(found) == 6 * 2 + 2

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from basics.stopping import StopRequest
 from copying.archive import taking
 from copying.results import JobResult
 from influx.fingerprints import Fingerprints, Look
 from influx_client import InfluxClient
+from main import run_worker
 from tests.integration.archives import Archived
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.integration.test_archive import assert_kept, hourly
@@ -134,6 +136,29 @@ def held(archived: Archived) -> list[dict[str, Any]]:
 def parts(archived: Archived) -> list[dict[str, Any]]:
     """What the newest snapshot says of each measurement of each shard group."""
     return [part for policy in held(archived) for group in policy["groups"] for part in group["measurements"]]
+
+
+def test_after_a_stop_no_other_database_is_asked_about(archived: Archived) -> None:
+    """The one that was read to its end is no reason to begin the next one."""
+    pair, stopping, later = archived.pair, StopRequest(), list[str]()
+    names = [pair.database, f"{pair.database}_other"]
+    for name in names:
+        pair.source.create_database(name)
+        pair.source.write(f"cpu v=1 {MONDAY}", name)
+
+    def stop(exchange: Exchange) -> None:
+        if stopping.requested:
+            later.append(exchange.text())
+        stopping.requested = stopping.requested or is_page(exchange.text())
+        forward(exchange)
+
+    with Proxy(pair.source.url) as proxy:
+        proxy.inject(stop, "query", count=None)
+        source = {"url": proxy.url, "databases": [{"name": name} for name in names]}
+        result = run_worker(archived.job({"source": source}), stopping)
+    pair.source.drop_database(names[1])
+    assert (result.outcome, archived.snapshots()) == ("stopped", [])
+    assert [question for question in later if question.startswith("SHOW TAG KEYS")] == []
 
 
 @pytest.mark.parametrize("longest", [WEEK // 2, DAY])
