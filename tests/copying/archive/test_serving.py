@@ -321,6 +321,7 @@ def spread(store: Folder) -> tuple[Snapshot, Frame]:
     minutes = [
         held(*(n * HOUR // 60 for n in range(60)), host="h"),
         held(*(n * HOUR // 60 for n in range(9)), host="g"),
+        held(1, HOUR - 1, name="w", host="g"),
     ]
     frame = sums_frame(minutes)
     return snapshot_of(store, [(PLACE, Span(BEGIN, BEGIN + HOUR), [frame])]), frame
@@ -343,9 +344,13 @@ def test_what_one_answer_cannot_hold_is_asked_for_in_halves(tmp_path: Path) -> N
     assert (told.values, told.one_shard, other.values, other.one_shard) == (69, False, 69, True)
     assert told.rows == sums.only_counts(look, other.rows)
     assert told.digest == again.digest != other.digest
+    more = replace(look, types={"v": ("float",), "w": ("float",), "x": ("float",)})
+    (told_more,), (other_more,) = (sums.ask(server, [more], one_shard=False) for server in (short, whole))
+    assert (told_more.rows, told_more.values) == (other_more.rows, 69 + 2)
     sums.check_equal(told, sums.added_up([frame], look))
+    there = [row for row, value in enumerate(dict(frame.fields)["v"].to_list()) if value is not None]
     for number in (0, 40, 68):
-        fewer = frame.gather([row for row in range(69) if row != number])
+        fewer = frame.gather([row for row in range(len(frame)) if row != there[number]])
         with pytest.raises(Unequal):
             sums.check_equal(told, sums.added_up([fewer], look))
     sums.check_equal(sums.ask(whole, [look], one_shard=False)[0], sums.added_up([frame], look))

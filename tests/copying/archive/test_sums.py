@@ -142,6 +142,7 @@ def test_what_is_no_number_is_like_itself() -> None:
         ("float", pl.Float64, [1e308, 1e308], math.inf),
         ("float", pl.Float64, [1e16, 1.0, -1e16], 0.0),
         ("integer", pl.Float64, [1.9, -2.9], -1),
+        ("integer", pl.Float64, [1e300, 7.5], 7 - 2**63),
         ("float", pl.Int64, [1, 2], 3.0),
     ],
 )

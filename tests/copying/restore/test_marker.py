@@ -97,35 +97,41 @@ def test_a_measurement_stays_before_what_is_not_at_the_target(tmp_path: Path, sh
     assert keeper.marker.positions == {one: 10, other: 20}
 
 
-def test_how_far_a_restore_is_is_kept_while_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every second: a restore that is killed goes on from there; a disk that is full costs nothing but that."""
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that a keeper sees, in its only element."""
+    now = [100.0]
+    monkeypatch.setattr(markers.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_how_far_a_restore_is_is_kept_once_a_second(tmp_path: Path, clock: list[float]) -> None:
+    """A restore that is killed goes on from there; a disk that is full costs nothing but that."""
     file, place = tmp_path / "job.1.json", Location("db", "autogen", "one")
     keeper = Keeper(file, replace(MARKER, written=0, positions={}))
-    keeper.wrote(place, Written(5, 15))
-    assert not file.exists()
-    monkeypatch.setattr(markers, "PAUSE", -1.0)
-    keeper.wrote(place, Written(5, 15))
-    keeper.reached(place, 20)
-    found = load(file)
-    assert found is not None
-    assert (found.written, found.positions) == (30, {place: 20})
+    kept = []
+    for clock[0] in (100.5, 101.0, 101.5, 102.0, 102.5, 103.0):
+        keeper.wrote(place, Written(5, 15))
+        keeper.reached(place, int(clock[0]))
+        found = load(file)
+        kept.append((found.written, *found.positions.values()) if found else None)
+    assert kept == [None, None, *[(45, 101)] * 3, (90, 102)]
     gone = Keeper(tmp_path / "none" / "job.1.json", replace(MARKER, positions={}))
     (tmp_path / "none").write_text("")
+    clock[0] += 5
     gone.reached(place, 20)
     assert gone.marker.positions == {place: 20}
 
 
-def test_how_far_a_restore_is_is_told_now_and_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_how_far_a_restore_is_is_told_twice_a_minute(
+    tmp_path: Path, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Twice a minute, not with every request."""
+    """Not with every request."""
     caplog.set_level("INFO")
     keeper, place = Keeper(tmp_path / "marker", replace(MARKER, written=0)), Location("db", "autogen", "one")
-    keeper.wrote(place, Written(5, 15))
-    assert caplog.messages == []
-    monkeypatch.setattr(markers, "TELL", -1.0)
-    keeper.wrote(place, Written(5, 15))
-    assert caplog.messages == ["30 values of about 200 written"]
+    for clock[0] in (101.0, 130.0, 130.5, 131.0, 161.0):
+        keeper.wrote(place, Written(5, 15))
+    assert caplog.messages == ["45 values of about 200 written", "75 values of about 200 written"]
 
 
 def test_the_same_command_finds_its_marker_and_another_one_does_not(tmp_path: Path) -> None:
