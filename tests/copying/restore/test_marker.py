@@ -101,7 +101,7 @@ def test_a_measurement_stays_before_what_is_not_at_the_target(tmp_path: Path, sh
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that a keeper sees, in its only element."""
     now = [100.0]
-    monkeypatch.setattr(markers.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
