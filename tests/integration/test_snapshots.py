@@ -112,6 +112,16 @@ def test_points_that_were_deleted_from_files_are_found_where_it_is_looked(archiv
     assert_kept(archived, archived.pair.database)
 
 
+def test_whatever_is_overwritten_is_in_the_next_snapshot(archived: Archived) -> None:
+    """Of texts and booleans no fingerprint tells: where somebody wrote they are read."""
+    archived.pair.write(hourly(weeks=1))
+    archived.taken()
+    for line in ('s="another"', "b=true", "v=-1", "n=7i", "b=false", 's="one more"'):
+        archived.pair.write(f"cpu,host=h1 {line} {MONDAY + 25 * HOUR}")
+        archived.taken()
+        assert_kept(archived, archived.pair.database)
+
+
 @pytest.mark.parametrize("together", [1, 2, 5])
 def test_however_many_measurements_are_asked_about_at_once(
     together: int, archived: Archived, monkeypatch: pytest.MonkeyPatch

@@ -154,6 +154,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/copying/archive",
         "tests/integration/test_snapshots.py",
         "tests/integration/test_snapshots_told.py",
+        "tests/integration/test_archive.py",
     ),
     # ---- influx/
     "influx/answers.py": ("tests/influx/test_answers.py", "tests/integration/test_influx_client.py"),
