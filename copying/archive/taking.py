@@ -65,6 +65,13 @@ class _Asked:
     groups: tuple[Span, ...]
     """Of the source; where nobody may see them those there should be."""
     signatures: Mapping[Span, str]
+    refused: tuple[Location, ...] = ()
+    """The measurements of which nothing can be kept."""
+
+    @property
+    def places(self) -> list[Location]:
+        """Every measurement that is wanted."""
+        return [*(copy.source for copy in self.copies), *self.refused]
 
 
 @dataclass(slots=True)
@@ -209,7 +216,7 @@ class SnapshotRun:
             for policy in self._source.get_retention_policies(name):
                 self._listener.phase("planning")
                 asked = self._asked(name, policy, tags)
-                mine += [copy.source for copy in asked.copies]
+                mine += asked.places
                 held.append(self._policy(asked))
             if self._job.options.metadata:
                 self._metadata[name] = metadata.as_bytes(self._capture.take(name)).decode()
@@ -268,17 +275,18 @@ class SnapshotRun:
         known = self._source.get_field_keys(database, policy.name)
         groups = self._shard_groups(database, policy.name)
         target = Target(database, policy, policy, groups, (), {}, is_new=True)
-        copies = [
-            copy
+        every = [
+            self._copy(Location(database, policy.name, measurement), target, types, tags)
             for measurement, types in sorted(known.items())
             if self._job.wants(measurement)
-            if (copy := self._copy(Location(database, policy.name, measurement), target, types, tags)).types
         ]
+        copies = [copy for copy in every if copy.types]
+        refused = [copy.source for copy in every if not copy.types and self._tallies[copy.source].problems]
         if groups is None:
             groups = self._assumed(copies, policy)
         spans = shard_groups.data_spans(groups, self._now, exact=True)
         signatures = {span: reusing.signature(self._job, states, span) for span in spans}
-        return _Asked(database, policy, tuple(copies), spans, signatures)
+        return _Asked(database, policy, tuple(copies), spans, signatures, tuple(refused))
 
     def _shard_groups(self, database: str, policy: str) -> tuple[Span, ...] | None:
         try:
@@ -317,7 +325,7 @@ class SnapshotRun:
     def _policy(self, asked: _Asked) -> PolicyHeld:
         begin = min((span.start for span in asked.groups), default=self._now)
         end = min(max((span.end for span in asked.groups), default=self._now), max(begin + 1, self._now))
-        self._listener.planned([Planned(copy.source, begin, end) for copy in asked.copies])
+        self._listener.planned([Planned(place, begin, end) for place in asked.places])
         self._listener.copying()
         untouched = [span for span in asked.groups if self._trust(asked, span) is Trust.UNTOUCHED]
         # points that are deleted from files change no counter for hours: one group is looked at by chance

@@ -275,14 +275,28 @@ def test_what_is_deleted_between_the_question_and_the_page_is_no_difference(arch
     assert [part["fingerprint"] == "" for part in parts(archived)] == [False]
 
 
-def test_a_name_that_influxdb_cannot_keep_is_told_and_nothing_is_published(archived: Archived) -> None:
-    """With what is wrong with it: it could not be restored."""
-    archived.pair.write(f"cpu v=1,a\\\\\\ b=2 {MONDAY}\nmem v=1 {MONDAY}")
+@pytest.mark.parametrize(
+    ("line", "said", "values"),
+    [
+        ("cpu v=1,a\\\\\\ b=2", "cpu: field ", 1),
+        ("cpu a\\\\\\ b=2", "cpu: field ", 0),
+        ("mem w=2", "#cpu: measurement starts with a character", 0),
+    ],
+)
+def test_a_name_that_influxdb_cannot_keep_is_told_and_nothing_is_published(
+    line: str, said: str, values: int, archived: Archived
+) -> None:
+    """With what is wrong with it: it could not be restored; also where nothing else of the measurement is kept."""
+    archived.pair.write(f"{line} {MONDAY}\nmem v=1 {MONDAY}")
+    archived.pair.source.query('SELECT w INTO "#cpu" FROM "mem"', db=archived.pair.database)
     result = archived.run()
     (problem,) = result.failures
-    assert f"copy {archived.pair.database}.autogen.cpu: field " in problem
+    assert problem.startswith(f"copy {archived.pair.database}.autogen.{said}")
     assert problem.endswith("; rename it at the source")
     assert (result.snapshot, archived.snapshots()) == (None, [])
+    (database,) = result.databases
+    bad, good = sorted(database.measurements, key=lambda measurement: measurement.is_whole)
+    assert (bad.is_whole, bad.written.values, good.is_whole) == (False, values, True)
 
 
 def test_a_database_that_cannot_be_asked_about_fails_by_name(archived: Archived) -> None:
