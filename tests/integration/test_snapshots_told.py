@@ -193,3 +193,30 @@ def test_points_of_the_future_are_read_and_are_not_the_newest_ones(archived: Arc
     assert ("reached", "cpu", now + 2, now) in listener.heard
     assert ("reached", "cpu", week + 9 * WEEK + 6, None) in listener.heard
     assert_kept(archived, archived.pair.database)
+
+
+def test_whoever_listens_hears_of_what_failed(archived: Archived) -> None:
+    """A database that is not there, and a measurement of which nothing can be kept."""
+    none, name = f"{archived.pair.database}_none", archived.pair.database
+    archived.pair.write(f"mem v=1 {MONDAY}")
+    archived.pair.source.query('SELECT v INTO "#cpu" FROM "mem"', db=name)
+    listener = Listening()
+    sections = {"source": {"databases": [{"name": none}, {"name": name}]}}
+    assert len(taken_at(archived, time.time_ns(), sections, listener).failures) == 2
+    places = [("mem", True), ("#cpu", False)]
+    week = MONDAY + WEEK
+    assert listener.heard == [
+        ("databases", 2),
+        ("database", none, 1),
+        ("failed", 1),
+        ("database", name, 2),
+        ("phase", "planning"),
+        *(("planned", place, MONDAY, week) for place, _ in places),
+        ("copying",),
+        ("begun", "mem"),
+        ("wrote", "mem", 1, 1, 0),
+        ("reached", "mem", MONDAY + 1, MONDAY),
+        ("reached", "mem", week, None),
+        ("failed", 0),
+        *(("finished", place, is_whole, False) for place, is_whole in places),
+    ]
