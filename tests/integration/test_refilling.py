@@ -221,7 +221,12 @@ def test_what_is_missing_in_the_middle_of_what_is_there_comes_alone(pair: Pair) 
     for i in gone:
         pair.source.query(f"DELETE FROM m WHERE time = {MONDAY + i * HOUR}", db=pair.database)  # noqa: S608
     pair.source.write(f"m,h=a v=-1 {MONDAY + 3 * HOUR}\nm,h=a v=-1 {MONDAY + 5 * HOUR}", pair.database)
-    done = restored(pair, existing="fill")
+    questions = list[str]()
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(counting(questions), "query", count=None)
+        done = restored(pair, sections={"destination": {"url": proxy.url}}, existing="fill")
+    looks = [question for question in questions if "sum(" in question]
+    assert len(looks) == 1, "what holds little is looked at at once, not in ever smaller windows"
     assert done.copied is not None
     assert (done.copied.written.points, done.copied.written.values) == (4, 7)
     found = snapshot(pair.source, pair.database).points
