@@ -348,14 +348,23 @@ def test_a_restore_that_is_stopped_ends_after_what_it_is_at(pair: Pair, monkeypa
         stopping.requested = True
         forward(exchange)
 
+    later = list[str]()
+
+    def note(exchange: Exchange) -> None:
+        later.extend([exchange.text()] * stopping.requested)
+        forward(exchange)
+
     with Proxy(pair.source.url) as proxy:
         proxy.inject(only(lambda lines: "cpu" in lines, stop), "write")
+        proxy.inject(note, "query", count=None)
         sections = {"source": {"url": proxy.url}, "options": {"parallel_workers": 1}}
         done = restored(pair, sections=sections, existing="fill")
         assert done.copied is not None
         assert (done.word, done.copied.stopped, done.copied.failures) == ("stopped", True, ())
         assert not any(m.is_whole for database in done.copied.databases for m in database.measurements)
         assert done.copied.written.points <= 9
+        assert [question for question in later if "sum(" in question] == []
+        proxy.heal()
         again = restored(pair, sections=sections, existing="fill")
     assert (again.word, again.plan.begun is not None) == ("restored", True)
     assert not difference(expected, snapshot(pair.source, pair.database), names=("before", "after"))
