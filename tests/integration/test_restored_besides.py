@@ -10,7 +10,7 @@ import pytest
 from basics.times import DAY
 from tests.integration.harness import MONDAY, Pair
 from tests.integration.test_refilling import backed_up, begun_before, planned, restored
-from tests.support.proxy import Proxy, only, respond
+from tests.support.proxy import Exchange, Proxy, forward, only, respond
 from tests.support.reader import read_policies
 
 BROKEN = respond(400, b'{"error":"no"}', "application/json")
@@ -133,3 +133,27 @@ def test_what_cannot_be_changed_at_the_end_is_named(pair: Pair) -> None:
         assert "hourly" in done.problems[0]
     assert (done.word, done.is_whole, done.code) == ("failed", True, 1)
     assert list((pair.directory / "quarantine" / ".restoring").iterdir()) == []
+
+
+def test_a_server_that_fails_when_all_points_are_there_is_told(pair: Pair) -> None:
+    """What comes besides them is not all there then, and nobody calls that restored."""
+    pair.source.create_database(pair.database)
+    query(pair)
+    backed_up(pair, f"cpu v=1 {MONDAY}")
+    pair.source.drop_database(pair.database)
+    written = list[str]()
+
+    def is_broken(question: str) -> bool:
+        return bool(written) and "CONTINUOUS QUERIES" in question
+
+    def write(exchange: Exchange) -> None:
+        written.extend(line for line in exchange.text().splitlines() if line.startswith("cpu"))
+        forward(exchange)
+
+    with Proxy(pair.source.url) as proxy:
+        proxy.inject(only(is_broken, BROKEN), "query", count=None)
+        proxy.inject(write, "write", count=None)
+        done = restored(pair, sections={"source": {"url": proxy.url}, "options": {"retries": 0}})
+    (problem,) = done.problems
+    assert problem.startswith("policies, continuous queries, users and rights are not all restored: ")
+    assert (done.word, done.is_whole, done.code) == ("failed", True, 1)

@@ -11,6 +11,7 @@ import pytest
 
 from basics.stopping import StopRequest
 from config import Config
+from copying.archive import manifest
 from copying.archive.contents import Archive
 from copying.archive.places import open_store
 from copying.archive.taking import SnapshotRun
@@ -85,6 +86,18 @@ def test_a_source_that_is_written_to_while_it_is_read_is_not_old(archived: Archi
         result = taken_at(archived, now + 1, sections)
     assert (result.failures, result.cautions, result.snapshot is not None) == ((), (), True)
     assert [(age.newest, age.is_stale) for age in result.ages] == [(None, None)]
+
+
+@pytest.mark.parametrize("kinds", [["policies"], []])
+def test_what_a_database_has_besides_points_is_in_it_where_that_is_wanted(
+    kinds: list[str], archived: Archived
+) -> None:
+    """Of each database, by its name."""
+    archived.pair.write(f"cpu v=1 {MONDAY}")
+    archived.taken({"options": {"metadata": kinds}})
+    content = manifest.parsed(archived.snapshots()[-1].read_bytes(), "x")
+    assert list(content.metadata) == [archived.pair.database] * len(kinds)
+    assert all('"autogen"' in text for text in content.metadata.values())
 
 
 class Listening(SilentRun):
