@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 
 from basics.times import DAY
-from tests.integration.harness import MONDAY, Pair
-from tests.integration.test_refilling import backed_up, begun_before, planned, restored
+from checking.restore import CannotBegin, restore_job
+from config import Config
+from copying.restore.asked import Asked
+from copying.restore.targets import server_at
+from tests.integration.harness import MONDAY, Pair, write_job
+from tests.integration.test_refilling import PLAN, backed_up, begun_before, planned, restored
 from tests.support.proxy import Exchange, Proxy, forward, only, respond
 from tests.support.reader import read_policies
+from tests.support.servers import InfluxServer
 
 BROKEN = respond(400, b'{"error":"no"}', "application/json")
 
@@ -157,3 +162,29 @@ def test_a_server_that_fails_when_all_points_are_there_is_told(pair: Pair) -> No
     (problem,) = done.problems
     assert problem.startswith("policies, continuous queries, users and rights are not all restored: ")
     assert (done.word, done.is_whole, done.code) == ("failed", True, 1)
+
+
+def test_a_right_that_is_missing_at_the_target_is_named_in_the_plan(pair: Pair) -> None:
+    """With the statement that gives it: for a database, a policy, points."""
+    pair.source.create_database(pair.database)
+    policy(pair, "more")
+    backed_up(pair, f"cpu v=1 {MONDAY}", policy="more")
+    environ = {"RESTORE_USER": "plain", "RESTORE_PASSWORD": "secret"}
+    config = Config(write_job(pair.directory, pair.config()))
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER plain WITH PASSWORD 'secret'")
+
+        def problem(asked: Asked) -> str:
+            with pytest.raises(CannotBegin) as said:
+                restore_job(config, server_at(guarded.url, config.job, environ), asked, PLAN, environ)
+            return str(said.value)
+
+        assert f'CREATE DATABASE "{pair.database}"' in problem(Asked())
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT ALL ON "{pair.database}" TO plain')
+        assert f'CREATE RETENTION POLICY "more" ON "{pair.database}"' in problem(Asked())
+        guarded.query(f'CREATE RETENTION POLICY "more" ON "{pair.database}" DURATION INF REPLICATION 1')
+        guarded.query(f'REVOKE ALL ON "{pair.database}" FROM plain; GRANT READ ON "{pair.database}" TO plain')
+        said = problem(Asked(policies=("more",)))
+        assert f"{pair.database} cannot be written by user 'plain' (" in said
+        assert "an administrator should grant ALL on it, or set RESTORE_USER and RESTORE_PASSWORD" in said
