@@ -65,6 +65,13 @@ class _Asked:
     groups: tuple[Span, ...]
     """Of the source; where nobody may see them those there should be."""
     signatures: Mapping[Span, str]
+    refused: tuple[Location, ...] = ()
+    """The measurements of which nothing can be kept."""
+
+    @property
+    def places(self) -> list[Location]:
+        """Every measurement that is wanted."""
+        return [*(copy.source for copy in self.copies), *self.refused]
 
 
 @dataclass(slots=True)
@@ -209,7 +216,7 @@ class SnapshotRun:
             for policy in self._source.get_retention_policies(name):
                 self._listener.phase("planning")
                 asked = self._asked(name, policy, tags)
-                mine += [copy.source for copy in asked.copies]
+                mine += asked.places
                 held.append(self._policy(asked))
             if self._job.options.metadata:
                 self._metadata[name] = metadata.as_bytes(self._capture.take(name)).decode()
@@ -226,12 +233,26 @@ class SnapshotRun:
         return DatabaseHeld(name, tuple(held)), database
 
     def _age(self, name: str, held: Iterable[PolicyHeld]) -> SourceAge:
-        """How old a database is at the source."""
-        limit = self._job.options.max_lag
-        groups = [group for policy in held for group in policy.groups]
-        times = [f.last for g in groups for part in g.parts for f in part.files if f.last <= self._now]
+        """How old a database is at the source, by what was read.
+
+        The source is asked of what has points after now beside older ones: mostly, they came while it was read.
+        """
+        limit, now = self._job.options.max_lag, self._now
+        parts = [(policy.policy.name, part) for policy in held for group in policy.groups for part in group.parts]
+        times = [file.last for _, part in parts for file in part.files if file.last <= now]
+        mixed = [
+            (Location(name, policy, part.measurement), key, (type_,))
+            for policy, part in parts
+            if any(file.first <= now < file.last for file in part.files)
+            for key, type_ in part.fields.items()
+        ]
+        try:
+            times += [time for time in self._source.get_edges("last", mixed, end=now + 1) if time is not None]
+        except InfluxError as error:  # no failure of the snapshot
+            logger.warning("database %s: its newest point at the source is not known: %s", printable(name), error)
+            return SourceAge(name)
         newest = max(times, default=None)
-        is_stale = None if limit is None else newest is None or newest < self._now - limit
+        is_stale = None if limit is None else newest is None or newest < now - limit
         return SourceAge(name, newest, is_stale)
 
     def _result(self, location: Location) -> MeasurementResult:
@@ -254,17 +275,18 @@ class SnapshotRun:
         known = self._source.get_field_keys(database, policy.name)
         groups = self._shard_groups(database, policy.name)
         target = Target(database, policy, policy, groups, (), {}, is_new=True)
-        copies = [
-            copy
+        every = [
+            self._copy(Location(database, policy.name, measurement), target, types, tags)
             for measurement, types in sorted(known.items())
             if self._job.wants(measurement)
-            if (copy := self._copy(Location(database, policy.name, measurement), target, types, tags)).types
         ]
+        copies = [copy for copy in every if copy.types]
+        refused = [copy.source for copy in every if not copy.types and self._tallies[copy.source].problems]
         if groups is None:
             groups = self._assumed(copies, policy)
         spans = shard_groups.data_spans(groups, self._now, exact=True)
         signatures = {span: reusing.signature(self._job, states, span) for span in spans}
-        return _Asked(database, policy, tuple(copies), spans, signatures)
+        return _Asked(database, policy, tuple(copies), spans, signatures, tuple(refused))
 
     def _shard_groups(self, database: str, policy: str) -> tuple[Span, ...] | None:
         try:
@@ -303,7 +325,7 @@ class SnapshotRun:
     def _policy(self, asked: _Asked) -> PolicyHeld:
         begin = min((span.start for span in asked.groups), default=self._now)
         end = min(max((span.end for span in asked.groups), default=self._now), max(begin + 1, self._now))
-        self._listener.planned([Planned(copy.source, begin, end) for copy in asked.copies])
+        self._listener.planned([Planned(place, begin, end) for place in asked.places])
         self._listener.copying()
         untouched = [span for span in asked.groups if self._trust(asked, span) is Trust.UNTOUCHED]
         # points that are deleted from files change no counter for hours: one group is looked at by chance
@@ -417,16 +439,16 @@ class SnapshotRun:
                 if not parquet.are_same(frame, back):
                     raise Unequal(f"{key} does not hold what was written to it")
                 made.add(back, file)
-                self._count(copy.source, file, is_known=key in self._known_files)
+                self._count(copy.source, file, _newest(back, self._now), is_known=key in self._known_files)
         return made
 
-    def _count(self, source: Location, file: DataFile, *, is_known: bool) -> None:
+    def _count(self, source: Location, file: DataFile, newest: int | None, *, is_known: bool) -> None:
         """A file is written; one that the snapshot before has as well brings nothing new."""
         written = Written(file.rows, sum(file.values.values()), file.bytes)
         written = Written(repeated=file.rows) if is_known else written
         self._tallies[source].written += written
         self._listener.wrote(source, written)
-        self._listener.reached(source, file.last + 1, file.last if file.last <= self._now else None)
+        self._listener.reached(source, file.last + 1, newest)
 
     def _frames(self, copy: Copy, segment: Segment) -> Iterator[Frame]:
         allowed = allowed_types(copy.rules)
@@ -462,6 +484,12 @@ class _Made:
             return None
         types = {name: self.types[name] for name in sorted(self.types)}
         return Part(copy.source.measurement, types, tuple(sorted(self.tags)), fingerprint, tuple(self.files))
+
+
+def _newest(frame: Frame, now: int) -> int | None:
+    """The newest time that is not later than `now`; in a file points are ordered by series."""
+    past = frame.times[frame.times <= now]
+    return int(past.max()) if len(past) else None
 
 
 def _no_part(copy: Copy) -> Part:

@@ -68,6 +68,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     ),
     "copying/restore": (
         "tests/copying/restore",
+        "tests/integration/test_refilling.py",
+        "tests/integration/test_restored_besides.py",
         "tests/integration/test_restore.py",
         "tests/integration/test_whole_database.py",
     ),
@@ -191,6 +193,12 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_check.py",
     ),
     "copying/retention.py": ("tests/copying/test_retention.py", "tests/integration/test_check.py"),
+    "copying/archive/taking.py": (
+        "tests/copying/archive",
+        "tests/integration/test_snapshots.py",
+        "tests/integration/test_snapshots_told.py",
+        "tests/integration/test_archive.py",
+    ),
     # ---- influx/
     "influx/answers.py": ("tests/influx/test_answers.py", "tests/integration/test_influx_client.py"),
     "influx/catalog.py": (

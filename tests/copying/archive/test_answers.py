@@ -37,6 +37,8 @@ def answered(status: str, code: str = "", message: str = "") -> str:
         ),
         (f"{LIBRARY}HTTP error: error sending request{DEBUG}", "http://store:9000: Connection reset by peer"),
         (f"{LIBRARY}HTTP error: error sending request", "http://store:9000: HTTP error: error sending request"),
+        ("HTTP error: error sending request", "HTTP error: error sending request"),
+        (f"{LIBRARY}operation timed out{DEBUG[:20]}", f"{LIBRARY}operation timed out"),
         ("Generic S3 error: Got invalid list response", "Generic S3 error: Got invalid list response"),
         (
             "Error performing PUT http://169.254.169.254/latest/api/token in 8ms",

@@ -1,5 +1,6 @@
 """A folder as a store: what is created stays as it is, and only where there was nothing."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -30,6 +31,44 @@ def test_an_object_is_created_read_listed_and_removed(folder: Folder, tmp_path: 
     assert [p.name for p in (tmp_path / "archive" / "data").iterdir()] == ["b"]
     with pytest.raises(NotThere, match="data/a/x is not there"):
         folder.read("data/a/x")
+
+
+def test_an_archive_whose_last_object_goes_is_still_there(folder: Folder, tmp_path: Path) -> None:
+    """Or it would be taken for a mount that is missing; folders that hold something stay as well."""
+    folder.create("data/a/x", b"one")
+    folder.create("data/a/y", b"two")
+    folder.delete("data/a/x")
+    assert [stored.key for stored in folder.list("data/")] == ["data/a/y"]
+    folder.delete("data/a/y")
+    assert list((tmp_path / "archive").iterdir()) == []
+
+
+def test_where_a_file_system_has_no_links_files_are_renamed(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is left beside them."""
+
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    folder.create("d/x", b"one")
+    with pytest.raises(AlreadyThere):
+        folder.create("d/x", b"two")
+    assert folder.read("d/x") == b"one"
+    assert len(list((tmp_path / "archive" / "d").iterdir())) == 1
+
+
+def test_whoever_was_faster_is_not_overwritten(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else made it after this one had looked whether it is there."""
+    folder.create("d/x", b"one")
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    with pytest.raises(AlreadyThere, match="d/x is there already"):
+        folder.create("d/x", b"two")
+    assert folder.read("d/x") == b"one"
+    assert len(list((tmp_path / "archive" / "d").iterdir())) == 1
 
 
 def test_what_goes_while_it_is_listed_hides_nothing(folder: Folder, tmp_path: Path) -> None:

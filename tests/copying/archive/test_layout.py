@@ -1,6 +1,8 @@
 """Names of objects, snapshots as JSON, and which of them stay."""
 
+import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -43,13 +45,24 @@ def test_any_name_is_one_safe_part_of_a_path_and_no_two_are_the_same() -> None:
     assert [text.index("~") for text in found if text.startswith("xxx")] == [167, 167]  # it can be recognised
 
 
+def test_names_that_are_cut_keep_their_place_for_ever() -> None:
+    """Another one would be taken for a file that is lost: what fits stays, of the rest there is a hash."""
+    digest = hashlib.sha256(b"x" * 201).hexdigest()[:32]
+    assert layout.encoded("x" * 200) == "x" * 200
+    assert layout.encoded("x" * 201) == f"{'x' * 167}~{digest}"
+    cut = layout.encoded("ü" * 100)
+    assert cut.startswith("%C3%BC" * 27 + "%C3~")  # no half of a byte
+    assert layout.decoded(cut) == cut
+    assert (layout.encoded(""), layout.decoded("%")) == ("%", "%")
+
+
 def test_the_place_of_a_file() -> None:
     """Database, policy, shard group, measurement, checksum."""
     folder = layout.folder_of(Location("my db", "autogen", "a/b"), Span(-5, 7))
     assert layout.file_key(folder, "ab") == "data/my%20db/autogen/-5_7/a%2Fb/ab.parquet"
 
 
-@pytest.mark.parametrize("now", [0, 1, 1_704_067_200_000_000_000, 1_704_067_200_123_456_789])
+@pytest.mark.parametrize("now", [0, 1, 1_704_067_199_999_999_999, 1_704_067_200_123_456_789])
 def test_names_of_snapshots_are_their_times(now: int) -> None:
     """And sort like these."""
     assert layout.snapshot_time(layout.snapshot_name(now)) == now
@@ -99,8 +112,29 @@ def test_a_newer_format_and_another_document_are_told_apart() -> None:
     """The one is for a newer version of this tool, the other for nobody."""
     with pytest.raises(NewerFormat, match="update this tool"):
         manifest.parsed(manifest.sealed("snapshot", {"format": 2}), "x")
-    with pytest.raises(Damaged, match="not a snapshot"):
-        manifest.parsed(manifest.sealed("snapshot", {"format": 1}), "x")
+    body = json.loads(manifest.written(a_snapshot()))["snapshot"]
+    assert manifest.parsed(manifest.sealed("snapshot", body), "x") == a_snapshot()
+    for wrong in ({"format": 1}, {**body, "databases": 5}, {**body, "databases": ["db"]}):
+        with pytest.raises(Damaged, match="not a snapshot"):
+            manifest.parsed(manifest.sealed("snapshot", wrong), "x")
+
+
+def test_a_snapshot_adds_up_what_it_names() -> None:
+    """A file that it names twice takes its bytes once; each field counts where it has values."""
+    snapshot = a_snapshot()
+    (entry,) = snapshot.entries
+    (file,) = entry.part.files
+    other = replace(file, sha256="cd" * 32, bytes=7, rows=5, values={"v": 3})
+    part = replace(entry.part, files=(file, other))
+    assert (part.values, part.rows) == ({"v": 5, "\udcff": 1}, 7)
+    (database,) = snapshot.databases
+    (held,) = database.policies
+    (group,) = held.groups
+    later = replace(group, span=Span(10, 20), parts=(part, part))
+    policy = replace(held, groups=(group, later))
+    snapshot = replace(snapshot, databases=(replace(database, policies=(policy,)),))
+    assert (snapshot.bytes, snapshot.rows) == (10 + 10 + 7, 2 + 7 + 7)
+    assert snapshot.groups == {("db", "autogen", group.span): group, ("db", "autogen", later.span): later}
 
 
 def nightly(days: int) -> list[str]:
@@ -126,6 +160,19 @@ def test_which_snapshots_of_a_month_stay(rules: dict[str, int], days: list[int])
     """The newest one always does."""
     found = keeping.kept(nightly(31), Keep(**rules))
     assert [int(name[6:8]) for name in sorted(found, reverse=True)] == days
+
+
+def test_a_day_ends_with_its_last_nanosecond() -> None:
+    """The snapshot of that is not one of the next day."""
+    names = ["20240101T235959.999999999Z", "20240102T000000.000000000Z"]
+    assert sorted(keeping.kept(names, Keep(daily=2))) == names
+
+
+def test_weeks_are_those_of_the_calendar() -> None:
+    """One that begins in December ends in January."""
+    names = [f"{day}T020000.000000000Z" for day in ("20241222", "20241230", "20250105", "20250106")]
+    assert sorted(keeping.kept(names, Keep(weekly=2))) == names[2:]
+    assert sorted(keeping.kept(names, Keep(weekly=3))) == [names[0], *names[2:]]
 
 
 def test_months_and_years_without_a_snapshot_are_not_counted() -> None:

@@ -2,16 +2,20 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from copying.archive import parquet
-from copying.archive.errors import Damaged
+from copying.archive.errors import Damaged, LibraryMissing
+from copying.archive.places import open_store
 from copying.archive.portions import portions
-from influx.frames import Frame
+from influx.frames import Frame, UnexpectedRows
 from tests.copying.archive.samples import points
 
 
@@ -55,6 +59,27 @@ def test_points_at_other_times_are_not_the_same() -> None:
     assert not parquet.are_same(frame, frame.split([20])[0])
 
 
+def test_other_columns_and_values_are_not_the_same() -> None:
+    """Names, types and nulls count, of tags as well as of fields."""
+    times = pl.Series(values=[1, 2], dtype=pl.Int64)
+
+    def pair(name: str, values: Sequence[object], dtype: type[pl.DataType]) -> tuple[tuple[str, pl.Series], ...]:
+        return ((name, pl.Series(values=values, dtype=dtype)),)
+
+    columns = [
+        pair(name, values, dtype)
+        for name, values, dtype in (
+            ("v", [0, 1], pl.Int64), ("w", [0, 1], pl.Int64), ("v", [0, 1], pl.UInt64), ("v", [None, 1], pl.Int64),
+            ("v", [0.0, 1.0], pl.Float64), ("v", [None, 1.0], pl.Float64), ("v", ["", "1"], pl.String),
+        )
+    ]  # fmt: skip
+    columns += [(), (*columns[0], *columns[1])]
+    for i, one in enumerate(columns):
+        for j, other in enumerate(columns):
+            assert parquet.are_same(Frame(times, one, ()), Frame(times, other, ())) is (i == j)
+            assert parquet.are_same(Frame(times, (), one), Frame(times, (), other)) is (i == j)
+
+
 @pytest.mark.parametrize("heaviest", [300, 2000, 10**9])
 def test_the_same_points_make_the_same_files(heaviest: int) -> None:
     """However they were cut into pages."""
@@ -91,12 +116,38 @@ def test_no_more_than_a_file_and_a_page_wait() -> None:
     assert written == 30_000
 
 
-@pytest.mark.parametrize("text", ["x" * 800, b"\xff" * 800])
-def test_long_texts_weigh_more(text: str | bytes) -> None:
+@pytest.mark.parametrize(
+    ("text", "weight"),
+    [("x" * 800, 102), (b"\xff" * 800, 102), ("x" * 7, 2), (b"\xff" * 8, 3), ("", 2), (None, 1)],
+)
+def test_long_texts_weigh_more(text: str | bytes | None, weight: int) -> None:
     """One more for each eight bytes, whatever bytes they are: a file of few rows may be as large as memory."""
-    values = pl.Series(values=[text] * 100, dtype=pl.Binary if isinstance(text, bytes) else pl.String)
-    frame = Frame(pl.Series(values=range(100), dtype=pl.Int64), (("s", values),), ())
-    assert [len(file) for file in portions([frame], 1020)] == [10] * 10
+    for dtype in (pl.Binary,) if isinstance(text, bytes) else (pl.String,) if text else (pl.Binary, pl.String):
+        values = pl.Series(values=[b"" if text == "" and dtype == pl.Binary else text] * 100, dtype=dtype)
+        for fields, tags in (((("s", values),), ()), ((), (("s", values),))):
+            frame = Frame(pl.Series(values=range(100), dtype=pl.Int64), fields, tags)
+            assert [len(file) for file in portions([frame], 10 * weight)] == [10] * 10
+            assert [len(file) for file in portions([frame], 10 * weight - 1)] == [9] * 11 + [1]
+
+
+def test_a_page_without_points_ends_nothing() -> None:
+    """Of a window in which there are none."""
+    pages = points(30).split([10])
+    assert [len(file) for file in portions([points(0), pages[0], points(0), pages[1]])] == [30]
+    assert list(portions([points(0)])) == []
+
+
+def test_two_types_of_a_field_are_no_file() -> None:
+    """A shard group has one of them; a column that one of the pages lacks is empty there."""
+    times = pl.Series(values=[1, 2], dtype=pl.Int64)
+    one, other = (Frame(times + n, (("v", pl.Series(values=v)),), ()) for n, v in ((0, [1, 2]), (5, [1.5, 2.5])))
+    with pytest.raises(UnexpectedRows, match="several types inside one shard group"):
+        list(portions([one, other]))
+    named = Frame(times + 5, (("w", pl.Series(values=[3, 4])),), (("t", pl.Series(values=["a", "b"])),))
+    (whole,) = portions([one, named])
+    assert {name: column.to_list() for name, column in (*whole.fields, *whole.tags)} == {
+        "v": [1, 2, None, None], "w": [None, None, 3, 4], "t": [None, None, "a", "b"],
+    }  # fmt: skip
 
 
 def test_points_of_one_time_stay_together_however_many_they_are() -> None:
@@ -109,11 +160,39 @@ def test_points_of_one_time_stay_together_however_many_they_are() -> None:
     assert [len(file) for file in portions(same.split([100, 250]), 20)] == [500]
 
 
+def test_a_library_that_is_not_installed_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is done."""
+    parquet.check_library()
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    remedy = "pip install -r copying/archive/requirements.txt"
+    with pytest.raises(LibraryMissing, match=rf"an archive needs pyarrow, which cannot be loaded .*: {remedy}"):
+        parquet.check_library()
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(LibraryMissing, match=rf"an archive needs obstore, which cannot be loaded .*: {remedy}"):
+        open_store("memory:///")
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"x" * 500])
 def test_what_is_no_parquet_file_is_damaged(content: bytes) -> None:
     """Not a bug of ours."""
     with pytest.raises(Damaged, match="name of it"):
         parquet.decode(content, "name of it")
+
+
+def test_a_bit_of_its_points_that_is_flipped_is_noticed_without_its_checksum() -> None:
+    """Other programs, which have none, see by those of its pages what is damaged."""
+    frame = parquet.sort_by_series(points(60))
+    content = parquet.encode(frame)
+    group = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0)
+    last = group.column(group.num_columns - 1)
+    noticed = 0
+    for place in range(4, last.data_page_offset + last.total_compressed_size):
+        wrong = content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :]
+        try:
+            assert parquet.are_same(frame, parquet.decode(wrong, "x"))  # it was one that nobody looks at
+        except Damaged:
+            noticed += 1
+    assert noticed > 600
 
 
 def test_a_file_with_another_checksum_is_damaged() -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from basics.spans import Span
 from basics.times import MINUTE, SECOND
+from config import parse_config
 from copying.restore import marker as markers
-from copying.restore.marker import SILENT, Keeper, Marker, described, in_folder, load, save
+from copying.restore.asked import Asked, Mapped
+from copying.restore.marker import SILENT, Keeper, Marker, described, file_of, in_folder, load, save, unfinished
 from influx.influxql import Location
 from influx.written import PutAside, Refusal, Written
 from tests.support.waiting import wait_until
@@ -92,3 +95,90 @@ def test_a_measurement_stays_before_what_is_not_at_the_target(tmp_path: Path, sh
     keeper.wrote(other, Written(5, 5))
     keeper.reached(other, 20)
     assert keeper.marker.positions == {one: 10, other: 20}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that a keeper sees, in its only element."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_how_far_a_restore_is_is_kept_once_a_second(tmp_path: Path, clock: list[float]) -> None:
+    """A restore that is killed goes on from there; a disk that is full costs nothing but that."""
+    file, place = tmp_path / "job.1.json", Location("db", "autogen", "one")
+    keeper = Keeper(file, replace(MARKER, written=0, positions={}))
+    kept = []
+    for clock[0] in (100.5, 101.0, 101.5, 102.0, 102.5, 103.0):
+        keeper.wrote(place, Written(5, 15))
+        keeper.reached(place, int(clock[0]))
+        found = load(file)
+        kept.append((found.written, *found.positions.values()) if found else None)
+    assert kept == [None, None, *[(45, 101)] * 3, (90, 102)]
+    gone = Keeper(tmp_path / "none" / "job.1.json", replace(MARKER, positions={}))
+    (tmp_path / "none").write_text("")
+    clock[0] += 5
+    gone.reached(place, 20)
+    assert gone.marker.positions == {place: 20}
+
+
+def test_how_far_a_restore_is_is_told_twice_a_minute(
+    tmp_path: Path, clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not with every request."""
+    caplog.set_level("INFO")
+    keeper, place = Keeper(tmp_path / "marker", replace(MARKER, written=0)), Location("db", "autogen", "one")
+    for clock[0] in (101.0, 130.0, 130.5, 131.0, 161.0):
+        keeper.wrote(place, Written(5, 15))
+    assert caplog.messages == ["45 values of about 200 written", "75 values of about 200 written"]
+
+
+def test_the_same_command_finds_its_marker_and_another_one_does_not(tmp_path: Path) -> None:
+    """Whatever it says of points that are there."""
+    servers = "source: {url: http://a}\ndestination: {url: http://b}\n"
+    options = f"options: {{backup_mode: incremental, quarantine_directory: {tmp_path}}}\n"
+    job = parse_config(servers + options, {}, "a.yaml")
+    one = [Mapped("a", "a", "a")]
+
+    def file(target: str = "http://a", databases: list[Mapped] = one, **asked: object) -> Path:
+        return file_of(job, {}, target, databases, Asked(**asked))  # type: ignore[arg-type]
+
+    assert file() == file(existing="fill") == file(metadata=frozenset())
+    assert file().parent == tmp_path / ".restoring"
+    others = [
+        file("http://c"), file(databases=[Mapped("a", "a", "b")]), file(policies=("p",)),
+        file(measurements=("p",)), file(span=Span(0, 5)),
+    ]  # fmt: skip
+    assert len({file(), *others}) == 6
+    for name, marker in ((file(), replace(MARKER, job="a")), (others[0], replace(MARKER, job="b"))):
+        save(name, marker)
+    assert [marker.job for marker in unfinished(job, {})] == ["a"]
+    assert len(list(in_folder(tmp_path / ".restoring"))) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"positions": 5}', '{"positions": [], "databases": [], "x": 1}'])
+def test_a_marker_that_cannot_be_read_is_none(
+    content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and the restore begins anew; one that is not there is no news."""
+    file = tmp_path / "job.1.json"
+    assert (load(file), caplog.messages) == (None, [])
+    file.write_text(content)
+    assert load(file) is None
+    assert f"{file} cannot be used" in caplog.text
+    assert list(in_folder(tmp_path)) == []
+    file.unlink()
+    file.mkdir()
+    assert load(file) is None
+
+
+def test_a_restore_that_is_nearly_done_is_not_called_done() -> None:
+    """More may have been written than there is, when it was begun several times; of nothing there is no share."""
+    assert "written, 99 %; it was stopped" in described(replace(MARKER, written=200), BEGUN)
+    assert "1 value written; it was" in described(replace(MARKER, values=0, written=1), BEGUN)
+    assert "begun just now, 50 values written, 25 %" in described(MARKER, BEGUN)
+    assert ", 0 values written, 0 %" in described(
+        Marker("job", "http://one:8086", ("db",), BEGUN, "fill", 9), BEGUN
+    )
+    assert not replace(MARKER, pid=0, host=socket.gethostname()).is_running
