@@ -1,0 +1,213 @@
+"""What of its time a drill looks at, how often it tries, and what it says where it could not end."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from basics.locks import FileLock
+from basics.stopping import StopRequest
+from checking.drill import How, drill_job, planned
+from config import Config
+from copying import quarantine
+from influx import scratch
+from tests.integration.archives import Archived
+from tests.integration.harness import DAY, MONDAY, WEEK, Pair, write_job
+from tests.support.proxy import Action, Exchange, Proxy, forward, only, respond
+from tests.support.servers import InfluxServer
+from watching.events import Drilled
+
+
+@pytest.fixture
+def archived(pair: Pair) -> Archived:
+    """The pair's source with an archive."""
+    return Archived(pair)
+
+
+def weekly(weeks: int, begin: int) -> str:
+    """A point in each of so many shard groups."""
+    return "\n".join(f"m,host=a v={i} {begin + i * WEEK}" for i in range(weeks))
+
+
+def drilled(job: Path, **asked: Any) -> Drilled:  # noqa: ANN401 -- what planned() takes
+    """A drill in this process."""
+    config = Config(job)
+    return drill_job(config, planned(config.job, **asked), StopRequest(), os.environ)
+
+
+def scratches(server: InfluxServer) -> list[str]:
+    """The scratch databases there are."""
+    return [name for (name,) in server.rows("SHOW DATABASES") if scratch.is_scratch(name)]
+
+
+# ---------------------------------------------------------------- what of its time
+
+
+def test_a_share_of_a_server_is_one_of_what_is_past(pair: Pair) -> None:
+    """Forecasts are written over by each run, so they are neither drawn nor restored."""
+    pair.write(f"{weekly(4, MONDAY)}\n{weekly(9, time.time_ns() + WEEK)}")
+    assert pair.backup().failures == ()
+    job = write_job(pair.directory, pair.config())
+    for share, points in ((1.0, 4), (0.5, 2), (0.01, 1)):
+        found = drilled(job, share=share)
+        assert (found.result, found.points, found.sample) == ("passed", points, 100 * share), found.detail
+
+
+def test_a_share_of_an_archive_may_lie_in_the_future(archived: Archived) -> None:
+    """Nobody writes to it, so it holds what it held."""
+    archived.pair.write(weekly(4, time.time_ns() + WEEK))
+    archived.taken()
+    for share, points in ((1.0, 4), (0.5, 2)):
+        found = drilled(archived.job(), to=archived.pair.destination.url, share=share)
+        assert (found.result, found.points) == ("passed", points), found.detail
+
+
+def test_what_a_policy_would_not_keep_is_left_out_and_said(pair: Pair) -> None:
+    """Servers give points up by whole shard groups; where nothing else is there, nothing was proved."""
+    now = time.time_ns()
+    pair.write("\n".join(f"m v={i} {now - i * DAY}" for i in range(1, 6)))
+    assert pair.backup().failures == ()
+    job = write_job(pair.directory, pair.config())
+    for duration, left in (("4d", 3), ("1h", 0)):
+        pair.destination.query(
+            f'ALTER RETENTION POLICY "autogen" ON "{pair.database}" DURATION {duration} SHARD DURATION 1h'
+        )
+        found = drilled(job)
+        assert (found.result, found.points) == ("passed" if left else "not done", left), found.detail
+        assert f"{pair.database}: {5 - left} values too old for their policy were left out" in found.detail
+        assert ("holds no point there that its retention policy would still keep" in found.detail) is not left
+
+
+def test_a_database_that_the_backup_lacks_fails_the_drill(pair: Pair) -> None:
+    """Whatever the others are like."""
+    pair.write(weekly(1, MONDAY))
+    assert pair.backup().failures == ()
+    names = [{"name": pair.database}, {"name": "no\nsuch"}, {"name": "nor this"}]
+    found = drilled(write_job(pair.directory, pair.config({"source": {"databases": names}})))
+    assert found.result == "failed"
+    assert found.detail == f"{pair.destination.url} lacks database no\\nsuch, nor this"
+
+
+def test_a_drill_says_when_it_ended_and_how_long_it_took(pair: Pair) -> None:
+    """For the page and the metrics."""
+    pair.write(weekly(2, MONDAY))
+    assert pair.backup().failures == ()
+    job, begun = write_job(pair.directory, pair.config()), time.time_ns()
+    found = drilled(job, share=1.0)
+    assert begun < found.at < time.time_ns()
+    assert 0 < found.seconds * 10**9 < time.time_ns() - begun
+    assert (found.job, found.points, found.values, found.sample) == ("job", 2, 2, 100.0)
+    assert found.origin == found.target == pair.destination.url
+
+
+# ---------------------------------------------------------------- how often, and what keeps it from its end
+
+
+class Names:
+    """The names of the scratch databases of a test."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    def __call__(self, maker: str) -> str:
+        """A new one."""
+        self.made.append(scratch.name_of(maker, time.time_ns(), f"{len(self.made):016x}"))
+        return self.made[-1]
+
+
+@pytest.fixture
+def names() -> Names:
+    """None yet."""
+    return Names()
+
+
+COMPARES = "sum("
+"""What only those requests have in them that compare."""
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("losses", "result"), [(1, "passed"), (2, "failed")])
+def test_a_mirror_that_differs_is_restored_once_more(losses: int, result: str, pair: Pair, names: Names) -> None:
+    """A run may have written there meanwhile; what differs twice is a difference."""
+    pair.write(weekly(3, MONDAY))
+    assert pair.backup().failures == ()
+    config = Config(write_job(pair.directory, pair.config()))
+    found = losing(pair.destination, config, names, archive=False, losses=losses)
+    assert (found.result, len(names.made)) == (result, 2), found.detail
+    assert found.points == 3
+    assert scratches(pair.destination) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_archive_that_differs_is_not_tried_again(archived: Archived, names: Names) -> None:
+    """No run writes to a snapshot."""
+    archived.pair.write(weekly(3, MONDAY))
+    archived.taken()
+    found = losing(archived.pair.destination, Config(archived.job()), names, archive=True, losses=1)
+    assert (found.result, len(names.made)) == ("failed", 1)
+    assert f"database {archived.pair.database}: DIFFERENT: 1 value missing, 0 extra, 0 different" in found.detail
+
+
+def losing(server: InfluxServer, config: Config, names: Names, *, archive: bool, losses: int) -> Drilled:
+    """A drill at a server that loses a point of each of the first scratch databases, before it is compared."""
+
+    def lose(exchange: Exchange) -> None:
+        if COMPARES in exchange.text() and len(names.made) <= losses:
+            server.query(f"DELETE FROM m WHERE time = {MONDAY}", db=names.made[-1])  # noqa: S608
+        forward(exchange)
+
+    with Proxy(server.url) as proxy:
+        proxy.inject(lose, "query", count=None)
+        return drill_job(config, How(proxy.url, archive), StopRequest(), os.environ, names)
+
+
+def refusing(word: str) -> Action:
+    """An action that refuses requests with this word in them."""
+    return only(lambda text: word in text, respond(503, b"out of order"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_could_not_be_compared_is_no_pass_and_no_failure_of_the_backup(pair: Pair) -> None:
+    """The points were written, and nobody knows whether they are the same."""
+    pair.write(weekly(3, MONDAY))
+    assert pair.backup().failures == ()
+    job = write_job(pair.directory, pair.config({"options": {"retries": 0}}))
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(refusing(COMPARES), "query", count=None)
+        found = drilled(job, to=proxy.url)
+    assert found.result == "not done"
+    assert f"database {pair.database}: not compared: " in found.detail
+    assert (found.points, found.values, scratches(pair.destination)) == (3, 0, [])
+
+
+def test_a_scratch_database_that_is_left_is_named_and_the_next_drill_drops_it(pair: Pair, names: Names) -> None:
+    """That is no pass, whatever was restored."""
+    pair.write(weekly(3, MONDAY))
+    assert pair.backup().failures == ()
+    config = Config(write_job(pair.directory, pair.config({"options": {"retries": 0}})))
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(refusing("DROP DATABASE"), "query", count=None)
+        found = drill_job(config, How(proxy.url, archive=False), StopRequest(), os.environ, names)
+    (left,) = names.made
+    assert found.result == "failed"
+    assert f"scratch database {left} at {proxy.url} may be left, which the next drill drops: " in found.detail
+    assert scratches(pair.destination) == [left]
+    assert drilled(config.path).result == "passed"
+    assert scratches(pair.destination) == []
+
+
+def test_two_drills_of_a_job_do_not_go_on_at_once(pair: Pair) -> None:
+    """One would drop what the other has made."""
+    pair.write(weekly(1, MONDAY))
+    assert pair.backup().failures == ()
+    config = Config(write_job(pair.directory, pair.config()))
+    folder = quarantine.directory_of(config.job.options, os.environ) / ".drills"
+    with FileLock(folder / "job.lock") as lock:
+        assert lock.take()
+        found = drilled(config.path)
+        assert (found.result, found.detail) == ("not done", "another drill of this job goes on")
+    assert drilled(config.path).result == "passed"
