@@ -195,8 +195,16 @@ MODULES: dict[str, tuple[str, ...]] = {
     "influx/written.py": ("tests/influx/test_line_protocol.py", "tests/integration/test_quarantine.py"),
     # ---- checking/
     "checking/archive_check.py": ("tests/integration/test_archive.py", "tests/integration/test_check.py"),
-    "checking/archives.py": ("tests/integration/test_archive.py",),
-    "checking/drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
+    "checking/archives.py": (
+        "tests/checking",
+        "tests/integration/test_archive_source.py",
+        "tests/integration/test_archive.py",
+    ),
+    "checking/drill.py": (
+        "tests/checking/test_drill.py",
+        "tests/integration/test_drill_parts.py",
+        "tests/integration/test_drill.py",
+    ),
     "checking/next_drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
     "checking/findings.py": (
         "tests/checking/test_findings.py",
@@ -211,8 +219,17 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_verify.py",
         "tests/integration/test_terminal.py",
     ),
-    "checking/restore.py": ("tests/checking/test_restore.py", "tests/integration/test_restore.py"),
+    "checking/restore.py": (
+        "tests/checking/test_restore.py",
+        "tests/integration/test_restore_again.py",
+        "tests/integration/test_restore.py",
+    ),
     "checking/verdict.py": ("tests/checking/test_verdict.py", "tests/integration/test_verify.py"),
+    "checking/verify.py": (
+        "tests/checking",
+        "tests/integration/test_verify_parts.py",
+        "tests/integration/test_verify.py",
+    ),
 }
 
 
