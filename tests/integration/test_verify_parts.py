@@ -127,6 +127,35 @@ def test_windows_are_looked_at_some_at_a_time_and_all_of_them(pair: Pair, monkey
         assert (found.missing, found.extra, len(found.differences)) == (10, 10, 10)
 
 
+class Waits(StopRequest):
+    """How long somebody has waited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        """Not at all."""
+        self.waits.append(seconds)
+        return self.requested
+
+
+def test_only_what_differs_is_waited_for(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write may be on its way; who is stopped waits for nothing."""
+    monkeypatch.setattr(verify, "SETTLE", 3.0)
+    weekly(pair, 2)
+    job, stopping = write_job(pair.directory, pair.config()), Waits()
+    assert not verifier_of(job, None, stopping).verify().differs
+    assert stopping.waits == []
+    pair.destination.query("DELETE FROM m", db=pair.database)
+    progress = After(lambda: setattr(stopping, "requested", True), windows=1)
+    assert verifier_of(job, None, stopping, progress).verify().missing == 2
+    assert stopping.waits == []
+    stopping.requested = False
+    assert verifier_of(job, None, stopping).verify().missing == 2
+    assert stopping.waits == [3.0]
+
+
 # ---------------------------------------------------------------- what could not be looked at
 
 
