@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from basics.locks import FileLock
-from basics.stopping import StopRequest
+from basics.stopping import Stopped, StopRequest
 from checking.drill import How, drill_job, planned
 from config import Config
 from copying import quarantine
@@ -152,17 +152,32 @@ def test_an_archive_that_differs_is_not_tried_again(archived: Archived, names: N
     assert f"database {archived.pair.database}: DIFFERENT: 1 value missing, 0 extra, 0 different" in found.detail
 
 
-def losing(server: InfluxServer, config: Config, names: Names, *, archive: bool, losses: int) -> Drilled:
+@pytest.mark.usefixtures("quick")
+def test_what_differs_is_not_restored_again_after_a_stop(pair: Pair, names: Names) -> None:
+    """The scratch database goes, and no other is made."""
+    pair.write(weekly(3, MONDAY))
+    assert pair.backup().failures == ()
+    config = Config(write_job(pair.directory, pair.config()))
+    with pytest.raises(Stopped):
+        losing(pair.destination, config, names, archive=False, losses=1, stops=True)
+    assert (len(names.made), scratches(pair.destination)) == (1, [])
+
+
+def losing(
+    server: InfluxServer, config: Config, names: Names, *, archive: bool, losses: int, stops: bool = False
+) -> Drilled:
     """A drill at a server that loses a point of each of the first scratch databases, before it is compared."""
+    stopping = StopRequest()
 
     def lose(exchange: Exchange) -> None:
         if COMPARES in exchange.text() and len(names.made) <= losses:
             server.query(f"DELETE FROM m WHERE time = {MONDAY}", db=names.made[-1])  # noqa: S608
+            stopping.requested = stops
         forward(exchange)
 
     with Proxy(server.url) as proxy:
         proxy.inject(lose, "query", count=None)
-        return drill_job(config, How(proxy.url, archive), StopRequest(), os.environ, names)
+        return drill_job(config, How(proxy.url, archive), stopping, os.environ, names)
 
 
 def refusing(word: str) -> Action:
