@@ -170,7 +170,7 @@ def losing(
     stopping = StopRequest()
 
     def lose(exchange: Exchange) -> None:
-        if COMPARES in exchange.text() and len(names.made) <= losses:
+        if COMPARES in exchange.text() and proxy.seen["write"] and len(names.made) <= losses:
             server.query(f"DELETE FROM m WHERE time = {MONDAY}", db=names.made[-1])  # noqa: S608
             stopping.requested = stops
         forward(exchange)
