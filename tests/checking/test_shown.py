@@ -54,7 +54,6 @@ def test_on_a_terminal_it_is_one_live_line_below_those_of_the_log(monkeypatch: p
     drawn = terminal.getvalue()
     for text in ("in between", "the last"):
         assert terminal.text.count(text) == 1
-    assert drawn.rindex("the last") > drawn.rindex("10 values read")
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l"), "the cursor is hidden"
     assert not is_shown()
     logging.getLogger("x").warning("afterwards")
