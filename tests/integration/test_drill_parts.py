@@ -79,7 +79,7 @@ def test_what_a_policy_would_not_keep_is_left_out_and_said(pair: Pair) -> None:
         found = drilled(job)
         assert (found.result, found.points) == ("passed" if left else "not done", left), found.detail
         assert f"{pair.database}: {5 - left} values too old for their policy were left out" in found.detail
-        assert ("holds no point there that its retention policy would still keep" in found.detail) is not left
+        assert ("holds no point there that its retention policy would still keep" in found.detail) == (not left)
 
 
 def test_a_database_that_the_backup_lacks_fails_the_drill(pair: Pair) -> None:
