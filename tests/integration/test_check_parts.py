@@ -16,7 +16,7 @@ from config import Config
 from copying.distribution import cluster
 from tests.integration.archives import Archived
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
-from tests.support.proxy import Exchange, Proxy, forward
+from tests.support.proxy import Action, Exchange, Proxy, forward
 from tests.support.servers import InfluxServer, free_port
 
 Sections = Mapping[str, Any]
@@ -31,6 +31,16 @@ def found_of(pair: Pair, sections: Sections | None = None) -> Findings:
 def plans(found: Findings) -> dict[str, MeasurementPlan]:
     """Of each measurement."""
     return {plan.name: plan for plan in found.measurements}
+
+
+def heard(asked: list[str]) -> Action:
+    """An action that remembers what was asked."""
+
+    def act(exchange: Exchange) -> None:
+        asked.append(exchange.text())
+        forward(exchange)
+
+    return act
 
 
 # ---------------------------------------------------------------- what is planned
@@ -66,13 +76,8 @@ def test_the_time_it_takes_is_guessed_by_reading_the_largest_measurement(pair: P
     sizes = {"a": 3, "b": 40, "c": 5}
     pair.write("\n".join(f"{name} v={i} {MONDAY + i}" for name, size in sizes.items() for i in range(size)))
     asked: list[str] = []
-
-    def hear(exchange: Exchange) -> None:
-        asked.append(exchange.text())
-        forward(exchange)
-
     with Proxy(pair.source.url) as proxy:
-        proxy.inject(hear, "query", count=None)
+        proxy.inject(heard(asked), "query", count=None)
         begun = time.monotonic()
         found = found_of(pair, {"source": {"url": proxy.url}})
         assert found.seconds is not None
@@ -165,6 +170,25 @@ def test_what_cannot_be_kept_and_who_has_a_type_of_its_own_there_is_named(pair: 
     assert refused.startswith(f"{pair.database}.autogen.m: ")
     means = {**YEAR, "source": {"group_by": "5m"}}
     assert not any("is integer in the source" in text for text in found_of(pair, means).problems)
+
+
+def test_each_shard_group_is_asked_for_a_type_once(pair: Pair) -> None:
+    """And only those in which the destination has values of the field."""
+    for server in (pair.source, pair.destination):
+        server.query(f'CREATE DATABASE "{pair.database}" WITH SHARD DURATION 1d NAME "autogen"')
+    pair.source.query(f'ALTER RETENTION POLICY "autogen" ON "{pair.database}" SHARD DURATION 1h')
+    pair.write("\n".join(f"m v={h} {MONDAY + h * HOUR}" for h in range(24 * 5)))
+    pair.destination.write(f"m v=1 {MONDAY + DAY}\nm v=1 {MONDAY + 2 * DAY}", pair.database)
+    pair.destination.write(f"m v=1i {MONDAY + 40 * DAY}", pair.database)
+    pair.destination.query(f"DELETE FROM m WHERE time > {MONDAY + 30 * DAY}", db=pair.database)  # noqa: S608
+    asked: list[str] = []
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(heard(asked), "query", count=None)
+        found = found_of(pair, {**YEAR, "destination": {"url": proxy.url}})
+    assert found.problems == ()
+    types = [text for text in asked if "::field" in text]
+    days = [f"time >= {MONDAY + day * DAY} AND time < {MONDAY + (day + 1) * DAY} LIMIT" for day in (1, 2)]
+    assert [day in text for day, text in zip(days, types, strict=True)] == [True, True]
 
 
 # ---------------------------------------------------------------- where it goes
