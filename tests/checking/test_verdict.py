@@ -129,6 +129,7 @@ def test_nothing_to_compare_is_not_followed_by_no_difference_found() -> None:
         (1, None, "repaired 1 value"),
         (5, Difference(Span(0, 1), ("v",), extra=2), "repaired 5 values; 2 extra values stay"),
         (0, Difference(Span(0, 1), ("v",), missing=1), "repaired 0 values; 1 value still missing or different"),
+        (0, Difference(Span(0, 1), ("v",), 2, 0, 3), "repaired 0 values; 5 values still missing or different"),
     ],
 )
 def test_a_repair_ends_with_what_it_did(done: int, left: Difference | None, text: str) -> None:
@@ -145,8 +146,11 @@ def test_a_repair_ends_with_what_it_did(done: int, left: Difference | None, text
 
 def test_nothing_compared_is_not_equal() -> None:
     """The words never say more than what was done."""
-    nothing = Verdict("db.autogen.m", windows=0, of=4)
+    nothing = Verdict("db.autogen.m", of=4)
     assert nothing.word == "left out"
+    assert (
+        conclusion(JobVerdict("job", ALL, measurements=(nothing,))) == "equal: 0 values (0 of 4 windows compared)"
+    )
     assert "equal" not in conclusion(unchecked("job", "down"))
     part = Verdict("db.autogen.m", 5, 5, 1, 4)
     assert conclusion(JobVerdict("job", ALL, measurements=(part,))) == "equal: 5 values (1 of 4 windows compared)"
