@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -131,8 +132,11 @@ COMPARES = "sum("
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("losses", "result"), [(1, "passed"), (2, "failed")])
-def test_a_mirror_that_differs_is_restored_once_more(losses: int, result: str, pair: Pair, names: Names) -> None:
+def test_a_mirror_that_differs_is_restored_once_more(
+    losses: int, result: str, pair: Pair, names: Names, caplog: pytest.LogCaptureFixture
+) -> None:
     """A run may have written there meanwhile; what differs twice is a difference."""
+    caplog.set_level(logging.INFO)
     pair.write(weekly(3, MONDAY))
     assert pair.backup().failures == ()
     config = Config(write_job(pair.directory, pair.config()))
@@ -140,6 +144,13 @@ def test_a_mirror_that_differs_is_restored_once_more(losses: int, result: str, p
     assert (found.result, len(names.made)) == (result, 2), found.detail
     assert found.points == 3
     assert scratches(pair.destination) == []
+    for name in names.made:
+        assert f"drill: restoring {pair.database} of {pair.destination.url} into {name}" in caplog.messages
+    assert sum("; runs may have written there meanwhile: once more" in text for text in caplog.messages) == 1
+    table = [record.getMessage().split()[:2] for record in caplog.records if record.levelno == logging.WARNING]
+    name = f"{pair.database}.autogen.m"
+    expected = [["drill:", "measurement"], ["drill:", name], ["drill:", name]]  # its numbers, and its only stretch
+    assert table == (expected if result == "failed" else [])
 
 
 @pytest.mark.usefixtures("quick")
@@ -200,7 +211,9 @@ def test_what_could_not_be_compared_is_no_pass_and_no_failure_of_the_backup(pair
     assert (found.points, found.values, scratches(pair.destination)) == (3, 0, [])
 
 
-def test_a_scratch_database_that_is_left_is_named_and_the_next_drill_drops_it(pair: Pair, names: Names) -> None:
+def test_a_scratch_database_that_is_left_is_named_and_the_next_drill_drops_it(
+    pair: Pair, names: Names, caplog: pytest.LogCaptureFixture
+) -> None:
     """That is no pass, whatever was restored."""
     pair.write(weekly(3, MONDAY))
     assert pair.backup().failures == ()
@@ -211,8 +224,10 @@ def test_a_scratch_database_that_is_left_is_named_and_the_next_drill_drops_it(pa
     (left,) = names.made
     assert found.result == "failed"
     assert f"scratch database {left} at {proxy.url} may be left, which the next drill drops: " in found.detail
+    assert f"scratch database {left} at {proxy.url} may be left" in caplog.text
     assert scratches(pair.destination) == [left]
     assert drilled(config.path).result == "passed"
+    assert f"{left} is left of a drill that was killed: it is dropped" in caplog.text
     assert scratches(pair.destination) == []
 
 

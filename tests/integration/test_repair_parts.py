@@ -119,7 +119,9 @@ def test_the_newest_points_of_the_destination_are_no_news(pair: Pair) -> None:
     assert days_at(pair) == sorted([*range(21)] * 2)
 
 
-def test_a_policy_that_may_not_be_made_keeps_no_other_from_being_repaired(pair: Pair, tmp_path: Path) -> None:
+def test_a_policy_that_may_not_be_made_keeps_no_other_from_being_repaired(
+    pair: Pair, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Each measurement of it fails by name, with the statement that an administrator should run."""
     with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
         pair.source.query(f'CREATE DATABASE "{pair.database}" WITH NAME "first"')
@@ -138,6 +140,7 @@ def test_a_policy_that_may_not_be_made_keeps_no_other_from_being_repaired(pair: 
     assert [result.is_whole for result in results] == [False, False, True, True]
     for result in results[:2]:
         assert f'CREATE RETENTION POLICY "first" ON "{pair.database}"' in result.problems[0]
+        assert result.problems[0] in caplog.messages
     assert (again.missing, again.repaired) == (2, 2)
 
 
@@ -146,26 +149,26 @@ def test_the_progress_of_a_repair_is_that_of_the_values_it_brings(pair: Pair) ->
     daily(pair, names="mn")
     lose(pair, 3, 4, 5)
     lose(pair, 7, name="n")
-    begun: list[tuple[str, int, str]] = []
+    phases: list[tuple[str, int, int, int]] = []
 
     class Heard(Progress):
         def begin(self, phase: str, of: int = 0, *, verb: str = "read") -> None:
-            begun.append((phase, of, verb))
+            phases.append((self.phase, self.windows, self.of, self.values))
             super().begin(phase, of, verb=verb)
+            assert self.verb == ("written" if phase == "copying" else "read")
 
-    verifier, repairer = tools(pair, progress=Heard())
+    verifier, repairer = tools(pair, Scope(full=True), progress=Heard())
     verifier.verify()
-    assert (verifier.progress.windows, verifier.progress.values, verifier.progress.share) == (2, 0, 1.0)
     repairer.run(repairer.plan(verifier.tallies))
     assert (verifier.progress.values, verifier.progress.share) == (4, 1.0)
     verifier.verify_again()
-    assert begun == [
-        ("comparing", 2 * 5, "read"),
-        ("looking closer", 2, "read"),
-        ("copying", 1, "written"),
-        ("looking again", 2, "read"),
-    ]
     assert (verifier.progress.windows, verifier.progress.share) == (2, 1.0)
+    assert phases == [
+        ("planning", 0, 0, 0),
+        ("comparing", 10, 10, 2 * (2 * 30 - 2 * 7)),  # what differs is not read yet
+        ("looking closer", 2, 2, 0),
+        ("copying", 0, 1, 4),
+    ]
 
 
 # ---------------------------------------------------------------- the commands
