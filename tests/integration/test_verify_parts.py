@@ -84,15 +84,15 @@ def test_a_job_with_a_range_is_compared_in_it(pair: Pair) -> None:
 
 
 def test_with_fallback_days_what_the_destination_holds_is_compared_from_its_first_point_on(pair: Pair) -> None:
-    """What is older than that, and nobody copied before, is not missing."""
+    """What is older than that, and nobody copied before, is not missing; what it never had is, from then on."""
     now = time.time_ns()
-    lines = [f"old v={d} {now - d * DAY}" for d in range(1, 31)]
+    lines = [f"{name} v={d} {now - d * DAY}" for name in ("old", "never") for d in range(1, 31)]
     pair.write("\n".join(lines))
     pair.destination.create_database(pair.database)
     pair.destination.write("\n".join(line for line in lines[:20] if " v=15 " not in line), pair.database)
     sections = {"options": {"incremental": {"fallback_days": 10}}}
     found = of(verified(pair, None, sections))
-    assert found == {"old": (20, 1, 0)}
+    assert found == {"never": (9, 9, 0), "old": (20, 1, 0)}
 
 
 def test_a_job_of_all_databases_is_compared_in_all_of_them(tmp_path: Path) -> None:
