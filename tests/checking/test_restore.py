@@ -10,7 +10,7 @@ from basics.spans import Span
 from basics.times import DAY
 from checking.restore import Restored, as_json, conclusion, text
 from checking.verdict import Difference, JobVerdict, Verdict
-from copying.restore.asked import EVER, Mapped
+from copying.restore.asked import EVER, Existing, Mapped
 from copying.restore.plan import PolicyPlan, RestorePlan
 from copying.results import DatabaseResult, JobResult, MeasurementResult
 from influx.influxql import Policy
@@ -98,9 +98,10 @@ def test_the_last_line_says_what_was_compared_and_what_stays() -> None:
     assert conclusion(Restored(PLAN, OK, compared())) == (
         "restored: all 10 values of the backup are at the target, compared by fingerprints"
     )
+    left: dict[Existing, JobVerdict] = {"overwrite": compared(different=3), "fill": compared(missing=1200)}
     found = {
         existing: conclusion(Restored(replace(PLAN, existing=existing), OK, verdict))
-        for existing, verdict in (("overwrite", compared(different=3)), ("fill", compared(missing=1200)))
+        for existing, verdict in left.items()
     }
     assert found == {
         "overwrite": "DIFFERENT: 0 values missing at the target, 3 different",

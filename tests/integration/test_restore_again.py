@@ -72,7 +72,7 @@ def restore(pair: Pair, capfd: pytest.CaptureFixture[str]) -> Restores:
 def values(server: InfluxServer, database: str, measurement: bytes) -> list[str]:
     """Those of a measurement, by their times."""
     points = snapshot(server, database).points
-    return [points[key][1] for key in sorted(points, key=lambda key: key[4]) if key[1] == measurement]
+    return [str(points[key][1]) for key in sorted(points, key=lambda key: key[4]) if key[1] == measurement]
 
 
 def half_lost(pair: Pair) -> None:
