@@ -201,6 +201,53 @@ def test_each_shard_group_is_asked_for_a_type_once(pair: Pair) -> None:
     assert days() == [0, 1, 2, 3, 4, 7]
 
 
+def test_what_a_run_would_refuse_or_warn_of_is_found_before_it(pair: Pair) -> None:
+    """A source that is its own destination, continuous queries that write there, what the source has lost."""
+    pair.write(f"m v=1 {MONDAY}")
+    same = pair.source.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
+    (problem,) = found_of(pair, {"destination": {"url": same}}).problems
+    assert "are one and the same server" in problem
+    assert pair.backup().failures == ()
+    assert (found_of(pair).problems, found_of(pair).warnings) == ((), ())
+    pair.destination.write(f"m lost=1,v=2 {MONDAY + 1}", pair.database)
+    select = 'SELECT mean(v) INTO "h" FROM "m" GROUP BY time(1h)'
+    pair.destination.query(f'CREATE CONTINUOUS QUERY "hourly" ON "{pair.database}" BEGIN {select} END')
+    found = found_of(pair)
+    (problem,) = found.problems
+    assert f"continuous queries of {pair.database} run, at the destination: hourly; " in problem
+    (warning,) = found.warnings
+    assert "lost" in warning
+
+
+def test_whoever_is_no_administrator_is_told_what_that_costs(pair: Pair, tmp_path: Path) -> None:
+    """A policy that would have to be made, or the database; and what of the source cannot be saved."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query(f'CREATE DATABASE "{pair.database}" WITH NAME "first"')
+        guarded.query(f'CREATE RETENTION POLICY "second" ON "{pair.database}" DURATION INF REPLICATION 1')
+        guarded.query(f'CREATE DATABASE "{pair.database}_copy" WITH NAME "first"')
+        guarded.query("CREATE USER plain WITH PASSWORD 'pw'")
+        for name in (pair.database, f"{pair.database}_copy"):
+            guarded.query(f'GRANT ALL ON "{name}" TO plain')
+        guarded.write(f"m v=1 {MONDAY}", pair.database)
+        login = {"url": guarded.url, "user": "plain", "password": "pw"}
+        config = pair.config()
+        config["source"] = {
+            **login,
+            "databases": [{"name": pair.database, "destination": f"{pair.database}_copy"}],
+        }
+        config["destination"] = login
+        found = check_job(Config(write_job(tmp_path, config)))
+        (problem,) = found.problems
+        assert f'should run CREATE RETENTION POLICY "second" ON "{pair.database}_copy"' in problem
+        assert "the user may not see shard groups" in found.servers[0]
+        assert found.warnings[0].startswith("users are not saved: ")
+        names["destination"] = "none"
+        found = check_job(Config(write_job(tmp_path, config)))
+    (problem,) = found.problems
+    assert 'should run CREATE DATABASE "none"' in problem
+    assert '"first"' in problem
+
+
 # ---------------------------------------------------------------- where it goes
 
 

@@ -105,6 +105,26 @@ def test_a_drill_says_when_it_ended_and_how_long_it_took(pair: Pair) -> None:
     assert found.origin == found.target == pair.destination.url
 
 
+@pytest.mark.parametrize("url", ["nowhere with spaces", "ftp://somewhere"])
+def test_an_address_that_is_none_is_said(url: str, pair: Pair) -> None:
+    """Nothing was tried."""
+    pair.write(weekly(1, MONDAY))
+    found = drilled(write_job(pair.directory, pair.config()), to=url)
+    assert (found.result, found.points, found.target) == ("not done", 0, url)
+    assert found.detail.startswith("the server that should get the scratch databases: ")
+
+
+def test_what_was_to_be_restored_is_told_also_where_it_cannot_be_read(archived: Archived) -> None:
+    """The archive, as long as nobody knows which snapshot."""
+    archived.pair.write(weekly(1, MONDAY))
+    name = archived.taken()
+    to = archived.pair.destination.url
+    assert drilled(archived.job(), to=to).origin == f"snapshot {name} of {archived.folder}"
+    archived.snapshots()[0].write_bytes(b"{}")
+    found = drilled(archived.job(), to=to)
+    assert (found.result, found.origin) == ("failed", f"archive {archived.folder}")
+
+
 # ---------------------------------------------------------------- how often, and what keeps it from its end
 
 

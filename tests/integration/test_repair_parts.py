@@ -17,6 +17,7 @@ from checking.verify import Verifier
 from config import Config
 from influx_client import connect
 from tests.integration.harness import DAY, MONDAY, Pair, snapshot, write_job
+from tests.support.proxy import Proxy, respond
 from tests.support.servers import InfluxServer
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -117,6 +118,21 @@ def test_the_newest_points_of_the_destination_are_no_news(pair: Pair) -> None:
     assert repair.lines[-1] == f"  {name}: not 18 values that the next run will copy"
     repairer.run([repair])
     assert days_at(pair) == sorted([*range(21)] * 2)
+
+
+def test_what_nobody_can_look_at_again_counts_as_it_was(pair: Pair) -> None:
+    """Whether it was repaired is not known, which is said."""
+    daily(pair, 5, names="mn")
+    lose(pair, 3)
+    with Proxy(pair.destination.url) as proxy:
+        sections = {"destination": {"url": proxy.url}, "options": {"retries": 0}}
+        verifier, _ = tools(pair, None, sections)
+        assert verifier.verify().all_problems == ()
+        proxy.inject(respond(503, b"out of order"), "query", count=None)
+        again = verifier.verify_again()
+    assert (again.missing, again.repaired, again.measurements[0].destination) == (1, 0, 4)
+    (problem,) = again.all_problems
+    assert "out of order" in problem
 
 
 def test_a_policy_that_may_not_be_made_keeps_no_other_from_being_repaired(
@@ -233,13 +249,17 @@ def test_a_job_whose_server_does_not_answer_keeps_no_other_from_being_compared(
     """It is not checked, and told."""
     daily(pair)
     away = {"destination": {"url": "http://127.0.0.1:9"}, "options": {"retries": 0}}
-    configs = [
-        Config(write_job(pair.directory, pair.config(sections), name))
-        for name, sections in (("away", away), ("here", {}))
-    ]
-    first, second = verify_jobs(configs, Scope(), None, Telling())
+    same = {"destination": {"url": pair.source.url.replace("127.0.0.1", "0.0.0.0")}}  # noqa: S104
+    jobs: dict[str, Sections] = {"away": away, "here": {}, "same": same}
+    configs = [Config(write_job(pair.directory, pair.config(jobs[name]), name)) for name in jobs]
+    archive = pair.config()
+    archive["destination"] = {"archive": str(pair.directory / "archive")}
+    configs.append(Config(write_job(pair.directory, archive, "archive")))
+    first, second, third, fourth = verify_jobs(configs, Scope(), None, Telling())
     assert (first.job, first.measurements, len(first.all_problems)) == ("away", (), 1)
     assert (second.job, second.all_problems, second.measurements[0].source) == ("here", (), 30)
+    assert "are one and the same server" in third.all_problems[0]
+    assert fourth.all_problems == ("its only destination is an archive, which main.py archive verify proves",)
     said = capfd.readouterr().out
     assert "  NOT CHECKED at all\nhere: fingerprints from beginning to " in said
     assert snapshot(pair.destination, pair.database).points
