@@ -230,11 +230,9 @@ def test_whoever_is_no_administrator_is_told_what_that_costs(pair: Pair, tmp_pat
             guarded.query(f'GRANT ALL ON "{name}" TO plain')
         guarded.write(f"m v=1 {MONDAY}", pair.database)
         login = {"url": guarded.url, "user": "plain", "password": "pw"}
-        config = pair.config()
-        config["source"] = {
-            **login,
-            "databases": [{"name": pair.database, "destination": f"{pair.database}_copy"}],
-        }
+        config = pair.config({"options": {"metadata": ["policies", "users"]}})
+        names = {"name": pair.database, "destination": f"{pair.database}_copy"}
+        config["source"] = {**login, "databases": [names]}
         config["destination"] = login
         found = check_job(Config(write_job(tmp_path, config)))
         (problem,) = found.problems
