@@ -45,11 +45,11 @@ def test_on_a_terminal_it_is_one_live_line_below_those_of_the_log(monkeypatch: p
     done = Progress()
     done.begin("comparing", 4)
     with Shown("prod", done, draws=True):
-        wait_until(lambda: "prod  comparing  " in terminal.text, "the live line", hang=20)
+        wait_until(lambda: "prod  comparing  " in terminal.text, "the live line")
         logging.getLogger("x").warning("in between")
-        wait_until(lambda: "in between" in terminal.text, "the line of the log", hang=20)
+        wait_until(lambda: "in between" in terminal.text, "the line of the log")
         done.passed(2, 10)
-        wait_until(lambda: "10 values read" in terminal.text, "the next drawing", hang=20)
+        wait_until(lambda: "10 values read" in terminal.text, "the next drawing")
         logging.getLogger("x").warning("the last")
     drawn = terminal.getvalue()
     for text in ("in between", "the last"):
