@@ -19,7 +19,7 @@ from copying.restore.marker import Marker, described, in_folder
 from main import main
 from tests.integration.daemon import running
 from tests.integration.harness import MONDAY, WEEK, Pair, snapshot, write_job
-from tests.support.proxy import Exchange, Proxy, forward, only
+from tests.support.proxy import Exchange, Proxy, forward, only, respond
 from tests.support.servers import InfluxServer, free_port
 
 
@@ -94,13 +94,15 @@ def heal(pair: Pair) -> None:
 def test_a_restore_that_failed_leaves_a_marker_that_says_how_far_it_came(pair: Pair, restore: Restores) -> None:
     """However short it was; and each command counts anew."""
     half_lost(pair)
+    begun = set[int]()
     for _ in range(2):
         restore("--existing", "overwrite", "--verify", "none", code=1)
         (marker,) = restore.markers
+        begun.add(marker.begun)
         assert (marker.job, marker.target, marker.existing) == ("job", pair.source.url, "overwrite")
         assert (marker.values, marker.pid) == (10, os.getpid())
         assert f"{marker.written} values written, {marker.written * 10} %" in described(marker, marker.begun)
-    assert marker.written == 4
+    assert (marker.written, len(begun)) == (4, 1)
 
 
 def test_what_one_command_has_overwritten_the_next_does_not_write_again(pair: Pair, restore: Restores) -> None:
@@ -161,6 +163,40 @@ def test_a_stop_while_both_sides_are_compared_is_no_verdict(verify: str, pair: P
         assert len(restore.markers) == 1
         assert restore("--verify", verify, code=0)["verification"]["result"] == "equal"
     assert restore.markers == []
+
+
+def test_databases_that_the_backup_lacks_are_said_unless_others_are_asked_for(
+    pair: Pair, restore: Restores
+) -> None:
+    """Each is in the plan, and the others come back."""
+    pair.write(f"m v=1 {MONDAY}")
+    assert pair.backup().failures == ()
+    pair.source.drop_database(pair.database)
+    restore.sections = {"source": {"databases": [{"name": pair.database}, {"name": "no such"}]}}
+    note = "database no such of the job is not in the backup"
+    assert note in str(restore("--dry-run", code=0)["plan"]["notes"])
+    assert note not in str(restore("--dry-run", "--database", pair.database, code=0)["plan"]["notes"])
+    assert restore(code=0)["result"] == "restored"
+
+
+def test_a_restore_that_was_begun_needs_no_word_about_what_is_there(pair: Pair, restore: Restores) -> None:
+    """What it brought before is what the target holds; that is compared, and the rest is brought."""
+    pair.write("\n".join(f"{name} v={i} {MONDAY + i * WEEK}" for name in "mn" for i in range(5)))
+    assert pair.backup().failures == ()
+    pair.source.query(f'DROP DATABASE "{pair.database}"; CREATE DATABASE "{pair.database}"')
+    with Proxy(pair.source.url) as proxy:
+        refuse = respond(400, b'{"error":"partial write: no"}', "application/json")
+        proxy.inject(only(lambda text: "n v=" in text, refuse), "write", count=None)
+        restore.sections = {"source": {"url": proxy.url}}
+        first = restore(code=1)
+        proxy.heal()
+        assert (first["result"], first["missing"]) == ("different", 5)
+        assert len(restore.markers) == 1
+        again = restore(code=0)
+        assert (first["plan"]["goes_on"], again["plan"]["goes_on"]) == (False, True)
+        assert (again["result"], again["written"]["points"]) == ("restored", 5)
+    assert restore.markers == []
+    assert values(pair.source, pair.database, b"n") == ["0.0", "1.0", "2.0", "3.0", "4.0"]
 
 
 # ---------------------------------------------------------------- who else is at it
