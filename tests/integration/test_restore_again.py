@@ -199,6 +199,29 @@ def test_a_restore_that_was_begun_needs_no_word_about_what_is_there(pair: Pair, 
     assert values(pair.source, pair.database, b"n") == ["0.0", "1.0", "2.0", "3.0", "4.0"]
 
 
+def test_passwords_come_from_a_file_or_into_one(pair: Pair, restore: Restores, tmp_path: Path) -> None:
+    """One that cannot be read, or lacks a user, lets nothing begin; none is told where nobody came back."""
+    user, given = f"u_{pair.database}", tmp_path / "given"
+    pair.write(f"m v=1 {MONDAY}")
+    pair.source.query(f"CREATE USER \"{user}\" WITH PASSWORD 'x'")
+    restore.sections = {"options": {"metadata": ["policies", "users"]}}
+    assert pair.backup(restore.sections).failures == ()
+    pair.source.query(f'DROP USER "{user}"')
+    kinds = ("--metadata", "policies,users")
+    with InfluxServer.start("new") as new:
+        target = ("--to", new.url, *kinds, "--passwords", str(given))
+        assert "cannot be read" in restore.refused(*target)
+        given.write_text(f"somebody: x\n{user}: secret\n")
+        assert [pair.database] not in new.rows("SHOW DATABASES")
+        done = restore(*target, code=0)
+        assert (done["result"], done["passwords"]) == ("restored", None)
+        assert [name for name, _ in new.rows("SHOW USERS")] == [user]
+        new.query(f'DROP USER "{user}"')
+        told = restore("--to", new.url, *kinds, "--existing", "fill", code=0)["passwords"]
+        assert user in Path(told).read_text()
+        assert restore("--to", new.url, "--existing", "fill", code=0)["passwords"] is None
+
+
 # ---------------------------------------------------------------- who else is at it
 
 
