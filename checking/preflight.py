@@ -177,9 +177,11 @@ class _Checker:
         name = copy.source.measurement
         if not starts:
             return MeasurementPlan(name)
-        begin = min(starts.values())
-        newest = self._source.get_edges("last", [(copy.source, f, t) for f, t in copy.types.items()], end=end)
-        until = max((edge for edge in newest if edge is not None), default=begin)
+        begin, fields = min(starts.values()), [(copy.source, f, t) for f, t in copy.types.items()]
+        newest = self._source.get_edges("last", fields, start=begin, end=end, unknowable=begin)
+        until = max((edge for edge in newest if edge is not None), default=None)
+        if until is None:
+            return MeasurementPlan(name)
         counts = []
         for segment in plan_segments(starts, end):
             types = {field: copy.types[field] for field in segment.fields}

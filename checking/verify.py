@@ -167,7 +167,7 @@ class Verifier:
         if self.scope.start is not None or fallback is None:
             return [span.start] * len(copies)
         first = self._comparer.edges_at_destination("first", copies, unknowable=MIN_TIME)
-        return [max(span.start, min(fallback, *times.values())) for times in first]
+        return [max(span.start, min([fallback, *times.values()])) for times in first]
 
     def _questions(self) -> list[tuple[Tally, Span]]:
         """The windows to look at: all, or a random share of them."""

@@ -86,3 +86,41 @@ def test_json_has_everything() -> None:
     }
     assert as_json([ONCE], {})["result"] == "ok"
     assert as_json([ONCE], {"bad": "x"})["result"] == as_json([NIGHTLY], {})["result"] == "problems"
+
+
+def test_json_tells_of_databases_policies_and_what_is_kept_besides() -> None:
+    """What there is nothing to say of is null, or an empty list."""
+    job = replace(ONCE, databases=(replace(ONCE.databases[0], metadata="1 user -> /m"),), seconds=1.26)
+    document: Any = as_json([replace(job, inherited=("options.retries",), warnings=("old",)), NIGHTLY], {})
+    once, nightly = document["jobs"]
+    (database,) = once["databases"]
+    (policy,) = database.pop("policies")
+    assert database == {"name": "db", "destination": "copy", "exists": True, "metadata": "1 user -> /m"}
+    assert (policy["name"], policy["state"], policy["warnings"]) == ("autogen", "kept", ["odd"])
+    assert policy["measurements"][2] == {"name": "done", "fields": 0, "points": 0, "begin": None, "until": None}
+    assert (once["inherited"], once["warnings"], once["timezone"]) == (["options.retries"], ["old"], None)
+    assert (once["seconds"], once["mode"], once["file"]) == (1.3, "range", "once.yaml")
+    assert (nightly["databases"][0]["exists"], nightly["databases"][0]["metadata"]) == (False, None)
+    assert (nightly["schedule"], nightly["timezone"], nightly["seconds"]) == ("0 3 * * *", "UTC", 0.2)
+
+
+def test_a_job_says_what_it_saves_and_what_it_has_from_all_jobs() -> None:
+    """In lines of their own; seconds are cut, and an empty job has no sum."""
+    late = MeasurementPlan("late", 1, 1, 10**9 - 1, 2 * 10**9 + 5)
+    policies = (PolicyPlan("autogen", "kept", (late,)),)
+    database = DatabasePlan("db", "db", exists=True, policies=policies, metadata="1 user -> /m")
+    text = replace(ONCE, databases=(database,), inherited=("a.b", "c")).text
+    assert "  from _defaults.yaml: a.b, c" in text
+    assert text[3:7] == (
+        "  db -> db (exists)",
+        "    metadata: 1 user -> /m",
+        "    autogen (kept): 1 measurement",
+        "      late: 1 field, about 1 point from 1970-01-01T00:00:00Z to 1970-01-01T00:00:02Z",
+    )
+    empty = replace(ONCE, databases=()).text
+    assert not any("in all" in line or "from _" in line for line in empty)
+    assert (
+        MeasurementPlan("m", 1, 1, begin=1).text
+        == MeasurementPlan("m", 1, 1, until=1).text
+        == "m: nothing to copy"
+    )

@@ -19,6 +19,7 @@ def test_windows_that_are_done_count_and_inside_of_them_the_values_that_were_rea
     """So one long shard group does not stand still at nought."""
     progress = Progress()
     assert (progress.share, progress.line(), row(progress, 80)) == (0.0, "planning", "prod  planning")
+    assert (progress.windows, progress.of, progress.values) == (0, 0, 0)
     progress.begin("comparing", 4)
     progress.batch(2, 1000)
     read = progress.reading()

@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from basics.spans import Span
 from basics.times import DAY
-from checking.restore import Restored, conclusion, text
+from checking.restore import Restored, as_json, conclusion, text
 from checking.verdict import Difference, JobVerdict, Verdict
-from copying.restore.asked import EVER, Mapped
+from copying.restore.asked import EVER, Existing, Mapped
 from copying.restore.plan import PolicyPlan, RestorePlan
-from copying.results import JobResult
+from copying.results import DatabaseResult, JobResult, MeasurementResult
 from influx.influxql import Policy
+from influx.written import Written
 
 PLAN = RestorePlan("job", "http://b:1", "http://s:1", EVER, "fill", (), frozenset())
 OK = JobResult("job.restore")
@@ -84,3 +86,48 @@ def test_what_is_said_of_a_restore_is_all_that_became_of_it() -> None:
         "  the restored users have new passwords: /p",
         f"  {conclusion(done)}",
     ]
+
+
+def test_the_last_line_says_what_was_compared_and_what_stays() -> None:
+    """By its own words for a comparison of each value; what an overwriting restore leaves was not kept."""
+    every = replace(compared(extra=1), how="every value")
+    assert conclusion(Restored(PLAN, OK, every)) == (
+        "restored: all 10 values of the backup are at the target, compared value by value; "
+        "1 value only the target has stay"
+    )
+    assert conclusion(Restored(PLAN, OK, compared())) == (
+        "restored: all 10 values of the backup are at the target, compared by fingerprints"
+    )
+    left: dict[Existing, JobVerdict] = {"overwrite": compared(different=3), "fill": compared(missing=1200)}
+    found = {
+        existing: conclusion(Restored(replace(PLAN, existing=existing), OK, verdict))
+        for existing, verdict in left.items()
+    }
+    assert found == {
+        "overwrite": "DIFFERENT: 0 values missing at the target, 3 different",
+        "fill": "DIFFERENT: 1,200 values missing at the target, 0 different",
+    }
+
+
+def test_json_has_the_numbers_of_all_measurements_and_all_problems() -> None:
+    """Of the copy, of the comparison, and of what came after; a plan has none."""
+    part = MeasurementResult("db.autogen.m", Written(points=3, values=5, bytes=70))
+    copied = JobResult("job.restore", (DatabaseResult("db", (part, part)),), ("no server",), seconds=1.23456)
+    one = compared("cannot tell", missing=1, extra=2, different=4)
+    verdict = replace(one, measurements=one.measurements * 2)
+    found: Any = as_json(Restored(PLAN, copied, verdict, ("a user is not restored",), Path("/p")))
+    assert found["verification"]["result"] == "different"
+    assert {name: found[name] for name in found if name not in ("plan", "verification")} == {
+        "result": "different",
+        "written": {"points": 6, "values": 10, "bytes": 140},
+        "seconds": 1.235,
+        "missing": 2,
+        "different": 8,
+        "extra": 4,
+        "problems": ["no server", "cannot tell", "cannot tell", "a user is not restored"],
+        "passwords": "/p",
+    }
+    planned: Any = as_json(Restored(PLAN))
+    assert planned["result"] == "planned"
+    assert {planned[name] for name in ("written", "seconds", "passwords", "verification")} == {None}
+    assert (planned["missing"], planned["different"], planned["extra"], planned["problems"]) == (0, 0, 0, [])

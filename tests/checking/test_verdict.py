@@ -129,6 +129,7 @@ def test_nothing_to_compare_is_not_followed_by_no_difference_found() -> None:
         (1, None, "repaired 1 value"),
         (5, Difference(Span(0, 1), ("v",), extra=2), "repaired 5 values; 2 extra values stay"),
         (0, Difference(Span(0, 1), ("v",), missing=1), "repaired 0 values; 1 value still missing or different"),
+        (0, Difference(Span(0, 1), ("v",), 2, 0, 3), "repaired 0 values; 5 values still missing or different"),
     ],
 )
 def test_a_repair_ends_with_what_it_did(done: int, left: Difference | None, text: str) -> None:
@@ -145,8 +146,11 @@ def test_a_repair_ends_with_what_it_did(done: int, left: Difference | None, text
 
 def test_nothing_compared_is_not_equal() -> None:
     """The words never say more than what was done."""
-    nothing = Verdict("db.autogen.m", windows=0, of=4)
+    nothing = Verdict("db.autogen.m", of=4)
     assert nothing.word == "left out"
+    assert (
+        conclusion(JobVerdict("job", ALL, measurements=(nothing,))) == "equal: 0 values (0 of 4 windows compared)"
+    )
     assert "equal" not in conclusion(unchecked("job", "down"))
     part = Verdict("db.autogen.m", 5, 5, 1, 4)
     assert conclusion(JobVerdict("job", ALL, measurements=(part,))) == "equal: 5 values (1 of 4 windows compared)"
@@ -168,6 +172,53 @@ def test_json_has_everything() -> None:
             "at_least": False,
         }
     ]
+
+
+def test_json_has_the_numbers_of_a_job_and_of_each_measurement() -> None:
+    """And what kept it from being compared; a bound is told as one."""
+    bound = Difference(Span(0, 1), ("v",), missing=3, at_least=True)
+    measurement = Verdict("m", 9, 6, 2, 3, (bound,), ("m: no answer",))
+    job = JobVerdict("a", ALL, "every value", (measurement,), ("late",), 1.23456, ("a note",), repaired=5)
+    (found,) = as_json([job])["jobs"]
+    (part,) = found.pop("measurements")
+    assert found == {
+        "job": "a",
+        "result": "different",
+        "start": "beginning",
+        "end": "2023-11-14T22:13:20Z",
+        "how": "every value",
+        "seconds": 1.235,
+        "not_checked": ["late", "m: no answer"],
+        "notes": ["a note"],
+        "repaired": 5,
+    }
+    (difference,) = part.pop("differences")
+    assert (difference["missing"], difference["at_least"]) == (3, True)
+    assert part == {
+        "measurement": "m",
+        "result": "different",
+        "values": {"source": 9, "destination": 6},
+        "windows": {"compared": 2, "all": 3},
+        "missing": 3,
+        "extra": 0,
+        "different": 0,
+    }
+    lines = table(job).splitlines()
+    assert "  m [1970-01-01T00:00:00Z, 1970-01-01T00:00:00.000000001Z): at least 3 missing (v)" in lines
+    assert lines[-2:] == [
+        "  note: a note",
+        "  DIFFERENT: at least 3 values missing, 0 extra, 0 different (2 of 3 windows compared)",
+    ]
+    assert not as_event(job, 7).is_complete
+    assert as_event(JobVerdict("a", ALL, measurements=(EQUAL, EQUAL)), 7).is_complete
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, "a"), (5, "a, b, c, d, e"), (6, "a, b, c, d, e, ...")])
+def test_of_very_many_fields_the_first_are_shown(count: int, shown: str) -> None:
+    """Their number says nothing that the sums do not."""
+    found = Difference(Span(0, 1), tuple("abcdef"[:count]), extra=1)
+    text = table(JobVerdict("a", ALL, measurements=(Verdict("m", 1, 2, 1, 1, (found,)),)))
+    assert f"): 1 extra ({shown})\n" in text
 
 
 def test_values_without_an_equal_point_between_them_are_one_stretch() -> None:

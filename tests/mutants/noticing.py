@@ -264,25 +264,48 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_quarantine.py",
     ),
     # ---- checking/
-    "checking/archive_check.py": ("tests/integration/test_archive.py", "tests/integration/test_check.py"),
-    "checking/archives.py": ("tests/integration/test_archive.py",),
-    "checking/drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
-    "checking/next_drill.py": ("tests/checking/test_drill.py", "tests/integration/test_drill.py"),
+    "checking/archive_check.py": ("tests/integration/test_check_parts.py", "tests/integration/test_archive.py"),
+    "checking/archives.py": (
+        "tests/checking",
+        "tests/integration/test_archive_source.py",
+        "tests/integration/test_archive.py",
+    ),
+    "checking/drill.py": (
+        "tests/checking/test_drill.py",
+        "tests/integration/test_drill_parts.py",
+        "tests/integration/test_drill.py",
+    ),
+    "checking/next_drill.py": ("tests/integration/test_check_parts.py", "tests/integration/test_drill.py"),
     "checking/findings.py": (
         "tests/checking/test_findings.py",
         "tests/integration/test_check.py",
         "tests/integration/test_nothing_copied.py",
         "tests/integration/test_terminal.py",
     ),
-    "checking/preflight.py": ("tests/integration/test_check.py", "tests/integration/test_nothing_copied.py"),
+    "checking/preflight.py": (
+        "tests/integration/test_check_parts.py",
+        "tests/integration/test_check.py",
+        "tests/integration/test_nothing_copied.py",
+    ),
     "checking/progress.py": ("tests/checking/test_progress.py", "tests/integration/test_terminal.py"),
     "checking/repair.py": (
         "tests/checking",
+        "tests/integration/test_repair_parts.py",
         "tests/integration/test_verify.py",
         "tests/integration/test_terminal.py",
     ),
-    "checking/restore.py": ("tests/checking/test_restore.py", "tests/integration/test_restore.py"),
+    "checking/restore.py": (
+        "tests/checking/test_restore.py",
+        "tests/integration/test_restore_again.py",
+        "tests/integration/test_restore.py",
+    ),
+    "checking/type_conflicts.py": ("tests/integration/test_check_parts.py", "tests/integration/test_check.py"),
     "checking/verdict.py": ("tests/checking/test_verdict.py", "tests/integration/test_verify.py"),
+    "checking/verify.py": (
+        "tests/checking",
+        "tests/integration/test_verify_parts.py",
+        "tests/integration/test_verify.py",
+    ),
 }
 
 
