@@ -125,6 +125,7 @@ class BackupManager:
         self._saver = Saver(config.job, source, self._metadata_directory, self._now)
         self._path = config.path
         self._inventory = Inventory()
+        self._compared_all = True
         self._warnings: tuple[str, ...] = ()
 
     def run_backup(self) -> JobResult:
@@ -150,7 +151,7 @@ class BackupManager:
         problems += self._still_quarantined(waiting)
         seconds = time.monotonic() - begun
         stopped = stopped or self._stopping.is_set()
-        return JobResult(
+        result = JobResult(
             self._job.name,
             tuple(databases),
             problems,
@@ -159,6 +160,9 @@ class BackupManager:
             self._warnings,
             sum(count for _, count in waiting),
         )
+        if self._compared_all and not stopped and not result.failures:
+            self._unfinished.end_all()
+        return result
 
     def _look_around(self) -> tuple[str, ...]:
         """Warn of rules that match nothing, and of what only the destination has; why there is nothing to copy."""
@@ -251,7 +255,9 @@ class BackupManager:
         if not self._stopping.is_set():
             self._prover.conclude(copies, results, self._news.newest_of(copies))
             whole = [copy for copy, result in zip(copies, results, strict=True) if result.is_whole]
-            self._unfinished.end(whole, has_compared=self._has_compared(policy, copies))
+            has_compared = self._has_compared(policy, copies)
+            self._unfinished.end(whole, has_compared=has_compared)
+            self._compared_all = self._compared_all and has_compared
         return results
 
     def copy_measurements(

@@ -17,6 +17,9 @@ from influx.errors import InfluxError
 
 logger = logging.getLogger(__name__)
 
+EVERYTHING = ""
+"""The mark of all there is: nobody knows what a file said that cannot be read."""
+
 
 class NotCompared(InfluxError):
     """A run was interrupted in the middle of a shard group, and this one would not compare it."""
@@ -35,11 +38,11 @@ class Unfinished:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._marked = _load(file)
-        self._found = frozenset(self._marked or ())
+        self._found = frozenset(self._marked)
 
     def check(self, copies: Collection[Copy]) -> None:
         """Raise NotCompared where an interrupted run has left a mark: for a run that compares nothing."""
-        if self._marked is None or self._marked.intersection(_keys(copies, older=True)):
+        if self._marked.intersection({EVERYTHING, *_keys(copies, older=True)}):
             raise NotCompared(
                 "a run was interrupted in the middle of a shard group, and with lookback: 0, fallback_days, a "
                 "threshold for what is obsolete, or without an administrator's rights this one would not see what "
@@ -48,34 +51,32 @@ class Unfinished:
 
     def holds(self, copy: Copy) -> bool:
         """Whether points of a measurement may be written in any order."""
-        return not (self._marked or frozenset()).isdisjoint(_keys([copy]))
+        return not self._marked.isdisjoint(_keys([copy]))
 
     def begin(self, copies: Collection[Copy]) -> None:
         """Mark measurements. Where that cannot be done, their points go strictly by time."""
-        marked = {*(self._marked or ()), *_keys(copies)}
-        try:
-            if marked != self._marked:
-                write_whole(self._file, json.dumps(sorted(marked)).encode())
-            self._marked = marked
-        except OSError as error:
-            logger.info("%s cannot be written, so points go strictly by time: %s", self._file, error.strerror)
+        self._become(self._marked | _keys(copies), "cannot be written, so points go strictly by time")
 
     def end(self, copies: Collection[Copy], *, has_compared: bool) -> None:
         """All of these measurements is there; what an earlier run has left, only where this one `has_compared`."""
-        if self._marked is None and not has_compared:
-            return
         ended = _keys(copies, older=True)
-        left = (self._marked or set()) - (ended if has_compared else ended - self._found)
-        if left == self._marked:
+        self._become(self._marked - (ended if has_compared else ended - self._found), "cannot be written")
+
+    def end_all(self) -> None:
+        """All there is was compared, and is there: also what a file has marked that could not be read."""
+        self._become(self._marked - {EVERYTHING}, "cannot be written")
+
+    def _become(self, marked: set[str], trouble: str) -> None:
+        if marked == self._marked:
             return
         try:
-            if left:
-                write_whole(self._file, json.dumps(sorted(left)).encode())
+            if marked:
+                write_whole(self._file, json.dumps(sorted(marked)).encode())
             else:
                 self._file.unlink(missing_ok=True)
-            self._marked = left
+            self._marked = marked
         except OSError as error:
-            logger.info("%s cannot be written: %s", self._file, error.strerror)
+            logger.info("%s %s: %s", self._file, trouble, error.strerror)
 
 
 def _keys(copies: Collection[Copy], *, older: bool = False) -> set[str]:
@@ -85,11 +86,11 @@ def _keys(copies: Collection[Copy], *, older: bool = False) -> set[str]:
     return named.union(policies if older else ())
 
 
-def _load(file: Path) -> set[str] | None:
+def _load(file: Path) -> set[str]:
     try:
         return set(map(str, json.loads(file.read_text())))
     except (FileNotFoundError, NotADirectoryError):
         return set()
     except (OSError, ValueError, TypeError) as error:
         logger.info("%s cannot be read: %s", file, error)
-        return None
+        return {EVERYTHING}

@@ -113,6 +113,8 @@ def from_bytes(content: bytes) -> SavedMetadata:
             grants=_read(document, "grants", lambda item: Grant(item["user"], database, item["privilege"])),
             subscriptions=_read(document, "subscriptions", _read_subscription),
         )
+    except Unreadable:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unreadable(f"it is no saved metadata: {error}") from error
 

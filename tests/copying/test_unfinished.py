@@ -130,14 +130,22 @@ def test_a_file_that_cannot_be_read_marks_everything(
     with pytest.raises(NotCompared):
         Unfinished(file).check([copy("cpu")])
     assert f"{file} cannot be read: " in caplog.text
-    Unfinished(file).end([copy("cpu")], has_compared=False)
-    assert file.read_text() == content
-    assert not Unfinished(file).holds(copy("cpu"))
-    Unfinished(file).end([copy("cpu")], has_compared=True)
-    assert not file.exists()
-    file.write_text(content)
+    for has_compared in (False, True):
+        Unfinished(file).end([copy("cpu")], has_compared=has_compared)
+        assert file.read_text() == content
     begun = Unfinished(file)
+    assert not begun.holds(copy("cpu"))
     begun.begin([copy("cpu")])
     assert begun.holds(copy("cpu"))
+    begun.end([copy("cpu")], has_compared=True)
+    for measurement in ("cpu", "mem"):  # a run that began is no reason to forget the others
+        with pytest.raises(NotCompared):
+            Unfinished(file).check([copy(measurement)])
+    Unfinished(file).begin([copy("mem")])
+    all_of_it = Unfinished(file)
+    all_of_it.end_all()
+    Unfinished(file).check([copy("cpu")])
     with pytest.raises(NotCompared):
-        Unfinished(file).check([copy("cpu")])
+        Unfinished(file).check([copy("mem")])
+    all_of_it.end([copy("mem")], has_compared=True)
+    assert not file.exists()

@@ -301,3 +301,25 @@ def test_a_run_after_one_that_was_interrupted_goes_on_though_its_points_go_by_ti
     assert pair.backup().failures == ()
     pair.assert_equal(points=interrupted + 1)
     assert not list(pair.directory.rglob("*.unfinished"))
+
+
+def test_a_file_of_marks_that_cannot_be_read_is_gone_when_all_was_compared(pair: Pair) -> None:
+    """Until then no run that compares nothing goes on, nor does one of a range, or of which a part has failed."""
+    blind = {"options": {"incremental": {"lookback": 0}}}
+    ranged = {"options": {"backup_mode": "range", "range": {"start_date": "2023-11-01", "end_date": "2023-12-10"}}}
+    pair.write(f"cpu v=1 {MONDAY}\nmem v=1 {MONDAY}")
+    assert pair.backup().failures == ()
+    marks = pair.directory / "quarantine" / ".compared" / "job.unfinished"
+    marks.write_text("[")
+    pair.write(f"cpu v=2 {MONDAY + DAY}\nmem v=2 {MONDAY + DAY}")
+    assert pair.backup(ranged).failures == ()
+    pair.write(f"cpu v=3 {MONDAY + 2 * DAY}\nmem v=3 {MONDAY + 2 * DAY}")
+    with Proxy(pair.destination.url) as proxy:
+        proxy.inject(respond(503), "write", count=None)
+        assert pair.backup({"destination": {"url": proxy.url}}).failures
+    (failure,) = pair.backup(blind).failures
+    assert "a run was interrupted in the middle of a shard group" in failure
+    assert pair.backup().failures == ()
+    assert not marks.exists()
+    assert pair.backup(blind).failures == ()
+    pair.assert_equal(points=6)

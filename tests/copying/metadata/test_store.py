@@ -101,7 +101,7 @@ def test_a_version_of_a_later_program_is_named(tmp_path: Path) -> None:
     content = older.read_bytes().replace(b'"format": 1', b'"format": 2')
     later = older.with_name(f"0002-20260921T141320Z-{hashlib.sha256(content).hexdigest()[:12]}.json")
     later.write_bytes(content)
-    with pytest.raises(store.Damaged, match=f"{later.name}: .*it has the format 2"):
+    with pytest.raises(store.Damaged, match=f"{later.name}: it has the format 2"):
         store.load(tmp_path, "job", "db")
 
 
