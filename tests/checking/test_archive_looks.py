@@ -24,7 +24,7 @@ from copying.archive.folders import Folder
 from copying.archive.manifest import DataFile, Entry, Snapshot
 from copying.archive.serving import ArchivedServer
 from influx.influxql import Policy
-from tests.copying.archive.test_serving import BEGIN, HOUR, filled
+from tests.copying.archive.samples import BEGIN, HOUR, filled
 
 DAY = 24 * HOUR
 ROWS = 30

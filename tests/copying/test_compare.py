@@ -109,8 +109,8 @@ def test_a_window_differs_by_any_part_of_a_fingerprint(other: Fingerprints) -> N
     assert window(EQUAL, other).mark != window(other, EQUAL).mark
 
 
-def test_a_window_tells_its_series_and_stands_for_those_of_the_source() -> None:
-    """The mark of the source says whether that has changed, whatever the destination holds."""
+def test_a_window_tells_its_series_and_values() -> None:
+    """The series of the side that has more of them."""
     none, a, b = TAGS
     few, many = {"v": 5, "w": 1}, {"v": 15, "w": 3}
     other: Fingerprints = {a: EQUAL[a], b: EQUAL[a], none: EQUAL[a]}
@@ -118,9 +118,6 @@ def test_a_window_tells_its_series_and_stands_for_those_of_the_source() -> None:
     assert [w.series for w in (equal, more, less, window({}, {}))] == [1, 3, 3, 0]
     assert [w.source for w in (equal, more, less)] == [few, few, many]
     assert [w.destination for w in (equal, more, less)] == [few, many, few]
-    assert equal.source_mark == more.source_mark
-    assert less.source_mark == window(other, dict(other)).source_mark
-    assert len({equal.source_mark, less.source_mark, window({}, EQUAL).source_mark, b""}) == 4
 
 
 def test_what_a_window_says_of_itself() -> None:
@@ -153,18 +150,14 @@ def test_parts_of_a_window_add_up() -> None:
     """Of other series, or other times, in any order; only what differs gives it a mark."""
     question = Question(copy({}), Span(0, 10))
     one = Window(question.copy, Span(0, 5), {"v": 1}, {"v": 2, "w": 1}, {"x": 1}, {"v": 1}, b"1", series=2)
-    one = replace(one, source_mark=b"a")
-    other = Window(
-        question.copy, Span(5, 10), {"v": 5}, {}, {"x": 2, "v": 5}, {}, b"2", series=3, source_mark=b"b"
-    )
-    equal = Window(question.copy, Span(5, 10), {"v": 5}, {"v": 5}, series=4, source_mark=b"c")
+    other = Window(question.copy, Span(5, 10), {"v": 5}, {}, {"x": 2, "v": 5}, {}, b"2", series=3)
+    equal = Window(question.copy, Span(5, 10), {"v": 5}, {"v": 5}, series=4)
     found = together(question, [one, other, equal])
     assert (found.copy, found.span, found.series) == (question.copy, Span(0, 10), 9)
     assert (found.source, found.destination) == ({"v": 11}, {"v": 7, "w": 1})
     assert (found.lacks, found.exceeds) == ({"x": 3, "v": 5}, {"v": 1})
     assert found == together(question, [equal, other, one])
     assert found.mark == together(question, [one, other]).mark != together(question, [one, equal]).mark
-    assert found.source_mark != together(question, [one, other]).source_mark
     assert not together(question, [equal, equal]).differs
     assert together(question, [one]).differs
 

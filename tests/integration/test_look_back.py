@@ -240,7 +240,7 @@ def test_nothing_is_looked_for_where_nothing_is_there_or_wanted(pair: Pair) -> N
 
 
 def test_windows_that_were_copied_are_looked_at_again(pair: Pair, read: list[Span]) -> None:
-    """What they still lack, whether the source has changed meanwhile, and what only the destination has."""
+    """What they still lack, and what only the destination has; and which of their values it lacks."""
     equal(pair)
     times = [MONDAY + week * WEEK + HOUR for week in (8, 10, 12, 13)]
     pair.write("\n".join(f"m,host=b v=1 {time}" for time in times))
@@ -251,10 +251,14 @@ def test_windows_that_were_copied_are_looked_at_again(pair: Pair, read: list[Spa
         pair.destination.write(f"m,host=x v=1,w=1 {times[3]}", pair.database)
         pair.write(f"m,host=c v=1 {times[1]}")
         left = found.look_back.settle(windows)
-    assert [(w.span.start, w.lacks, w.is_moving) for w in left.windows] == [
-        (times[1] - HOUR, {"v": 2}, True),
-        (times[2] - HOUR, {"v": 1}, False),
+        lacking = found.look_back.lacking(left.windows)
+    assert [(w.span.start, w.lacks) for w in left.windows] == [
+        (times[1] - HOUR, {"v": 2}),
+        (times[2] - HOUR, {"v": 1}),
     ]
+    assert lacking == {
+        (time, (("host", host),), "v", b"1.0") for time, host in zip(times[1:3] + times[1:2], "bbc", strict=True)
+    }
     assert (left.extra, left.problem) == (2, "")
     assert [span.start for span in read] == [times[3] - HOUR]  # there alone counts do not say what is to be done
 
