@@ -125,7 +125,8 @@ def _idle(tree: ast.AST) -> Iterator[Place]:
     """All places inside of annotations and of what decorators are called with, which do nothing at run time.
 
     Nor do protocols, and what is asked for type checkers alone. And of `zip(..., strict=True)`, which guards
-    against mistakes of our own: both lists come from one place.
+    against mistakes of our own: both lists come from one place; of how long a digest is; of whether polars copies,
+    and of caches, without which all is slower and the same.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases):
@@ -133,7 +134,12 @@ def _idle(tree: ast.AST) -> Iterator[Place]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield from _places(node.test)
         parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
-        parts += getattr(node, "decorator_list", [])
+        for decorator in getattr(node, "decorator_list", []):
+            parts.append(decorator)
+            if ast.unparse(decorator).startswith(("functools.cache", "functools.lru_cache")):
+                yield decorator.lineno, decorator.col_offset - 1
+        if isinstance(node, ast.Call):
+            parts += [word.value for word in node.keywords if word.arg in {"copy", "digest_size", "rechunk"}]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
             parts += [keyword.value for keyword in node.keywords if keyword.arg == "strict"]
         for part in parts:
@@ -142,7 +148,7 @@ def _idle(tree: ast.AST) -> Iterator[Place]:
 
 
 def _chosen(tree: ast.Module) -> Iterator[Place]:
-    """Numbers of ten and more in the constants of a module: one more or less would have done as well."""
+    """Numbers of ten and more, and parts of seconds, in a module's constants: others would have done as well."""
     for statement in tree.body:
         targets = [getattr(statement, "target", None), *getattr(statement, "targets", [])]
         names = [
@@ -150,7 +156,9 @@ def _chosen(tree: ast.Module) -> Iterator[Place]:
         ]
         if names and all(name.isupper() for name in names):
             for node in ast.walk(statement):
-                if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value >= 10:
+                if isinstance(node, ast.Constant) and (
+                    isinstance(node.value, float) or (isinstance(node.value, int) and node.value >= 10)
+                ):
                     yield node.lineno, node.col_offset
 
 
