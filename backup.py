@@ -125,7 +125,7 @@ class BackupManager:
         self._saver = Saver(config.job, source, self._metadata_directory, self._now)
         self._path = config.path
         self._inventory = Inventory()
-        self._compared_all = True
+        self._are_compared: list[bool] = []
         self._warnings: tuple[str, ...] = ()
 
     def run_backup(self) -> JobResult:
@@ -160,7 +160,7 @@ class BackupManager:
             self._warnings,
             sum(count for _, count in waiting),
         )
-        if self._compared_all and not stopped and not result.failures:
+        if self._are_compared and all(self._are_compared) and not stopped and not result.failures:
             self._unfinished.end_all()
         return result
 
@@ -257,7 +257,9 @@ class BackupManager:
             whole = [copy for copy, result in zip(copies, results, strict=True) if result.is_whole]
             has_compared = self._has_compared(policy, copies)
             self._unfinished.end(whole, has_compared=has_compared)
-            self._compared_all = self._compared_all and has_compared
+            if copies:
+                known = copies[0].target.source_types
+                self._are_compared.append(has_compared and len(copies) == len(known))
         return results
 
     def copy_measurements(
@@ -324,7 +326,7 @@ class BackupManager:
         free = [copy for copy in copies if order.is_free(copy, self._job)]
         if free and not self._prover.is_still:
             self._unfinished.begin(free)
-        elif self._options.range is None and not self._has_compared(policy, copies):
+        elif copies and self._options.range is None and not self._has_compared(policy, copies):
             self._unfinished.check(copies)
 
     def _has_compared(self, policy: Target, copies: Sequence[Copy]) -> bool:

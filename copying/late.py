@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -394,19 +394,17 @@ class LookBack:
         left, extras = self._resolved(differing)
         return Lateness(tuple(left), sum(extras.values()))
 
-    def lacking(self, windows: Sequence[Window]) -> frozenset[Lack]:
+    def lacking(self, windows: Iterable[Window]) -> Iterator[Lack]:
         """The late values that the destination lacks, or has others of, in these windows, of what is copied there.
 
         Raises InfluxError.
         """
-        return frozenset(
-            (mismatch.time, mismatch.tags, mismatch.field, mismatch.source)
-            for window in windows
-            for mismatch in self._comparer.compare_values(window.copy, window.span)
-            if mismatch.kind != "extra"
-            and mismatch.field in (window.fields or window.lacking)
-            and is_late(window.copy, mismatch)
-        )
+        for window in windows:
+            wanted_fields = window.fields or window.lacking
+            for mismatch in self._comparer.compare_values(window.copy, window.span):
+                is_lacking = mismatch.kind != "extra" and is_late(window.copy, mismatch)
+                if is_lacking and mismatch.field in wanted_fields:
+                    yield mismatch.time, mismatch.tags, mismatch.field, mismatch.source
 
     def _planned(self, copies: Sequence[Copy], due: Set[Span] | None) -> list[MeasurementLookBack]:
         kept_since = comparable_since(copies[0].target, self._now)

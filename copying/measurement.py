@@ -1,6 +1,7 @@
 """Copies one measurement: what is late, then what is new, and then what was lost without a trace."""
 
 import functools
+import itertools
 import logging
 import time
 from collections import Counter
@@ -202,11 +203,12 @@ class MeasurementCopier:
     ) -> MeasurementResult:
         """The result with what to say of windows that differ, though they were copied again and again.
 
-        What lacks since before the last time is not kept by the destination; the rest came meanwhile.
+        What lacks since before the last time is not kept by the destination. The rest came meanwhile: that is for
+        the next run, where that surely looks there.
         """
         where, left = f"{copy.source} {describe(_span(windows))}", self._lacking(windows)
-        lost = lacked & left if lacked and left else None  # where nothing lacks, the fingerprints say otherwise
-        if lost == frozenset():
+        lost = lacked & left if lacked and left else None  # None: too many, or fingerprints alone tell of them
+        if lost == frozenset() and self._is_looked_at_again(copy, windows):
             came = (
                 f"{where}: somebody writes there at this moment: the next run copies the "
                 f"{counted(_differing(windows), 'value')} that came or changed meanwhile"
@@ -216,17 +218,31 @@ class MeasurementCopier:
             logger.info("%s", came)
             return result
         number = len(lost) if lost else _differing(windows)
+        cause = (
+            "it does not keep them" if lost else "somebody writes there at this moment, or it does not keep them"
+        )
         problem = (
             f"copy {where}: after {BACKFILLS} copies the destination still lacks {counted(number, 'value')}, "
-            "or has others: it does not keep them; the next run copies them again"
+            f"or has others: {cause}; the next run copies them again"
         )
         return replace(result, problems=(*result.problems, *self._told(problem)), is_whole=False)
+
+    def _is_looked_at_again(self, copy: Copy, windows: Sequence[Window]) -> bool:
+        """Whether the next run surely finds what differs there, though this one goes on to what is new.
+
+        Where nobody sees which shards were written to, it looks no further back than `lookback` from there.
+        """
+        sees = copy.target.groups is not None and copy.target.written_groups is not None
+        return sees or self._job.options.range is not None or windows[0].span.start >= self._now
 
     def _lacking(self, windows: Sequence[Window]) -> frozenset[Lack] | None:
         """What the destination lacks there; None where that is too much to tell, or the run is stopped."""
         if _differing(windows) > MOST_LACKS:
             return None
-        return self._unless_stopped(functools.partial(self._look_back.lacking, windows))
+        found = self._unless_stopped(
+            lambda: frozenset(itertools.islice(self._look_back.lacking(windows), MOST_LACKS + 1))
+        )
+        return None if found is None or len(found) > MOST_LACKS else found
 
     def _with_hidden_losses(self, copy: Copy, result: MeasurementResult) -> MeasurementResult:
         """The result of a measurement, after what InfluxDB lost of it without a trace was copied again.

@@ -23,6 +23,9 @@ from settings.keys import Job
 
 logger = logging.getLogger(__name__)
 
+_RULES = 2
+"""Another number when earlier versions took for equal what was not: then everything is compared once more."""
+
 MOST = 100_000
 """How many entries of each kind are kept; the oldest go first."""
 
@@ -149,7 +152,7 @@ def about(job: Job) -> str:
     selected = (source.databases, source.prefix, source.suffix, job.measurements, job.policies)
     times = options.incremental
     limited = (times.fallback_days, times.lookback, times.obsolete_threshold, options.field_obsolete_threshold)
-    text = repr((source.url, job.destination.url, *selected, *limited))
+    text = repr((_RULES, source.url, job.destination.url, *selected, *limited))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -16,6 +16,7 @@ from copying.memory import Memory
 from copying.task import Copy, Target
 from influx.influxql import Location, Policy
 from influx.shards import ShardStates
+from tests.copying.archive.test_reusing import job
 
 GROUPS = (Span(0, DAY), Span(DAY, 2 * DAY))
 POLICY = Policy("autogen", 0, DAY, is_default=True)
@@ -119,3 +120,13 @@ def test_what_a_run_has_not_brought_is_not_known_of_the_one_before() -> None:
     assert not found.note_clean("db", other, "b")
     found.forget_clean("db", TARGET)
     assert [found.note_clean("db", target, "b") for target in (TARGET, other)] == [False, True]
+
+
+def test_what_a_version_with_other_rules_took_for_equal_is_compared_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its file is about something else."""
+    before = memory.about(job())
+    assert memory.about(job()) == before
+    monkeypatch.setattr(memory, "_RULES", "those of a version before")
+    assert memory.about(job()) != before

@@ -388,8 +388,8 @@ def test_points_that_the_destination_lost_come_back(begin: int, end: int, pair: 
     pair.assert_equal()
 
 
-def test_a_late_value_that_changes_while_it_is_copied_fails_the_run(pair: Pair) -> None:
-    """It is copied three times, nothing new is then, and the next run brings what there is by then."""
+def test_a_late_value_that_changes_while_it_is_copied_is_for_the_next_run(pair: Pair) -> None:
+    """It is copied three times, then what is new, and the next run brings what there is by then."""
     pair.write(points("a", NOW - 3 * DAY, NOW, HOUR))
     assert run_at(pair, NOW).failures == ()
     pair.write(f"cpu,host=a v=0,n=0i {NOW - DAY}\ncpu,host=a v=7,n=7i {NOW}")
@@ -401,11 +401,8 @@ def test_a_late_value_that_changes_while_it_is_copied_fails_the_run(pair: Pair) 
     with Proxy(pair.destination.url) as proxy:
         proxy.inject(before(change), "write", count=None)
         result = run_at(pair, NOW, {"destination": {"url": proxy.url}})
-        (failure,) = result.failures
-        assert (proxy.seen["write"], result.late) == (3, 1)
-    assert "after 3 copies the destination still lacks 1 value, or has others" in failure
-    assert "the next run copies them again" in failure
-    assert pair.destination.rows(f"SELECT v FROM cpu WHERE time >= {NOW}", db=pair.database) == []  # noqa: S608
+        assert (result.failures, result.cautions) == ((), ())
+        assert (proxy.seen["write"], result.late) == (4, 1)
     assert run_at(pair, NOW).failures == ()
     pair.assert_equal()
 

@@ -252,7 +252,7 @@ def test_windows_that_were_copied_are_looked_at_again(pair: Pair, read: list[Spa
         pair.write(f"m,host=c v=1 {times[1]}")
         left = found.look_back.settle(windows)
         looked = [span.start for span in read]
-        lacking = found.look_back.lacking(left.windows)
+        lacking = set(found.look_back.lacking(left.windows))
     assert [(w.span.start, w.lacks) for w in left.windows] == [
         (times[1] - HOUR, {"v": 2}),
         (times[2] - HOUR, {"v": 1}),

@@ -14,6 +14,7 @@ import pytest
 from backup import BackupManager
 from basics.stopping import StopRequest
 from config import Config
+from copying import measurement
 from copying.planner import Planner
 from copying.results import JobResult
 from influx_client import connect
@@ -23,6 +24,7 @@ from tests.support.proxy import Action, Exchange, Proxy, forget, forward
 from tests.support.servers import InfluxServer
 
 MINUTE = 60 * 10**9
+UNKNOWN = "somebody writes there at this moment, or it does not keep them; the next run copies them again"
 TOLD = "somebody writes there at this moment: the next run copies the "
 RANGE = sections(MONDAY, MONDAY + DAY)
 
@@ -225,11 +227,11 @@ def test_what_changes_while_it_is_compared_is_told(
     pair.assert_equal(points=1)
 
 
-def write_late(pair: Pair, *, lost: str = "nothing") -> JobResult:
+def write_late(pair: Pair, *, lost: str = "nothing", **login: str) -> JobResult:
     """A run while another host writes late points with each query; requests that hold this text are lost."""
     now = time.time_ns()
     pair.write("\n".join(f"m,host=a v={n}i {now - n * 10**9}" for n in range(60)))
-    assert pair.backup().failures == ()
+    assert pair.backup({"source": login}).failures == ()
     pair.write(f"m,host=b v=77i {now - 20 * 10**9}\nm,host=a v=1i {now + 10**9}")
     count = iter(range(1, 10_000))
 
@@ -244,7 +246,7 @@ def write_late(pair: Pair, *, lost: str = "nothing") -> JobResult:
     with Proxy(pair.source.url) as source, Proxy(pair.destination.url) as destination:
         source.inject(write_more, "query", count=None)
         destination.inject(lose, "write", count=None)
-        return pair.backup({"source": {"url": source.url}, "destination": {"url": destination.url}})
+        return pair.backup({"source": {"url": source.url, **login}, "destination": {"url": destination.url}})
 
 
 def test_what_comes_late_while_late_data_is_copied_is_for_the_next_run(
@@ -264,3 +266,23 @@ def test_what_is_lost_each_time_fails_though_somebody_writes(pair: Pair) -> None
     assert "after 3 copies the destination still lacks" in failure
     assert pair.backup().failures == ()
     pair.assert_equal()
+
+
+def test_more_than_can_be_told_apart_fails(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nobody knows whether it came meanwhile, and the failure says so."""
+    monkeypatch.setattr(measurement, "MOST_LACKS", 0)
+    (failure,) = write_late(pair).failures
+    assert UNKNOWN in failure
+
+
+def test_late_data_that_no_run_might_look_for_again_fails(pair: Pair) -> None:
+    """Who may not see which shards were written to looks no further back than from the newest points."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
+        other = Pair(guarded, pair.destination, pair.database, pair.directory)
+        (failure,) = write_late(other, user="reader", password="pw").failures
+        assert UNKNOWN in failure
+        assert other.backup({"source": {"user": "reader", "password": "pw"}}).failures == ()
+        other.assert_equal()

@@ -8,6 +8,7 @@ import pytest
 
 from basics.spans import Span
 from config import parse_config
+from copying.archive import reusing
 from copying.archive.manifest import Part
 from copying.archive.reusing import Trust, signature, stands_for, trust
 from copying.archive.sums import Told
@@ -69,12 +70,14 @@ def test_where_times_may_not_be_seen_each_shard_tells_of_every_group(now: ShardS
         assert trust(signature(job(), before, group), signature(job(), after, group)) is expected
 
 
-def test_other_rules_and_shards_that_nobody_may_see_are_compared() -> None:
-    """What was left out before may be wanted now."""
+def test_other_rules_and_shards_that_nobody_may_see_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left out before may be wanted now, also where a version before did not know better."""
     assert trust(BEFORE, signature(job("{exclude: [cpu]}"), states(), GROUP)) is Trust.QUIET
     assert signature(job(), None, GROUP) == ""
     for one, other in (("", BEFORE), (BEFORE, ""), ("", "")):
         assert trust(one, other) is Trust.WRITTEN
+    monkeypatch.setattr(reusing, "_RULES", "those of a version before")
+    assert trust(BEFORE, signature(job(), states(), GROUP)) is Trust.QUIET
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,7 +95,10 @@ class Dask:
         if self.is_silent:
             raise OSError("timed out")
         answer = ask(*values, **arguments)
-        return asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
+        if not asyncio.iscoroutine(answer):
+            return answer
+        with ThreadPoolExecutor(1) as pool:  # a loop may be running in this thread
+            return pool.submit(asyncio.run, answer).result()
 
     async def variable_set(self, name: str, data: object, timeout: float) -> None:
         """As the variables of Dask call it."""
