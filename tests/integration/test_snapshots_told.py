@@ -148,16 +148,40 @@ class Listening(SilentRun):
 
 
 def taken_at(
-    archived: Archived, now: int, sections: dict[str, Any], listener: SilentRun | None = None
+    archived: Archived,
+    now: int,
+    sections: dict[str, Any],
+    listener: SilentRun | None = None,
+    stopping: StopRequest | None = None,
 ) -> JobResult:
     """A snapshot of that time, in this process."""
     job = Config(archived.job(sections)).job
-    client = connect(job.options, job.source, "source", StopRequest())
+    client = connect(job.options, job.source, "source", stopping or StopRequest())
     try:
         archive = Archive(open_store(str(archived.folder)))
-        return SnapshotRun(job, client, archive, path=Path("job.yaml"), now=now, listener=listener).run()
+        taking = SnapshotRun(
+            job, client, archive, path=Path("job.yaml"), now=now, listener=listener, stopping=stopping
+        )
+        return taking.run()
     finally:
         client.close()
+
+
+def test_a_stop_when_all_was_read_publishes_nothing(archived: Archived) -> None:
+    """And the run is a stopped one, though nothing was interrupted."""
+    stopping = StopRequest()
+
+    class Late(SilentRun):
+        """Asks for a stop at the end."""
+
+        def finished(self, *_: object, stopped: bool) -> None:
+            """Of the only measurement."""
+            assert not stopped
+            stopping.requested = True
+
+    archived.pair.write(f"cpu v=1 {MONDAY}")
+    result = taken_at(archived, time.time_ns(), {}, Late(), stopping)
+    assert (result.stopped, result.failures, result.snapshot, archived.snapshots()) == (True, (), None, [])
 
 
 def test_whoever_listens_hears_what_is_read_and_how_far_it_is(archived: Archived) -> None:
