@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def test_the_tests_of_a_module_are_there_and_quick_ones_come_first(module: str) 
 def test_every_module_that_has_tests_of_its_own_is_there() -> None:
     """A module that moved would be looked at by all tests of its package, or by none."""
     assert [module for module in MODULES if not (ROOT / module).is_file()] == []
+
+
+def test_what_is_known_to_change_nothing_is_still_in_its_module_and_says_why() -> None:
+    """A line that was rewritten is looked at anew."""
+    known: dict[str, dict[str, str]] = tomllib.loads((ROOT / "tests" / "mutants" / "same.toml").read_text())
+    assert known
+    for module, mistakes in known.items():
+        lines = {line.strip() for line in (ROOT / module).read_text().splitlines()}
+        assert [mistake for mistake in mistakes if mistake.partition(" -> ")[0] not in lines] == []
+        assert all(mistakes.values())
 
 
 def test_of_the_tests_that_reach_a_mistake_those_without_a_server_come_first() -> None:

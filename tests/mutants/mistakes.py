@@ -8,6 +8,7 @@ import functools
 import hashlib
 import random
 import re
+import tomllib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ Place = tuple[int, int]
 
 Make = Callable[[], str | None]
 """Makes the whole text of a module with a mistake in it; None where it cannot be made."""
+
+SAME: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "same.toml").read_text())
+"""Of each module the mistakes that change nothing, and why."""
 
 Candidate = tuple[str, Make]
 """Of which kind it is, and what makes it."""
@@ -80,9 +84,15 @@ class Chance:
             return None
         for kind, make in self.candidates:
             after = make()
-            if after is not None and after != self.source and _compiles(after):
+            if after is not None and after != self.source and _compiles(after) and not self._is_known(after):
                 return Mistake(self.module, self.place, kind, self.source, after)
         return None
+
+    def _is_known(self, after: str) -> bool:
+        """Whether it is one of those that are known to change nothing."""
+        lines = zip(self.source.splitlines(), after.splitlines(), strict=False)
+        changed = next(((a, b) for a, b in lines if a != b), ("", ""))
+        return " -> ".join(line.strip() for line in changed) in SAME.get(self.module, {})
 
 
 def chances(root: Path, module: str, *, every: bool = False, seed: int = 0) -> list[Chance]:
