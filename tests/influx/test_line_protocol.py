@@ -896,3 +896,9 @@ def test_what_was_written_adds_up() -> None:
     one, two = Refusal("a", "r", 1), Refusal("b", "r", 2)
     assert Written(1, 2, 3, 4, (one,)) + Written(10, 20, 30, 40, (two,)) == Written(11, 22, 33, 44, (one, two))
     assert sum([Written(1), Written(2)], Written()) == Written(3)
+
+
+@pytest.mark.parametrize(("value", "type_"), [(b"1", "string"), (True, "boolean"), (1, "integer"), (1.0, "float")])
+def test_a_value_is_looked_for_as_what_it_is(value: line_protocol.Value, type_: str) -> None:
+    """A boolean is no integer."""
+    assert line_protocol.type_of(value) == type_
