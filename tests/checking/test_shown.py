@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import threading
+from collections import Counter
 
 import pytest
 
@@ -17,7 +18,16 @@ from tests.support.waiting import wait_until
 
 
 class Terminal(io.StringIO):
-    """What is drawn on it."""
+    """What is drawn on it, and by which threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by: Counter[tuple[str, str]] = Counter()
+
+    def write(self, text: str) -> int:
+        """Each piece."""
+        self.by[threading.current_thread().name, text] += 1
+        return super().write(text)
 
     def isatty(self) -> bool:
         """It is one."""
@@ -54,6 +64,7 @@ def test_on_a_terminal_it_is_one_live_line_below_those_of_the_log(monkeypatch: p
     drawn = terminal.getvalue()
     for text in ("in between", "the last"):
         assert terminal.text.count(text) == 1
+        assert {thread for thread, piece in terminal.by if text in piece} == {"progress"}, "it tears the live line"
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l"), "the cursor is hidden"
     assert not is_shown()
     logging.getLogger("x").warning("afterwards")

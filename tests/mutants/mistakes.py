@@ -135,8 +135,8 @@ def _idle(tree: ast.AST) -> Iterator[Place]:
     """All places inside of annotations and of what decorators are called with, which do nothing at run time.
 
     Nor do protocols, and what is asked for type checkers alone. And of `zip(..., strict=True)`, which guards
-    against mistakes of our own: both lists come from one place; of how long a digest is; of whether polars copies,
-    and of caches, without which all is slower and the same.
+    against mistakes of our own: both lists come from one place; of how long a digest is; of indents; of whether
+    polars copies, and of caches, without which all is slower and the same.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases):
@@ -149,7 +149,9 @@ def _idle(tree: ast.AST) -> Iterator[Place]:
             if ast.unparse(decorator).startswith(("functools.cache", "functools.lru_cache")):
                 yield decorator.lineno, decorator.col_offset - 1
         if isinstance(node, ast.Call):
-            parts += [word.value for word in node.keywords if word.arg in {"copy", "digest_size", "rechunk"}]
+            parts += [
+                word.value for word in node.keywords if word.arg in {"copy", "digest_size", "indent", "rechunk"}
+            ]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
             parts += [keyword.value for keyword in node.keywords if keyword.arg == "strict"]
         for part in parts:
