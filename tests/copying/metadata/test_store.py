@@ -95,13 +95,14 @@ def test_a_damaged_version_is_named_and_a_run_saves_another_one(tmp_path: Path) 
     assert store.load(tmp_path, "job", "db") == WHOLE
 
 
-def test_a_version_of_a_later_program_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_version_of_another_program_is_named(number: int, tmp_path: Path) -> None:
     """Though it is whole; it is not passed over for an older one."""
     older = store.save(tmp_path, "job", WHOLE, NOW).file
-    content = older.read_bytes().replace(b'"format": 1', b'"format": 2')
+    content = older.read_bytes().replace(b'"format": 1', b'"format": %d' % number)
     later = older.with_name(f"0002-20260921T141320Z-{hashlib.sha256(content).hexdigest()[:12]}.json")
     later.write_bytes(content)
-    with pytest.raises(store.Damaged, match=f"{later.name}: it has the format 2"):
+    with pytest.raises(store.Damaged, match=f"{later.name}: it has the format {number}"):
         store.load(tmp_path, "job", "db")
 
 
