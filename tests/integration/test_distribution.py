@@ -103,6 +103,17 @@ def test_workers_copy_what_the_daemon_plans(pair: Pair, cluster: Cluster) -> Non
     pair.assert_equal()
 
 
+def test_what_has_nothing_to_copy_is_not_handed_out(pair: Pair, cluster: Cluster) -> None:
+    """Its result stands beside those of the others."""
+    pair.write(f"old v=1 {MONDAY}\nnew v=1 {MONDAY}")
+    path = job(pair, cluster, {"options": {"incremental": {"obsolete_threshold": "7d"}}})
+    assert ran(path)[0] == 0
+    pair.write(f"new v=2 {time.time_ns()}")
+    code, told = ran(path)
+    assert (code, "1 point," in told, "autogen.old: 1 obsolete fields skipped" in told) == (0, True, True), told
+    pair.assert_equal(points=3)
+
+
 def test_the_page_and_the_summary_tell_of_each_measurement(pair: Pair, cluster: Cluster) -> None:
     """Also how many points each has got, as when one machine copies."""
     import json
