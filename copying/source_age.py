@@ -12,13 +12,14 @@ def source_age(job: Job, planner: Planner, database: str, read: int | None, now:
     limit = job.options.max_lag
     if limit is None:
         return SourceAge(database, read)
-    if not _is_fresh(read, limit, now):
+    if not is_fresh(read, limit, now):
         found = planner.newest_at_source(database)
         read = max((time for time in (read, found) if time is not None), default=None)
-    return SourceAge(database, read, not _is_fresh(read, limit, now))
+    return SourceAge(database, read, not is_fresh(read, limit, now))
 
 
-def _is_fresh(newest: int | None, limit: int, now: int) -> bool:
+def is_fresh(newest: int | None, limit: int, now: int) -> bool:
+    """Whether there is a point that is not older than `limit`."""
     return newest is not None and newest >= now - limit
 
 

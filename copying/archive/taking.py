@@ -35,7 +35,7 @@ from copying.reading import Reader, read_ahead
 from copying.results import DatabaseResult, JobResult, MeasurementResult, SnapshotTaken, SourceAge
 from copying.segments import Segment
 from copying.selection import allowed_types, get_fields_to_backup
-from copying.source_age import staleness
+from copying.source_age import is_fresh, staleness
 from copying.task import Copy, Target
 from influx import shard_groups, storable
 from influx.errors import AccessDenied, InfluxError
@@ -252,8 +252,7 @@ class SnapshotRun:
             logger.warning("database %s: its newest point at the source is not known: %s", printable(name), error)
             return SourceAge(name)
         newest = max(times, default=None)
-        is_stale = None if limit is None else newest is None or newest < now - limit
-        return SourceAge(name, newest, is_stale)
+        return SourceAge(name, newest, None if limit is None else not is_fresh(newest, limit, now))
 
     def _result(self, location: Location) -> MeasurementResult:
         tally = self._tallies[location]

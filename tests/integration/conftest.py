@@ -1,12 +1,15 @@
 """The pair of servers as one fixture; what needs VictoriaLogs is for `make test-versions`, which builds it."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from checking import verify
 from tests.integration.harness import Pair
+from tests.support.proxy import Proxy
 from tests.support.servers import InfluxServer
 
 if os.environ.get("VERSION_TESTS") != "1":
@@ -23,3 +26,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def pair(source: InfluxServer, destination: InfluxServer, database: str, tmp_path: Path) -> Pair:
     """The session's servers with a database of the test's own."""
     return Pair(source, destination, database, tmp_path)
+
+
+@pytest.fixture
+def proxy(pair: Pair) -> Iterator[Proxy]:
+    """In front of the source."""
+    with Proxy(pair.source.url) as found:
+        yield found
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """As they were: the commands take them as requests to stop."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -20,13 +20,6 @@ SELECT = 'SELECT mean(v) INTO "DB".autogen.mean FROM "DB".autogen.m GROUP BY tim
 
 
 @pytest.fixture
-def proxy(pair: Pair) -> Iterator[Proxy]:
-    """In front of the source."""
-    with Proxy(pair.source.url) as found:
-        yield found
-
-
-@pytest.fixture
 def neighbour(pair: Pair) -> Iterator[str]:
     """Another database with the same policies."""
     name = f"{pair.database}_neighbour"

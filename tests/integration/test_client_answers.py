@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,13 +27,6 @@ from tests.integration.asking import JSON, OURS, SPAN, answered, asking, place
 from tests.integration.harness import HOUR, MONDAY, WEEK, Pair
 from tests.support.proxy import Exchange, Proxy, error_document, forward, only, respond
 from tests.support.servers import InfluxServer
-
-
-@pytest.fixture
-def proxy(pair: Pair) -> Iterator[Proxy]:
-    """In front of the source."""
-    with Proxy(pair.source.url) as found:
-        yield found
 
 
 def test_pages_end_before_a_time_that_may_go_on(pair: Pair, proxy: Proxy) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
@@ -41,13 +41,6 @@ from tests.support.proxy import (
 )
 from tests.support.servers import UNSIGNED
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def proxy(pair: Pair) -> Iterator[Proxy]:
-    """In front of the source."""
-    with Proxy(pair.source.url) as found:
-        yield found
 
 
 def forms(texts: list[str]) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,11 @@ from tests.integration.harness import DAY, MONDAY, Pair, snapshot, write_job
 from tests.support.proxy import Proxy, respond
 from tests.support.servers import InfluxServer
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("quick", "signals")
 
 Sections = Mapping[str, Any]
 ALL_TIMES = {"start_date": "2020-01-01", "end_date": "2026-01-01"}
 RANGE = {"options": {"backup_mode": "range", "range": ALL_TIMES}}
-
-
-@pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    """As they were: the commands take them as requests to stop."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def tools(

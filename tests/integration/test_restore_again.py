@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,7 @@ from tests.integration.harness import MONDAY, WEEK, Pair, snapshot, write_job
 from tests.support.proxy import Exchange, Proxy, forward, only, respond
 from tests.support.servers import InfluxServer, free_port
 
-
-@pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    """As they were: the command takes them as requests to stop."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signals")
 
 
 class Restores:
