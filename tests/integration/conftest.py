@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checking import verify
-from tests.integration.harness import Pair
+from tests.integration.harness import READER, Pair
 from tests.support.proxy import Proxy
 from tests.support.servers import InfluxServer
 
@@ -26,6 +26,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def pair(source: InfluxServer, destination: InfluxServer, database: str, tmp_path: Path) -> Pair:
     """The session's servers with a database of the test's own."""
     return Pair(source, destination, database, tmp_path)
+
+
+@pytest.fixture
+def guarded_pair(pair: Pair) -> Iterator[Pair]:
+    """With a source of its own that shows `READER` the points of the database, and no more."""
+    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
+        guarded.query(f"CREATE USER {READER['user']} WITH PASSWORD '{READER['password']}'")
+        guarded.create_database(pair.database)
+        guarded.query(f'GRANT READ ON "{pair.database}" TO {READER["user"]}')
+        yield Pair(guarded, pair.destination, pair.database, pair.directory)
 
 
 @pytest.fixture

@@ -22,6 +22,10 @@ MONDAY = 1_704_067_200_000_000_000
 """2024-01-01T00:00:00Z, a Monday and so the edge of a shard group of seven days."""
 
 
+READER = {"user": "reader", "password": "pw"}
+"""The login of who may read the points of the source, and see no shards."""
+
+
 def endpoint(server: InfluxServer) -> dict[str, Any]:
     """The server's part of a job's YAML."""
     login = {"user": server.user, "password": server.password} if server.user else {}

@@ -8,10 +8,9 @@ import pytest
 
 from checking.verdict import JobVerdict, Scope
 from copying.results import JobResult
-from tests.integration.harness import DAY, HOUR, MONDAY, Pair
+from tests.integration.harness import DAY, HOUR, MONDAY, READER, Pair
 from tests.integration.test_late_data import NOW, run_at
 from tests.integration.test_verify import sums, verified
-from tests.support.servers import InfluxServer
 
 MINUTE = HOUR // 60
 
@@ -218,21 +217,16 @@ def test_numbers_that_are_bounds_say_so(pair: Pair) -> None:
     assert verdict.differs == any(d.at_least for m in verdict.measurements for d in m.differences)
 
 
-def test_late_points_of_any_age_come_for_users_without_rights_too(pair: Pair) -> None:
+def test_late_points_of_any_age_come_for_users_without_rights_too(guarded_pair: Pair) -> None:
     """Everybody is shown the counters of shards: a change in an old one makes the run look at all."""
-    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
-        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
-        guarded.create_database(pair.database)
-        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
-        other = Pair(guarded, pair.destination, pair.database, pair.directory)
-        login = {"source": {"user": "reader", "password": "pw"}}
-        other.write("\n".join(f"cpu,host=a v={d} {NOW - d * DAY}" for d in range(300)))
-        for _ in range(3):
-            assert run_at(other, NOW, login).failures == ()
-        other.write("\n".join(f"cpu,host=b v={i} {NOW - 200 * DAY + i * MINUTE}" for i in range(100)))
-        result = run_at(other, NOW, login)
-        assert (result.failures, result.late) == ((), 100)
-        other.assert_equal(points=400)
+    login = {"source": READER}
+    guarded_pair.write("\n".join(f"cpu,host=a v={d} {NOW - d * DAY}" for d in range(300)))
+    for _ in range(3):
+        assert run_at(guarded_pair, NOW, login).failures == ()
+    guarded_pair.write("\n".join(f"cpu,host=b v={i} {NOW - 200 * DAY + i * MINUTE}" for i in range(100)))
+    result = run_at(guarded_pair, NOW, login)
+    assert (result.failures, result.late) == ((), 100)
+    guarded_pair.assert_equal(points=400)
 
 
 def test_what_only_the_destination_has_beside_late_values_is_counted_once(pair: Pair) -> None:

@@ -15,7 +15,7 @@ from config import Config
 from copying.results import JobResult
 from influx.errors import Unreachable
 from influx_client import connect
-from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, moved, write_job
+from tests.integration.harness import DAY, HOUR, MONDAY, READER, WEEK, Pair, moved, write_job
 from tests.support.proxy import Exchange, Proxy, before, forward, respond
 from tests.support.servers import InfluxServer
 
@@ -532,20 +532,15 @@ def test_what_a_shorter_retention_gave_up_is_not_late(pair: Pair) -> None:
     assert result.late == 48
 
 
-def test_a_user_without_admin_rights_finds_late_points_too(pair: Pair) -> None:
+def test_a_user_without_admin_rights_finds_late_points_too(guarded_pair: Pair) -> None:
     """Shard groups that may not be seen are taken from the policy's shard duration."""
-    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
-        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
-        guarded.create_database(pair.database)
-        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
-        guarded.write(points("a", NOW - 100 * DAY, NOW, HOUR), pair.database)
-        other = Pair(guarded, pair.destination, pair.database, pair.directory)
-        login = {"source": {"user": "reader", "password": "pw"}}
-        assert run_at(other, NOW, login).failures == ()
-        guarded.write(points("b", NOW - 50 * DAY, NOW, HOUR), pair.database)
-        result = run_at(other, NOW, login)
-        assert result.failures == ()
-        other.assert_equal()
+    guarded_pair.write(points("a", NOW - 100 * DAY, NOW, HOUR))
+    login = {"source": READER}
+    assert run_at(guarded_pair, NOW, login).failures == ()
+    guarded_pair.write(points("b", NOW - 50 * DAY, NOW, HOUR))
+    result = run_at(guarded_pair, NOW, login)
+    assert result.failures == ()
+    guarded_pair.assert_equal()
 
 
 def test_means_are_computed_again_over_the_lookback(pair: Pair) -> None:

@@ -18,7 +18,7 @@ from copying import measurement
 from copying.planner import Planner
 from copying.results import JobResult
 from influx_client import connect
-from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair, write_job
+from tests.integration.harness import DAY, HOUR, MONDAY, READER, WEEK, Pair, write_job
 from tests.integration.test_range import sections
 from tests.support.proxy import Action, Exchange, Proxy, forget, forward
 from tests.support.servers import InfluxServer
@@ -275,14 +275,9 @@ def test_more_than_can_be_told_apart_fails(pair: Pair, monkeypatch: pytest.Monke
     assert UNKNOWN in failure
 
 
-def test_late_data_that_no_run_might_look_for_again_fails(pair: Pair) -> None:
+def test_late_data_that_no_run_might_look_for_again_fails(guarded_pair: Pair) -> None:
     """Who may not see which shards were written to looks no further back than from the newest points."""
-    with InfluxServer.start("guarded", settings={"http.auth-enabled": True}) as guarded:
-        guarded.query("CREATE USER reader WITH PASSWORD 'pw'")
-        guarded.create_database(pair.database)
-        guarded.query(f'GRANT READ ON "{pair.database}" TO reader')
-        other = Pair(guarded, pair.destination, pair.database, pair.directory)
-        (failure,) = write_late(other, user="reader", password="pw").failures
-        assert UNKNOWN in failure
-        assert other.backup({"source": {"user": "reader", "password": "pw"}}).failures == ()
-        other.assert_equal()
+    (failure,) = write_late(guarded_pair, **READER).failures
+    assert UNKNOWN in failure
+    assert guarded_pair.backup({"source": READER}).failures == ()
+    guarded_pair.assert_equal()
