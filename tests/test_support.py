@@ -190,6 +190,47 @@ def test_a_paused_server_answers_nothing_until_it_is_resumed() -> None:
         server.pause()
 
 
+@pytest.mark.parametrize(
+    ("open_for", "takes", "expected"),
+    [
+        (0.0, 0.25, 0.25),
+        (0.125, 0.25, 0.125),
+        (0.25, 0.25, 0.0),
+        (9.5, 0.25, 0.0),
+        (9.75, 0.25, 0.5),
+        (1009.875, 0.25, 0.375),
+        (9.875, 0.0625, 0.0),
+        (6.0, 60.0, 4.25),
+        (4.0, 60.0, 0.0),
+    ],
+)
+def test_nothing_is_written_while_a_server_frees_caches(open_for: float, takes: float, expected: float) -> None:
+    """Neither begun in that moment nor on its way when it comes, however long that takes."""
+    assert servers.until_clear(open_for, takes) == expected
+
+
+def test_a_server_tells_when_it_will_free_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the time at which it opened its store, at its last start; a request waits for its length, too."""
+    asked: list[tuple[float, float]] = []
+
+    def until_clear(open_for: float, takes: float) -> float:
+        asked.append((open_for, takes))
+        return 0.0
+
+    monkeypatch.setattr(servers, "until_clear", until_clear)
+    begun = time.time()
+    with InfluxServer.start("freeing") as server:
+        server.create_database("db")
+        server.write("m v=1 1000", "db")
+        first = time.time() - begun
+        server.restart()
+        server.write("m v=1 1000\n" + "#" * 2_999_989, "db")
+        second = time.time() - begun
+    assert [takes for _, takes in asked] == [pytest.approx(0.1, abs=0.001), 1.1]
+    assert 0 < asked[0][0] < first
+    assert 0 < asked[1][0] < second - first
+
+
 def test_settings_reach_the_server_and_can_change_at_a_restart() -> None:
     """Authentication and limits are a matter of settings."""
     with InfluxServer.start("settings", settings={"http.auth-enabled": True}) as server:

@@ -163,7 +163,8 @@ class Database(Client):
         self.server.drop_database(self.name)
 
     def put(self, *lines: bytes | str, **params: str | int) -> None:
-        """Write lines that must be accepted."""
+        """Write lines that must be accepted, when the server surely keeps them."""
+        self.server.keep_clear_of_freeing(sum(map(len, lines)))
         answer = self._write(lines, {"db": self.name, **params}, None)
         assert answer.status == 204, answer
 

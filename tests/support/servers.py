@@ -37,6 +37,7 @@ import urllib.parse
 import urllib.request
 import weakref
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -62,6 +63,20 @@ START_SECONDS = 300.0
 """Only a server that hangs takes so long."""
 
 STOP_SECONDS = 10.0
+
+FREEING = 10.0
+"""Every so many seconds a server frees the caches of idle shards. Of what a new shard takes then some can be lost,
+though it is acknowledged: docs/performance.md, "Points that InfluxDB acknowledges and loses"."""
+
+FREEING_SECONDS = 0.25
+"""That takes less."""
+
+REQUEST_SECONDS, REQUEST_SPEED = 0.1, 3_000_000
+"""A request takes less than so long, and as long as it takes at so many bytes a second."""
+
+OPENED = re.compile(r'^ts=(\S+) .*msg="Open store \(end\)"', re.MULTILINE)
+"""The line of influxd's log with the time from which on it frees caches."""
+
 PORT_ATTEMPTS = 8
 
 DEFAULTS: Settings = {
@@ -227,6 +242,7 @@ class InfluxServer:
         self._owner = os.getpid()
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
+        self._opened = 0.0
 
     @classmethod
     def start(
@@ -407,7 +423,11 @@ class InfluxServer:
         ]
 
     def write(self, lines: bytes | str, db: str, rp: str | None = None, *, timeout: float = 120.0) -> None:
-        """Write line protocol with nanosecond times. Raises RequestFailed on any answer but 204."""
+        """Write line protocol with nanosecond times, when the server surely keeps it.
+
+        Raises RequestFailed on any answer but 204.
+        """
+        self.keep_clear_of_freeing(len(lines))
         params = {"db": db, "precision": "ns"} | ({} if rp is None else {"rp": rp})
         body = lines.encode("utf-8", "surrogateescape") if isinstance(lines, str) else lines
         headers = {"Content-Type": "application/octet-stream"}
@@ -415,6 +435,10 @@ class InfluxServer:
         status, answer = self._request(path, body, headers, signed=True, timeout=timeout)
         if status != 204:
             raise RequestFailed(status, _error_text(answer))
+
+    def keep_clear_of_freeing(self, size: int = 0) -> None:
+        """Wait until a request of so many bytes does not meet it."""
+        time.sleep(until_clear(time.time() - self._opened, REQUEST_SECONDS + size / REQUEST_SPEED))
 
     def create_database(self, name: str) -> None:
         """Create a database, with InfluxDB's own default policy `autogen`."""
@@ -483,6 +507,10 @@ class InfluxServer:
             if time.monotonic() > deadline:
                 raise self._failure(f"did not answer on {self.url}/ping within {START_SECONDS:g} seconds")
             time.sleep(0.02)
+        opened = OPENED.search(self._new_log())
+        if opened is None:
+            raise self._failure("did not log when it opened its store")
+        self._opened = datetime.fromisoformat(opened[1]).timestamp()
 
     def _is_ready(self) -> bool:
         """Whether *this* process answers: its own log says that it listens, so no stranger has its port."""
@@ -559,6 +587,13 @@ def _from_msgpack(body: bytes) -> str | None:
     except (ValueError, msgpack.UnpackException):
         return None
     return str(answer["error"]) if isinstance(answer, dict) and "error" in answer else None
+
+
+def until_clear(open_for: float, takes: float) -> float:
+    """How long to wait with what takes so long, so that it does not meet the freeing of caches; all in seconds."""
+    before = min(takes, FREEING / 2)
+    since = (open_for + before) % FREEING
+    return max(0.0, before + FREEING_SECONDS - since)
 
 
 def quoted(name: str) -> str:
