@@ -214,7 +214,7 @@ class BackupManager:
         running = ""
         target = self._job.source.destination_name(name)
         try:
-            policies, refused = self._planner.prepare(name, target)
+            policies, refused = self._planner.policies.prepare(name, target)
             problems += (text for problem in refused for text in self._told(f"database {name}: {problem}"))
             saved, (running, tags) = both(
                 lambda: self._saver.save(name),

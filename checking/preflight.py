@@ -116,7 +116,7 @@ class _Checker:
         place = len(self.databases)
         plan = DatabasePlan(name, target, target in there)
         self.databases.append(plan)
-        targets = self._planner.foresee(name, target)
+        targets = self._planner.policies.foresee(name, target)
         self._check_rights(target, [t.source for t in targets if t.is_new], exists=target in there)
         plan = self.databases[place] = replace(plan, metadata=self._metadata(name))
         if target in there:

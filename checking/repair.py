@@ -125,9 +125,9 @@ class Repairer:
 
     def _prepare(self, copy: Copy) -> Target | str:
         """The policy of a copy on both sides, or why the destination cannot have it."""
-        targets, problems = self._planner.prepare(copy.source.database, copy.target.database)
+        targets, problems = self._planner.policies.prepare(copy.source.database, copy.target.database)
         if any(target.source.name == copy.source.policy for target in targets):
-            return self._planner.refreshed(copy.source.database, copy.target)
+            return self._planner.policies.refreshed(copy.source.database, copy.target)
         return "; ".join(problems)
 
     def _copy(self, repair: Repair) -> MeasurementResult:

@@ -126,7 +126,8 @@ class Verifier:
         for name in names:
             try:
                 target = self._job.source.destination_name(name)
-                policies = [*self._planner.foresee(name, target), *self._planner.foreign(name, target)]
+                known = self._planner.policies
+                policies = [*known.foresee(name, target), *known.foreign(name, target)]
                 self._check_sight(target, policies)
                 for policy in policies:
                     yield from self._plan_policy(name, policy)

@@ -120,7 +120,7 @@ def find_lost(
     if job.restores:
         return ()
     try:
-        targets = planner.with_foreign(database.name, job.source.destination_name(database.name))
+        targets = planner.policies.with_foreign(database.name, job.source.destination_name(database.name))
         held = [(target, _held(job, database, destination, target, now)) for target in targets]
     except InfluxError as error:
         return (f"database {printable(database.name)}: what only the destination holds is not known: {error}",)

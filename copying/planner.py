@@ -1,28 +1,21 @@
-"""Planner: looks at both servers, and plans the copies of one run."""
+"""Planner: what to copy of each measurement, and from when on, as both servers tell it."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from basics.spans import Span
-from basics.text import printable
 from basics.times import END_OF_TIME, MIN_TIME
-from basics.together import both
-from copying import rights
 from copying.obsolete import Thresholds
+from copying.policies import Policies
 from copying.resume import fallback_since, hidden_since, resume_points
-from copying.retention import comparable_since, other_settings, shorter, whole_since
-from copying.selection import allowed_types, field_rules, get_fields_to_backup
+from copying.retention import comparable_since, whole_since
+from copying.selection import field_rules, get_fields_to_backup
 from copying.task import Copy, Target
-from influx import storable
-from influx.errors import AccessDenied, NotFound
-from influx.influxql import Location, Policy
+from copying.unstorable import Unstorable
+from influx.influxql import Location
 from influx.shard_groups import group_around
-from influx.written import Refusal
 from influx_client import InfluxClient
 from settings.keys import FieldRules, Job, RangeOptions
-
-logger = logging.getLogger(__name__)
 
 
 class Planner:
@@ -34,108 +27,17 @@ class Planner:
         self._source = source
         self._destination = destination
         self._now = now
+        self.policies = Policies(job, source, destination)
+        """Those of a database on both sides."""
         self._forecasts: set[tuple[Location, str]] = set()
         self._newest_there: dict[tuple[Location, str], int] = {}
-        self._holds_unsigned: dict[str, bool] = {}
-        self._planned: dict[str, dict[str, Target]] = {}
-        self._only_there: dict[str, list[Policy]] = {}
+        self._unstorable = Unstorable(job, source, destination)
         self._thresholds = Thresholds(job.options, source, destination, now)
-
-    # ------------------------------------------------------------ both sides of a database
-
-    def prepare(self, name: str, target: str) -> tuple[list[Target], tuple[str, ...]]:
-        """Create what is missing at the destination, and look at each retention policy on both sides.
-
-        What may not be created is left out, and comes second, as a problem each. Raises AccessDenied where that
-        is the database.
-        """
-        policies, there = self._both_sides(name, target)
-        there, refused = self._create_missing(target, policies, there)
-        able = [p for p in policies if p.name not in refused]
-        return self._targets(target, able, there), tuple(refused.values())
-
-    def foresee(self, name: str, target: str) -> list[Target]:
-        """The same without creating anything: what is missing counts as if it had just been created."""
-        return self._targets(target, *self._both_sides(name, target))
-
-    def _both_sides(self, name: str, target: str) -> tuple[tuple[Policy, ...], Mapping[str, Policy]]:
-        policies, there = both(lambda: self._policies(name), lambda: self._there(target))
-        self._planned, self._only_there = {}, {name: self._others(policies, there)}  # not of all databases
-        return policies, there
-
-    def _policies(self, name: str) -> tuple[Policy, ...]:
-        try:
-            return tuple(filter(self._is_meant, self._source.get_retention_policies(name)))
-        except NotFound as error:
-            known = ", ".join(self._source.get_databases()) or "none that this user may see"
-            raise NotFound(f"{error}; the source has: {known}") from error
-
-    def _is_meant(self, policy: Policy) -> bool:
-        return not self._job.policies or policy.name in self._job.policies
-
-    def _there(self, target: str) -> dict[str, Policy]:
-        """The destination's policies; none when it lacks the database."""
-        if target not in self._destination.get_databases():
-            return {}
-        return {p.name: p for p in self._destination.get_retention_policies(target)}
-
-    def _create_missing(
-        self, target: str, policies: Sequence[Policy], there: Mapping[str, Policy]
-    ) -> tuple[Mapping[str, Policy], dict[str, str]]:
-        """Create the database and the policies that it lacks. Existing ones are never altered.
-
-        What is there then comes back, and the policies that this user may not create, each with what to do.
-        """
-        if not there:
-            self._create_database(target, next((p for p in policies if p.is_default), None))
-            there = self._there(target)
-        refused: dict[str, str] = {}
-        for policy in policies:
-            if policy.name in there:
-                continue
-            try:
-                self._destination.create_retention_policy(target, policy)
-                logger.info("created retention policy %s.%s", target, policy.name)
-            except AccessDenied:
-                refused[policy.name] = rights.missing_policy(self._job, target, policy)
-        lacked = {policy.name for policy in policies} - there.keys() - refused.keys()
-        return (self._there(target) if lacked else there), refused
-
-    def _create_database(self, target: str, default: Policy | None) -> None:
-        try:
-            self._destination.create_database(target, default)
-        except AccessDenied as error:
-            raise error.reworded(rights.missing_database(self._job, target, default)) from error
-        logger.info("created database %s", target)
-
-    def _targets(self, target: str, policies: Sequence[Policy], there: Mapping[str, Policy]) -> list[Target]:
-        return [self._target(target, policy, there.get(policy.name)) for policy in policies]
-
-    def _target(self, target: str, policy: Policy, there: Policy | None) -> Target:
-        if there is None:
-            return Target(target, policy, policy, None, (), {}, is_new=True)
-        if there.keeps_less_than(policy):
-            logger.warning("%s", shorter(target, there, policy))
-        groups, fields = both(
-            lambda: self._groups(self._destination, target, policy),
-            lambda: self._destination.get_field_keys(target, policy.name),
-        )
-        found = Target(target, policy, there, None, groups, fields)
-        for difference in other_settings(found):
-            logger.warning("%s", difference)
-        return found
-
-    def _groups(self, client: InfluxClient, database: str, policy: Policy) -> tuple[Span, ...] | None:
-        try:
-            return client.get_shard_groups(database, policy.name)
-        except AccessDenied:
-            logger.info("%s: no right to see shard groups; assuming the policy's shard duration", client.name)
-            return None
 
     def newest_at_source(self, database: str) -> int | None:
         """The newest of all points of the measurements and fields that the job wants, at the source itself."""
         asked = []
-        for policy in self._policies(database):
+        for policy in self.policies.at_source(database):
             for name, types in self._source.get_field_keys(database, policy.name).items():
                 if self._job.wants(name):
                     place = Location(database, policy.name, name)
@@ -161,9 +63,9 @@ class Planner:
         """
         found = self._source.get_field_keys(database, target.source.name)
         # not before, so that no shard group is missing that was there when the fields were looked at
-        groups = self._groups(self._source, database, target.source)
+        groups = self.policies.groups_at_source(database, target.source)
         target = replace(target, groups=groups, source_types=found)
-        self._planned.setdefault(database, {})[target.source.name] = target
+        self.policies.remember(database, target)
         limits = self._options.range
         span = Span(limits.start, limits.end) if limits else Span(MIN_TIME, END_OF_TIME)
         copies = self._selected(database, target, found, tags, span)
@@ -209,7 +111,7 @@ class Planner:
             for m in sorted(found)
             if self._job.wants(m)
         ]
-        return [self._without_unstorable(c, span) for c in copies if c.types]
+        return [self._unstorable.left_out(c, span) for c in copies if c.types]
 
     def compared(self, database: str, target: Target, span: Span) -> list[Copy]:
         """Every measurement that one of the sides has in this policy, with the fields and tags of both."""
@@ -226,33 +128,8 @@ class Planner:
             _united(tags, more),
             span,
         )
-        groups = () if target.is_foreign else self._groups(self._source, database, target.source)
+        groups = () if target.is_foreign else self.policies.groups_at_source(database, target.source)
         return [replace(copy, target=replace(target, groups=groups)) for copy in copies]
-
-    def foreign(self, name: str, target: str) -> list[Target]:
-        """The retention policies that only the destination has."""
-        others = self._others(self._policies(name), self._there(target))
-        return [replace(self._target(target, p, p), groups=(), is_foreign=True) for p in others]
-
-    def _others(self, policies: Sequence[Policy], there: Mapping[str, Policy]) -> list[Policy]:
-        known = {policy.name for policy in policies}
-        return [p for p in filter(self._is_meant, there.values()) if p.name not in known]
-
-    def with_foreign(self, name: str, target: str) -> list[Target]:
-        """The policies of the database that was looked at last, as they were planned, and its foreign ones.
-
-        Of these nothing but the fields is known.
-        """
-        fields = [(p, self._destination.get_field_keys(target, p.name)) for p in self._only_there.get(name, ())]
-        others = [Target(target, p, p, (), None, types, is_foreign=True) for p, types in fields]
-        return [*self._planned.get(name, {}).values(), *others]
-
-    def refreshed(self, database: str, target: Target) -> Target:
-        """The policy as both servers show it now."""
-        return replace(
-            self._target(target.database, target.source, target.destination),
-            groups=self._groups(self._source, database, target.source),
-        )
 
     def _rules(self, measurement: str) -> FieldRules:
         return field_rules(self._job.measurements, measurement)
@@ -262,49 +139,6 @@ class Planner:
     ) -> Copy:
         rules = self._rules(source.measurement)
         return Copy(source, target, get_fields_to_backup(types, rules), tags, rules)
-
-    def _without_unstorable(self, copy: Copy, span: Span) -> Copy:
-        """The copy without what the destination cannot keep, for its name or type; it is counted, not sent."""
-        reason = storable.measurement_problem(copy.source.measurement)
-        if reason:
-            return replace(
-                copy, types={}, refusals=(self._refusal(copy, "measurement", copy.types, reason, span),)
-            )
-        refusals = [self._field_refusal(copy, name, span) for name in copy.types]
-        kept = {name: types for (name, types), no in zip(copy.types.items(), refusals, strict=True) if no is None}
-        if all(map(storable.needs_company, kept)):  # and there is none to keep them company
-            refusals += [self._refusal(copy, _field(n), {n: t}, storable.ALONE, span) for n, t in kept.items()]
-            kept = {}
-        return replace(copy, types=kept, refusals=tuple(no for no in refusals if no is not None))
-
-    def _field_refusal(self, copy: Copy, name: str, span: Span) -> Refusal | None:
-        """Why the values of a field are not sent, and how many they are; None when they are."""
-        field, shown = {name: copy.types[name]}, _field(name)
-        reason = storable.field_problem(name)
-        if reason:
-            return self._refusal(copy, shown, field, reason, span)
-        if self._is_too_much(copy, copy.types[name]):
-            reason = "holds unsigned integers, which the destination cannot store"
-            refusal = self._refusal(copy, shown, field, reason, span)
-            return replace(refusal, remedy="exclude it, or copy to an InfluxDB that is built to hold them")
-        return None
-
-    def _is_too_much(self, copy: Copy, types: Sequence[str]) -> bool:
-        """Whether some of these types are unsigned integers, and the destination cannot store them."""
-        wanted = "unsigned" in types and "unsigned" in allowed_types(copy.rules)
-        if not wanted or self._job.source.group_by is not None:  # means are floats
-            return False
-        database = copy.target.database
-        if database not in self._holds_unsigned:
-            # without the database this cannot be asked; a run creates it first
-            exists = not copy.target.is_new or database in self._destination.get_databases()
-            self._holds_unsigned[database] = not exists or self._destination.holds_unsigned(database)
-        return not self._holds_unsigned[database]
-
-    def _refusal(
-        self, copy: Copy, what: str, types: Mapping[str, tuple[str, ...]], reason: str, span: Span
-    ) -> Refusal:
-        return Refusal(what, reason, sum(self._source.count_values(copy.source, types, span).values()))
 
     def _resume(self, copies: Sequence[Copy], *, exact: bool) -> list[Copy]:
         """The copies with the place where each field resumes, as the destination tells it."""
@@ -471,10 +305,6 @@ def _united(
     """The keys of both, each with everything that one of them has."""
     names = one.keys() | other.keys()
     return {name: tuple(dict.fromkeys((*one.get(name, ()), *other.get(name, ())))) for name in names}
-
-
-def _field(name: str) -> str:
-    return f"field {printable(name)!r}"
 
 
 def _down(moment: int, window: int) -> int:

@@ -212,7 +212,7 @@ class ServerCopier:
         results: list[MeasurementResult] = []
         problems: list[str] = []
         try:
-            policies, refused = self._planner.prepare(name, target)
+            policies, refused = self._planner.policies.prepare(name, target)
             problems += [f"database {name}: {problem}" for problem in refused]
             for policy in policies:
                 self._stopping.check()

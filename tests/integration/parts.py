@@ -32,7 +32,7 @@ class Parts:
 
     def planned(self, **how: bool) -> dict[str, Copy]:
         """What is copied of the default policy, by measurement."""
-        (target, *_), _ = self.planner.prepare(self.database, self.database)
+        (target, *_), _ = self.planner.policies.prepare(self.database, self.database)
         tags = self.source.get_tag_keys(self.database)
         copies = self.planner.plan(self.database, target, tags, **how)
         return {copy.source.measurement: copy for copy in copies}

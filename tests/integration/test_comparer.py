@@ -27,7 +27,7 @@ SECOND = 10**9
 def comparing(pair: Pair, changes: Mapping[str, Any] | None = None) -> Iterator[tuple[Comparer, dict[str, Copy]]]:
     """Who compares both sides, and the measurements of the default policy that one of them has."""
     with parts(pair, changes) as found:
-        (target, *_) = found.planner.foresee(pair.database, pair.database)
+        (target, *_) = found.planner.policies.foresee(pair.database, pair.database)
         copies = found.planner.compared(pair.database, target, Span(MIN_TIME, END_OF_TIME))
         comparer = Comparer(found.source, found.destination)
         yield comparer, {copy.source.measurement: copy for copy in copies}

@@ -39,7 +39,7 @@ def test_who_begins_a_unit_again_goes_on_where_somebody_has_been(pair: Pair) -> 
     source = connect(config.job.options, config.job.source, "source", StopRequest())
     destination = connect(config.job.options, config.job.destination, "destination", StopRequest())
     planner = Planner(config.job, source, destination, MONDAY + 30 * DAY)
-    (policy,), _ = planner.prepare(pair.database, pair.database)
+    (policy,), _ = planner.policies.prepare(pair.database, pair.database)
     planned = planner.plan(pair.database, policy, source.get_tag_keys(pair.database))
     pair.destination.write("\n".join(lines[:10]), pair.database)
     (copy,) = planner.advanced(planned)

@@ -42,7 +42,7 @@ class Looking:
     def copies(self, policy: str = "autogen") -> list[Copy]:
         """What is copied of a policy, of which the counters were read before."""
         database = self.run.database
-        targets, _ = self.run.planner.prepare(database, database)
+        targets, _ = self.run.planner.policies.prepare(database, database)
         (target,) = (target for target in targets if target.source.name == policy)
         self.prover.begin(database, target)
         return self.run.planner.plan(database, target, self.run.source.get_tag_keys(database))

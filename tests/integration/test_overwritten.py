@@ -188,7 +188,7 @@ def test_a_range_that_one_begins_and_another_ends_is_compared(pair: Pair) -> Non
             closing(connect(job.options, job.destination, "destination", stopping)) as destination,
         ):
             planner = Planner(job, source, destination, now)
-            (policy,), _ = planner.prepare(pair.database, pair.database)
+            (policy,), _ = planner.policies.prepare(pair.database, pair.database)
             copies = planner.plan(pair.database, policy, source.get_tag_keys(pair.database))
             done, left = BackupManager(config, source, destination, now=now).copy_together(copies)
             (rest,) = (

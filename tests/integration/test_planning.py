@@ -185,7 +185,7 @@ def test_a_copy_that_somebody_began_goes_on_from_the_shard_group_that_is_reached
     """Never earlier than it was to begin; in days since the first point."""
     pair.write("\n".join(f"m v=1,w=1,x=1 {MONDAY + n * DAY}" for n in range(20)) + f"\nn v=1 {MONDAY}")
     with planning(pair, changes) as planner:
-        (target,), _ = planner.prepare(pair.database, pair.database)
+        (target,), _ = planner.policies.prepare(pair.database, pair.database)
         copies = planner.plan(pair.database, target, {})
         for field, days in newest.items():
             pair.destination.write(f"m {field}=1 {MONDAY + days * DAY}", pair.database)
@@ -225,8 +225,8 @@ def test_what_is_compared_is_what_one_of_both_sides_has(pair: Pair) -> None:
         return {copy.source.measurement: (dict(copy.types), copy.tags) for copy in copies}
 
     with planning(pair) as planner:
-        both, only_here = planner.foresee(pair.database, pair.database)
-        (foreign,) = planner.foreign(pair.database, pair.database)
+        both, only_here = planner.policies.foresee(pair.database, pair.database)
+        (foreign,) = planner.policies.foreign(pair.database, pair.database)
         assert found(planner, both) == {
             "here": ({"v": FLOAT}, ()),
             "m": ({"v": (*FLOAT, *TEXT), "w": WHOLE, "x": FLOAT}, ("a", "b")),
@@ -244,9 +244,9 @@ def test_policies_are_those_that_the_job_means(pair: Pair) -> None:
     pair.write(f"m v=1 {MONDAY}")
     pair.source.query(f'CREATE RETENTION POLICY "b" ON "{pair.database}" DURATION 0s REPLICATION 1')
     with planning(pair) as planner:
-        assert [t.destination.name for t in planner.foresee(pair.database, pair.database)] == ["autogen", "b"]
-        assert [t.is_new for t in planner.foresee(pair.database, pair.database)] == [True, True]
-        targets, refused = planner.prepare(pair.database, pair.database)
+        foreseen = planner.policies.foresee(pair.database, pair.database)
+        assert [(t.destination.name, t.is_new) for t in foreseen] == [("autogen", True), ("b", True)]
+        targets, refused = planner.policies.prepare(pair.database, pair.database)
         assert ([t.source.name for t in targets], refused) == (["autogen", "b"], ())
         assert not any(target.is_new for target in targets)
 
@@ -262,7 +262,7 @@ def test_what_is_there_is_not_created_again(pair: Pair, caplog: pytest.LogCaptur
         for _ in range(2):
             before = proxy.seen["query"], noted.injected
             with planning(pair, {"destination": {"url": proxy.url}}) as planner:
-                planner.prepare(pair.database, pair.database)
+                planner.policies.prepare(pair.database, pair.database)
             asked.append(proxy.seen["query"] - before[0])
             created.append(noted.injected - before[1])
     assert (asked, created) == ([11, 6], [2, 0])
@@ -272,7 +272,7 @@ def test_what_is_there_is_not_created_again(pair: Pair, caplog: pytest.LogCaptur
     pair.destination.query(f"ALTER RETENTION POLICY b ON {pair.database} DURATION 30d")
     assert "older points cannot be stored" not in caplog.text
     with planning(pair) as planner:
-        planner.prepare(pair.database, pair.database)
+        planner.policies.prepare(pair.database, pair.database)
     assert f"retention policy {pair.database}.b keeps points for 30d at the destination" in caplog.text
 
 
@@ -280,11 +280,11 @@ def test_a_database_that_the_source_lacks_is_named_with_those_that_it_has(pair: 
     """So that a mistyped name is seen at once."""
     pair.write(f"m v=1 {MONDAY}")
     with planning(pair) as planner, pytest.raises(NotFound, match=f"the source has: .*{pair.database}"):
-        planner.prepare(f"{pair.database}x", pair.database)
+        planner.policies.prepare(f"{pair.database}x", pair.database)
     with InfluxServer.start("empty") as empty:
         own = Pair(empty, pair.destination, pair.database, pair.directory)
         with (
             planning(own) as planner,
             pytest.raises(NotFound, match="the source has: none that this user may see"),
         ):
-            planner.prepare(pair.database, pair.database)
+            planner.policies.prepare(pair.database, pair.database)

@@ -54,7 +54,7 @@ def begun(pair: Pair, memory: Memory, changes: dict[str, Any] | None = None) -> 
     """A round that has looked at the counters, and knows what there is."""
     with parts(pair, changes, time.time_ns()) as run:
         prover = Prover(run.job, Comparer(run.source, run.destination), run.now, memory)
-        (target,), _ = run.planner.prepare(pair.database, pair.database)
+        (target,), _ = run.planner.policies.prepare(pair.database, pair.database)
         is_still = prover.begin(pair.database, target)
         copies = list(run.planned().values())
         yield Round(run, prover, copies[0].target, copies, is_still)

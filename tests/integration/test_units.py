@@ -42,7 +42,7 @@ def planned(pair: Pair, sections: Mapping[str, Any] | None = None, **changed: An
         for server, name in ((job.source, "source"), (job.destination, "destination"))
     )
     planner = Planner(job, source, destination, NOW)
-    (policy,), _ = planner.prepare(pair.database, target)
+    (policy,), _ = planner.policies.prepare(pair.database, target)
     copies = planner.plan(pair.database, policy, source.get_tag_keys(pair.database))
     source.close()
     destination.close()

@@ -146,6 +146,12 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_late_data.py",
         "tests/integration/test_downsampling.py",
     ),
+    "copying/policies.py": (
+        "tests/integration/test_planning.py",
+        *COPY,
+        "tests/integration/test_rights.py",
+        "tests/integration/test_lost.py",
+    ),
     "copying/proving.py": (
         "tests/copying/test_balance.py",
         "tests/integration/test_prover.py",
@@ -185,6 +191,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_order.py",
     ),
     "copying/task.py": ("tests/copying/test_plan.py", *COPY),
+    "copying/unstorable.py": ("tests/integration/test_planning.py", *COPY, "tests/integration/test_exactness.py"),
     "copying/writing.py": (*COPY, "tests/integration/test_second_look.py", "tests/integration/test_reporting.py"),
     "copying/inventory.py": (
         "tests/copying/test_inventory.py",
