@@ -16,10 +16,12 @@ from basics.times import END_OF_TIME, MIN_TIME, MINUTE
 from checking.progress import Progress
 from checking.verdict import Difference, JobVerdict, Scope, Verdict
 from config import Config
-from copying.compare import Comparer, Mismatch, Question, Window, comparable_types
+from copying.compare import Comparer
+from copying.mismatches import Mismatch
 from copying.planner import Planner
 from copying.retention import comparable_since
 from copying.task import Copy, Target
+from copying.windows import Question, Window, comparable_types
 from influx import shard_groups
 from influx.errors import AccessDenied, InfluxError
 from influx_client import InfluxClient

@@ -5,26 +5,27 @@ The look-back and `main.py verify` rest on it.
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import compress
 
 from basics.spans import Span, cut, halves
 from basics.text import printable
-from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME, MINUTE, SECOND
+from basics.times import END_OF_TIME, MIN_TIME, SECOND
 from basics.together import both
+from copying.mismatches import Mismatch, mismatches
 from copying.pace import Pace
 from copying.selection import allowed_types
 from copying.shares import divisions as divided_by
 from copying.task import Copy, Target
-from influx import fingerprints, influxql, line_protocol, shard_groups
+from copying.windows import Question, Window, comparable_types, next_step, together, weighed
+from influx import fingerprints, influxql, shard_groups
 from influx.counting import Count, is_exact
 from influx.errors import QueryRefused, QueryTooLarge
-from influx.fingerprints import Fingerprints, Look, Statement
+from influx.fingerprints import Fingerprints, Look
 from influx.frames import Frame
-from influx.influxql import Location, Share, Tags
-from influx.line_protocol import Value
+from influx.influxql import Location, Share
 from influx.pages import FIRST_ROWS, page_rows
 from influx.shards import ShardStates
 from influx_client import InfluxClient
@@ -32,180 +33,8 @@ from influx_client import InfluxClient
 ANSWER_BYTES = 8 * 1024 * 1024
 """Fingerprints of so many bytes are compared at once: in memory they take some ten times as much."""
 
-SMALL, SMALL_SERIES = 10_000, 100
-"""A window of so many values, or so many of each series, is not cut: asking for each part takes as long again."""
-
 DEEPEST = 2
 """How often the series of a measurement are divided, where one answer cannot hold the fingerprints of all."""
-
-STEPS = (DAY, HOUR, MINUTE, SECOND)
-"""Windows get shorter in these steps, nanoseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A stretch of time of a copy that is to be compared; best inside one shard group at each side."""
-
-    copy: Copy
-    span: Span
-    shares: tuple[Share, ...] = ()
-    """Only of the series that are in all of these."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """How many values of each field there are in `span` on both sides; what has none is left out.
-
-    `lacks` and `exceeds` say of how many values at least the destination has fewer or more; both can hold of one
-    field, of different series. `mark` is empty where all fingerprints are equal; else it stands for all those that
-    are not, on both sides.
-    """
-
-    copy: Copy
-    span: Span
-    source: Mapping[str, int] = field(default_factory=dict)
-    destination: Mapping[str, int] = field(default_factory=dict)
-    lacks: Mapping[str, int] = field(default_factory=dict)
-    exceeds: Mapping[str, int] = field(default_factory=dict)
-    mark: bytes = b""
-    changed: Mapping[str, int] = field(default_factory=dict)
-    """Of how many values the destination has others at the same time, as far as values were looked at."""
-
-    fields: tuple[str, ...] = ()
-    """Which fields to copy again, where counts alone say that some lack values: others may differ as well."""
-
-    series: int = 0
-    """How many series the side has that has more of them."""
-
-    @property
-    def is_small(self) -> bool:
-        """Whether looking at its values, or copying them, takes no longer than asking for smaller windows."""
-        return self.values <= max(SMALL, SMALL_SERIES * self.series)
-
-    @property
-    def is_to_copy(self) -> bool:
-        """Whether copying it again would bring something."""
-        return bool(self.lacks or self.changed)
-
-    @property
-    def differs(self) -> bool:
-        """Whether the two sides are not equal."""
-        return bool(self.mark)
-
-    @property
-    def lacking(self) -> tuple[str, ...]:
-        """The fields of which the destination lacks values, or has others."""
-        return tuple(sorted(self.lacks.keys() | self.changed.keys()))
-
-    @property
-    def missing(self) -> int:
-        """How many values the destination lacks at least."""
-        return sum(self.lacks.values())
-
-    @property
-    def overwritten(self) -> int:
-        """How many values the destination has others of."""
-        return sum(self.changed.values())
-
-    @property
-    def extra(self) -> int:
-        """How many values only the destination has, at least."""
-        return sum(self.exceeds.values())
-
-    @property
-    def values(self) -> int:
-        """How many values the fuller side has."""
-        return max(sum(self.source.values()), sum(self.destination.values()))
-
-
-def weighed(
-    question: Question, asked: Sequence[Statement], source: Fingerprints, destination: Fingerprints
-) -> Window:
-    """What the fingerprints of a window say of each field."""
-    totals = [fingerprints.counts(asked, side.values()) for side in (source, destination)]
-    if fingerprints.are_equal(source, destination):
-        return Window(question.copy, question.span, totals[0], totals[1], series=len(source))
-    unequal: list[tuple[Tags, bytes, bytes]] = []
-    lacks: Counter[str] = Counter()
-    exceeds: Counter[str] = Counter()
-    for tags in source.keys() | destination.keys():
-        there, here = source.get(tags), destination.get(tags)
-        texts = fingerprints.text_of(there), fingerprints.text_of(here)
-        if texts[0] != texts[1]:
-            unequal.append((tags, *texts))
-            sides = [Counter(fingerprints.counts(asked, [side] if side else [])) for side in (there, here)]
-            lacks += sides[0] - sides[1]
-            exceeds += sides[1] - sides[0]
-    series = max(len(source), len(destination))
-    return Window(
-        question.copy,
-        question.span,
-        totals[0],
-        totals[1],
-        dict(lacks),
-        dict(exceeds),
-        fingerprints.digest(repr(sorted(unequal)).encode()),
-        series=series,
-    )
-
-
-def together(question: Question, parts: Iterable[Window]) -> Window:
-    """What windows of a question say that are about other series, or other times, as one."""
-    sums: list[Counter[str]] = [Counter(), Counter(), Counter(), Counter()]
-    marks: list[bytes] = []
-    series = 0
-    for part in parts:
-        series += part.series
-        for total, more in zip(sums, (part.source, part.destination, part.lacks, part.exceeds), strict=True):
-            total.update(more)
-        marks += [part.mark] * part.differs
-    source, destination, lacks, exceeds = map(dict, sums)
-    return Window(
-        question.copy,
-        question.span,
-        source,
-        destination,
-        lacks,
-        exceeds,
-        fingerprints.digest(b"".join(sorted(marks))) if marks else b"",
-        series=series,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """A value that is not the same on both sides: `missing` at the destination, `extra` there, or `different`."""
-
-    time: int
-    field: str
-    kind: str
-    is_next: bool = False
-    """Whether no equal point lies between the mismatch before and this one."""
-    tags: Tags = ()
-    source: bytes = b""
-    """The value that the source has, in line protocol."""
-
-
-def comparable_types(copy: Copy) -> dict[str, tuple[str, ...]]:
-    """The fields that can be counted alike on both sides, with a type for each kind of their values.
-
-    Left out are fields of which only some types are wanted that counting cannot tell apart (floats among
-    integers), and fields of several types whose name only a regex can select.
-    """
-    allowed = allowed_types(copy.rules)
-    found = {}
-    for name, types in copy.types.items():
-        wanted = influxql.kinds(t for t in types if t in allowed)
-        unwanted = influxql.kinds(t for t in types if t not in allowed)
-        is_clear = not unwanted or influxql.kinds((*wanted, *unwanted)) == (*wanted, *unwanted)
-        if is_clear and is_exact(name, types):
-            found[name] = wanted
-    return found
-
-
-def next_step(length: int) -> int | None:
-    """The step that cuts a stretch of this length into smaller windows; None when it is short enough."""
-    return next((step for step in STEPS if step < length), None)
 
 
 class Comparer:
@@ -439,72 +268,6 @@ def _cut(copy: Copy, part: Frame, end: int) -> Frame:
     """The points older than `end`, without fields of unwanted types."""
     frame = part.before(end)
     return frame.only_types(allowed_types(copy.rules)) if copy.rules.types else frame
-
-
-def mismatches(
-    source: Sequence[Frame], destination: Sequence[Frame], measurement: str
-) -> tuple[list[Mismatch], list[int]]:
-    """The values that differ between two sets of points, and the times of equal points, both in order.
-
-    Points are equal when their lines are.
-    """
-    sides = [
-        [(part, line_protocol.frame_lines(part, measurement)) for part in side] for side in (source, destination)
-    ]
-    lines = [frozenset(line for _, found in side for line in found) for side in sides]
-    equal = lines[0] & lines[1]
-    times = sorted({int(line.rsplit(b" ", 1)[1]) for line in equal})
-    there, here = (_unequal_points(side, equal, measurement) for side in sides)
-    found = [
-        mismatch
-        for key in sorted(there.keys() | here.keys())
-        for mismatch in _unequal_values(*key, there.get(key, {}), here.get(key, {}))
-    ]
-    return found, times
-
-
-def lacking_parts(
-    source: Sequence[Frame], destination: Sequence[Frame], measurement: str
-) -> Iterator[tuple[Frame, frozenset[str]]]:
-    """The points of the source of which the destination lacks fields: frames, each with the fields it lacks."""
-    sides = [
-        [(part, line_protocol.frame_lines(part, measurement)) for part in side] for side in (source, destination)
-    ]
-    equal = frozenset(line for _, found in sides[0] for line in found) & frozenset(
-        line for _, found in sides[1] for line in found
-    )
-    here = _unequal_points(sides[1], equal, measurement)
-    for part, lines in sides[0]:
-        odd = [i for i, line in enumerate(lines) if line not in equal]
-        lacking: dict[frozenset[str], list[int]] = {}
-        for index, point in zip(odd, line_protocol.frame_points(part.gather(odd), measurement), strict=True):
-            theirs = here.get((point.time, tuple(sorted(point.tags.items()))), {})
-            lacking.setdefault(frozenset(point.fields.keys() - theirs.keys()), []).append(index)
-        yield from ((part.gather(rows), names) for names, rows in lacking.items() if names)
-
-
-def _unequal_points(
-    side: Iterable[tuple[Frame, Sequence[bytes]]], equal: frozenset[bytes], measurement: str
-) -> dict[tuple[int, Tags], Mapping[str, Value]]:
-    """Time and tags -> fields, of the points that the other side does not have like this."""
-    found = {}
-    for part, lines in side:
-        if equal.issuperset(lines):
-            continue
-        odd = [i for i, line in enumerate(lines) if line not in equal]
-        for point in line_protocol.frame_points(part.gather(odd), measurement):
-            found[point.time, tuple(sorted(point.tags.items()))] = point.fields
-    return found
-
-
-def _unequal_values(
-    time: int, tags: Tags, there: Mapping[str, Value], here: Mapping[str, Value]
-) -> Iterator[Mismatch]:
-    for name in sorted(there.keys() | here.keys()):
-        ours, theirs = (line_protocol.encode_value(side[name]) if name in side else b"" for side in (there, here))
-        if ours != theirs:
-            kind = "different" if ours and theirs else "missing" if ours else "extra"
-            yield Mismatch(time, name, kind, tags=tags, source=ours)
 
 
 def _spread(found: Iterable[Fingerprints | None], asked: Iterable[bool]) -> list[Fingerprints | None]:

@@ -11,13 +11,15 @@ from basics.spans import Span, describe
 from basics.text import printable
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME, MINUTE
 from copying import memory
-from copying.compare import Comparer, Mismatch, Question, Window
+from copying.compare import Comparer
 from copying.memory import Memory
+from copying.mismatches import Mismatch
 from copying.proving import Prover
 from copying.resume import fallback_since
 from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy, Target
+from copying.windows import Question, Window
 from influx.errors import InfluxError, QueryRefused
 from influx.influxql import Location, Tags
 from influx.shards import ShardStates

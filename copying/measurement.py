@@ -15,7 +15,6 @@ from basics.stopping import Stopped, StopRequest, unless_stopping
 from basics.text import warned
 from basics.times import SECOND
 from copying import late, retention
-from copying.compare import Window
 from copying.late import Lack, Lateness, LookBack
 from copying.listener import RunListener
 from copying.news import News
@@ -26,6 +25,7 @@ from copying.retention import kept
 from copying.segments import Segment, cut, plan_segments
 from copying.small_measurements import GroupProgress
 from copying.task import Copy
+from copying.windows import Window
 from copying.writing import Writer
 from influx import line_protocol
 from influx.errors import InfluxError

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from basics.spans import Span
 from copying.balance import Proof
-from copying.compare import Window
 from copying.task import Target
+from copying.windows import Window
 from influx.shards import ShardStates
 from settings.keys import Job
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from basics.spans import Span
 from basics.stopping import StopRequest
-from copying.compare import Window
 from copying.planner import Planner
 from copying.segments import plan_segments
 from copying.task import Copy
+from copying.windows import Window
 from influx.counting import Count
 from influx.errors import InfluxError
 from influx.influxql import Location

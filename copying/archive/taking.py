@@ -26,7 +26,6 @@ from copying.archive.manifest import DatabaseHeld, DataFile, Entry, Group, Part,
 from copying.archive.portions import portions
 from copying.archive.reusing import Trust
 from copying.archive.sums import Told
-from copying.compare import comparable_types
 from copying.inventory import Inventory, take_inventory
 from copying.listener import Planned, RunListener, SilentRun
 from copying.metadata import snapshot as metadata
@@ -37,6 +36,7 @@ from copying.segments import Segment
 from copying.selection import allowed_types, get_fields_to_backup
 from copying.source_age import is_fresh, staleness
 from copying.task import Copy, Target
+from copying.windows import comparable_types
 from influx import shard_groups, storable
 from influx.errors import AccessDenied, InfluxError
 from influx.fingerprints import Fingerprints, Look

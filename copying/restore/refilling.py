@@ -16,8 +16,9 @@ from basics.spans import Span, describe
 from basics.stopping import Stopped, StopRequest
 from basics.times import MIN_TIME
 from config import Config
-from copying.compare import Comparer, Question, Window, comparable_types, lacking_parts
+from copying.compare import Comparer
 from copying.listener import RunListener
+from copying.mismatches import lacking_parts
 from copying.planner import Planner
 from copying.reading import Reader
 from copying.restore.asked import EVER
@@ -25,6 +26,7 @@ from copying.restore.plan import Sample
 from copying.results import DatabaseResult, JobResult, MeasurementResult
 from copying.segments import Segment
 from copying.task import Copy, Target
+from copying.windows import Question, Window, comparable_types
 from influx import line_protocol, shard_groups
 from influx.counting import Count
 from influx.errors import InfluxError

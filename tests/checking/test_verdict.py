@@ -19,7 +19,7 @@ from checking.verdict import (
     unchecked,
 )
 from checking.verify import MOST, join, stretches
-from copying.compare import Mismatch
+from copying.mismatches import Mismatch
 
 ALL = Span(MIN_TIME, 1_700_000_000 * SECOND)
 EQUAL = Verdict("db.autogen.mem", 1000, 1000, 3, 3)

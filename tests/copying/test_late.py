@@ -6,7 +6,6 @@ import pytest
 
 from basics.spans import Span
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
-from copying.compare import Mismatch, Question, Window, weighed
 from copying.late import (
     Lateness,
     Limits,
@@ -17,9 +16,11 @@ from copying.late import (
     segments,
     wanted,
 )
+from copying.mismatches import Mismatch
 from copying.retention import comparable_since
 from copying.segments import Segment
 from copying.task import Copy, Target
+from copying.windows import Question, Window, weighed
 from influx import fingerprints
 from influx.fingerprints import Fingerprints, Look
 from influx.influxql import Location, Policy

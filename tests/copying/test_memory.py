@@ -11,9 +11,9 @@ import pytest
 from basics.spans import Span
 from basics.times import DAY
 from copying import memory
-from copying.compare import Window
 from copying.memory import Memory
 from copying.task import Copy, Target
+from copying.windows import Window
 from influx.influxql import Location, Policy
 from influx.shards import ShardStates
 from tests.copying.archive.test_reusing import job

@@ -13,8 +13,9 @@ import pytest
 from basics.spans import Span
 from basics.times import END_OF_TIME, MIN_TIME
 from copying import compare
-from copying.compare import Comparer, Question
+from copying.compare import Comparer
 from copying.task import Copy
+from copying.windows import Question
 from influx.errors import QueryRefused, QueryTooLarge
 from tests.integration.harness import DAY, HOUR, MONDAY, WEEK, Pair
 from tests.integration.parts import parts

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from basics.spans import Span
-from copying import compare
 from copying.balance import Patrol
 from copying.compare import Comparer
 from copying.late import STILL_COMING, Lateness, LookBack
@@ -136,8 +135,8 @@ def test_what_only_the_destination_has_beside_what_is_late_is_read_once(
     pair: Pair, read: list[Span], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though the shard group of both is cut again and again."""
-    monkeypatch.setattr(compare, "SMALL", 0)
-    monkeypatch.setattr(compare, "SMALL_SERIES", 1)
+    monkeypatch.setattr("copying.windows.SMALL", 0)
+    monkeypatch.setattr("copying.windows.SMALL_SERIES", 1)
     equal(pair, "\n".join((daily(), daily(host="b"), daily(host="c"))))
     pair.destination.write(f"m,host=x v=1 {MONDAY + 9 * WEEK}", pair.database)
     pair.write(f"m,host=late v=1 {MONDAY + 9 * WEEK + 2 * DAY}")
@@ -164,8 +163,8 @@ def test_a_late_point_is_copied_with_what_is_around_it_as_far_as_that_is_little(
     late: int, small: int, span: Span, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A whole shard group, a day of it, or less; the last day is cut into hours first."""
-    monkeypatch.setattr(compare, "SMALL", small)
-    monkeypatch.setattr(compare, "SMALL_SERIES", 1)
+    monkeypatch.setattr("copying.windows.SMALL", small)
+    monkeypatch.setattr("copying.windows.SMALL_SERIES", 1)
     equal(pair, "\n".join((daily(), daily(host="b"), daily(host="c"), daily(host="d"))))
     pair.write(f"m,host=late v=1 {late}")
     with looking(pair) as found:
@@ -177,8 +176,8 @@ def test_a_group_of_which_most_is_missing_is_copied_as_a_whole(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However large it is: half of it is enough."""
-    monkeypatch.setattr(compare, "SMALL", 0)
-    monkeypatch.setattr(compare, "SMALL_SERIES", 0)
+    monkeypatch.setattr("copying.windows.SMALL", 0)
+    monkeypatch.setattr("copying.windows.SMALL_SERIES", 0)
     equal(pair)
     for lost, whole in ((f"time < {MONDAY + 8 * WEEK}", True), (f"time < {MONDAY + 9 * WEEK - 4 * DAY}", False)):
         pair.destination.query(f"DELETE FROM m WHERE {lost}", db=pair.database)  # noqa: S608

@@ -10,9 +10,9 @@ import pytest
 
 from basics.spans import Span
 from copying import news
-from copying.compare import Window
 from copying.news import News
 from copying.task import Copy
+from copying.windows import Window
 from influx.errors import InfluxError
 from influx.written import Written
 from tests.integration.harness import DAY, HOUR, MONDAY, Pair

@@ -19,8 +19,9 @@ from checking.repair import Repairer
 from checking.verdict import JobVerdict, Scope
 from checking.verify import Verifier
 from config import Config
-from copying.compare import Comparer, Window
+from copying.compare import Comparer
 from copying.results import MeasurementResult
+from copying.windows import Window
 from influx_client import connect
 from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, job_config, run_main, write_job
 from tests.support.proxy import Exchange, Proxy, forward

@@ -98,7 +98,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     # ---- copying/
     "copying/compare.py": (
-        "tests/copying/test_compare.py",
         "tests/integration/test_comparer.py",
         "tests/integration/test_equality.py",
         "tests/integration/test_late_data.py",
@@ -125,6 +124,11 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_quarantine.py",
     ),
     "copying/memory.py": ("tests/integration/test_equality.py", "tests/integration/test_late_data.py"),
+    "copying/mismatches.py": (
+        "tests/copying/test_mismatches.py",
+        "tests/integration/test_comparer.py",
+        "tests/integration/test_verify.py",
+    ),
     "copying/narrowing.py": ("tests/integration/test_quarantine.py", "tests/integration/test_order.py"),
     "copying/news.py": (
         "tests/copying/test_news.py",
@@ -192,6 +196,12 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "copying/task.py": ("tests/copying/test_plan.py", *COPY),
     "copying/unstorable.py": ("tests/integration/test_planning.py", *COPY, "tests/integration/test_exactness.py"),
+    "copying/windows.py": (
+        "tests/copying/test_windows.py",
+        "tests/integration/test_comparer.py",
+        "tests/integration/test_look_back.py",
+        "tests/integration/test_equality.py",
+    ),
     "copying/writing.py": (*COPY, "tests/integration/test_second_look.py", "tests/integration/test_reporting.py"),
     "copying/inventory.py": (
         "tests/copying/test_inventory.py",
@@ -222,7 +232,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     ),
     "influx/fingerprints.py": (
         "tests/influx/test_fingerprints.py",
-        "tests/copying/test_compare.py",
+        "tests/copying/test_windows.py",
         "tests/integration/test_equality.py",
         "tests/integration/test_verify.py",
     ),

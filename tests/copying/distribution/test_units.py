@@ -10,7 +10,6 @@ import pytest
 from basics.spans import Span
 from basics.times import DAY
 from config import parse_config
-from copying.compare import Window
 from copying.distribution.unit import (
     FEWEST,
     Copied,
@@ -26,6 +25,7 @@ from copying.late import Lateness
 from copying.results import MeasurementResult
 from copying.small_measurements import MOST, GroupProgress
 from copying.task import Copy, Target
+from copying.windows import Window
 from influx.influxql import Location, Policy
 from influx.written import Written
 from settings.keys import Job
