@@ -9,47 +9,42 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from basics.spans import Span, describe
+from basics.spans import Span
 from basics.stopping import Stopped, StopRequest
 from basics.text import printable, warned
 from basics.times import MIN_TIME
 from copying import inventory
-from copying.archive import losses, parquet, reusing, sums
+from copying.archive import losses, reusing, sums
 from copying.archive.contents import Archive
-from copying.archive.errors import StoreFailed, Unequal
+from copying.archive.errors import StoreFailed
+from copying.archive.making import PartMaker
 from copying.archive.manifest import DatabaseHeld, DataFile, Entry, Group, Part, PolicyHeld, Snapshot
-from copying.archive.portions import portions
 from copying.archive.reusing import Trust
 from copying.archive.sums import Told
 from copying.inventory import Inventory, take_inventory
 from copying.listener import Planned, RunListener, SilentRun
 from copying.metadata import snapshot as metadata
 from copying.metadata.capture import Capture
-from copying.reading import Reader, read_ahead
+from copying.reading import Reader
 from copying.results import DatabaseResult, JobResult, MeasurementResult, SnapshotTaken, SourceAge
-from copying.segments import Segment
-from copying.selection import allowed_types, get_fields_to_backup
+from copying.selection import get_fields_to_backup
 from copying.source_age import is_fresh, staleness
 from copying.task import Copy, Target
 from copying.windows import comparable_types
 from influx import shard_groups, storable
 from influx.errors import AccessDenied, InfluxError
-from influx.fingerprints import Fingerprints, Look
-from influx.frames import Frame, UnexpectedRows
+from influx.fingerprints import Look
+from influx.frames import Frame
 from influx.influxql import Location, Policy
 from influx.written import Written
 from influx_client import InfluxClient
 from settings.keys import FieldRules, Job
 
 logger = logging.getLogger(__name__)
-
-ATTEMPTS = 3
-"""How often a part is read that is not what the source says."""
 
 TOGETHER = 50
 """Of so many measurements the source is asked at once."""
@@ -108,7 +103,8 @@ class SnapshotRun:
         self._now = time.time_ns() if now is None else now
         self._stopping = stopping or StopRequest()
         self._listener = listener or SilentRun()
-        self._reader = Reader(job, source, self._now, self._stopping)
+        reader = Reader(job, source, self._now, self._stopping)
+        self._maker = PartMaker(source, reader, archive, self._stopping, self._count)
         self._capture = Capture(source, job.source, job.options.metadata)
         self._before: dict[tuple[str, str, Span], Group] = {}
         self._metadata: dict[str, Any] = {}
@@ -387,109 +383,27 @@ class SnapshotRun:
     def _measurement(self, due: tuple[Copy, Told]) -> Part | None:
         """It, read and proved; None where it holds nothing, or failed."""
         copy, told = due
-        tally, span = self._tallies[copy.source], told.look.span
         self._listener.begun(copy.source)
         try:
-            for attempt in range(1, ATTEMPTS + 1):
-                self._stopping.check()
-                try:
-                    return self._proved(copy, told)
-                except (Unequal, UnexpectedRows) as error:
-                    if attempt == ATTEMPTS:
-                        raise Unequal(
-                            f"{describe(span)}: {error}; it was read {ATTEMPTS} times. Somebody deletes or "
-                            "overwrites there at this moment, or the server's answers do not agree; the next run "
-                            "reads it again"
-                        ) from error
-                    logger.info("%s %s: %s; reading it again", copy.source, describe(span), error)
-                (told,) = sums.ask(self._source, [told.look], one_shard=told.one_shard)
+            return self._maker.make(copy, told)
         except Stopped:
             pass
         except StoreFailed:  # the others would wait for the same store
             raise
         except InfluxError as error:
-            tally.problems += self._told(f"copy {copy.source} {error}")
+            self._tallies[copy.source].problems += self._told(f"copy {copy.source} {error}")
         return None
 
-    def _proved(self, copy: Copy, told: Told) -> Part | None:
-        made = self._read(copy, told.look)
-        try:
-            sums.check_equal(told, made.rows)
-        except Unequal:
-            (again,) = sums.ask(self._source, [told.look], one_shard=told.one_shard)
-            if again.digest != told.digest and sums.is_between(told, made.rows, again):
-                return made.part(copy, "")  # somebody writes there: what came meanwhile may come with the next run
-            sums.check_equal(again, made.rows)
-            told = again
-        return made.part(copy, told.digest)
-
-    def _read(self, copy: Copy, look: Look) -> "_Made":
-        """Read the points, write them as files, read these back, and add up what they hold."""
-        segment = Segment(tuple(sorted(copy.types)), look.span)
-        made = _Made(sums.Adder(look))
-        with closing(read_ahead(portions(self._frames(copy, segment)))) as found:
-            for frame in found:
-                self._stopping.check()
-                content = parquet.encode(frame)
-                file = parquet.described(frame, content)
-                key = Entry(copy.source, look.span, _no_part(copy)).key(file)
-                self._archive.put(key, file, content)
-                back = parquet.decode(self._archive.read(key, file), key)
-                if not parquet.are_same(frame, back):
-                    raise Unequal(f"{key} does not hold what was written to it")
-                made.add(back, file)
-                self._count(copy.source, file, _newest(back, self._now), is_known=key in self._known_files)
-        return made
-
-    def _count(self, source: Location, file: DataFile, newest: int | None, *, is_known: bool) -> None:
+    def _count(self, copy: Copy, key: str, file: DataFile, points: Frame) -> None:
         """A file is written; one that the snapshot before has as well brings nothing new."""
         written = Written(file.rows, sum(file.values.values()), file.bytes)
-        written = Written(repeated=file.rows) if is_known else written
-        self._tallies[source].written += written
-        self._listener.wrote(source, written)
-        self._listener.reached(source, file.last + 1, newest)
-
-    def _frames(self, copy: Copy, segment: Segment) -> Iterator[Frame]:
-        allowed = allowed_types(copy.rules)
-        with closing(read_ahead(self._reader.pages(copy, segment))) as pages:
-            for page in pages:
-                for frame in page.frames:
-                    yield frame.only_types(allowed) if copy.rules.types else frame
-
-
-@dataclass(slots=True)
-class _Made:
-    """What was written of a measurement, and what it adds up to."""
-
-    adder: sums.Adder
-    files: list[DataFile] = field(default_factory=list)
-    types: dict[str, str] = field(default_factory=dict)
-    tags: set[str] = field(default_factory=set)
-
-    @property
-    def rows(self) -> Fingerprints:
-        return self.adder.rows
-
-    def add(self, frame: Frame, file: DataFile) -> None:
-        for name, type_ in parquet.types_of(frame).items():
-            if self.types.setdefault(name, type_) != type_:
-                raise Unequal(f"field {printable(name)!r} has two types in one shard group")
-        self.tags.update(name for name, _ in frame.tags)
-        self.adder.add(frame)
-        self.files.append(file)
-
-    def part(self, copy: Copy, fingerprint: str) -> Part | None:
-        if not self.files:
-            return None
-        types = {name: self.types[name] for name in sorted(self.types)}
-        return Part(copy.source.measurement, types, tuple(sorted(self.tags)), fingerprint, tuple(self.files))
+        written = Written(repeated=file.rows) if key in self._known_files else written
+        self._tallies[copy.source].written += written
+        self._listener.wrote(copy.source, written)
+        self._listener.reached(copy.source, file.last + 1, _newest(points, self._now))
 
 
 def _newest(frame: Frame, now: int) -> int | None:
     """The newest time that is not later than `now`; in a file points are ordered by series."""
     past = frame.times[frame.times <= now]
     return int(past.max()) if len(past) else None
-
-
-def _no_part(copy: Copy) -> Part:
-    return Part(copy.source.measurement, {}, (), "", ())

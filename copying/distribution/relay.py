@@ -29,7 +29,6 @@ class Message:
     key: str
     attempt: str
     calls: Sequence[Call]
-    thread: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,9 +133,9 @@ def test_floats_that_no_integer_can_hold_come_back_from_a_field_that_is_an_integ
 
 def test_files_of_any_size_hold_the_same(archived: Archived, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small ones are cut between times, and their sums go on from one to the next."""
-    from copying.archive import portions, taking
+    from copying.archive import making, portions
 
-    monkeypatch.setattr(taking, "portions", lambda pages: portions.portions(pages, 300))
+    monkeypatch.setattr(making, "portions", lambda pages: portions.portions(pages, 300))
     archived.pair.write(hourly())
     archived.taken()
     assert len(archived.files()) == 12

@@ -210,6 +210,11 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_check.py",
     ),
     "copying/retention.py": ("tests/copying/test_retention.py", "tests/integration/test_check.py"),
+    "copying/archive/making.py": (
+        "tests/integration/test_snapshots.py",
+        "tests/integration/test_snapshots_told.py",
+        "tests/integration/test_archive.py",
+    ),
     "copying/archive/taking.py": (
         "tests/copying/archive",
         "tests/integration/test_snapshots.py",
