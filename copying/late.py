@@ -1,11 +1,10 @@
-"""Late data: which stretches of time the look-back compares, and what of them the destination lacks."""
+"""Late data: what the destination lacks of the stretches of time that the look-back compares."""
 
 import logging
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 from basics.spans import Span, describe
 from basics.text import printable
@@ -18,6 +17,7 @@ from copying.proving import Prover
 from copying.resume import fallback_since
 from copying.retention import comparable_since
 from copying.segments import Segment
+from copying.stretches import Limits, MeasurementLookBack, cut_at, plan_look_back
 from copying.task import Copy, Target
 from copying.windows import Question, Window
 from influx.errors import InfluxError, QueryRefused
@@ -34,55 +34,6 @@ STILL_COMING = 10 * MINUTE
 """How far from now points are still written while a run reads them, nanoseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How far the look-back goes from the time `now` of the run: at least `lookback`, never before `earliest`."""
-
-    now: int
-    lookback: int
-    earliest: int
-    proved: int = MIN_TIME
-    """Everything older is known to be equal, but for the `piece` of it that is compared all the same."""
-    piece: Span | None = None
-
-
-@dataclass(slots=True)
-class MeasurementLookBack:
-    """The look-back of one copy: the last day, then shard groups, from the newest backwards.
-
-    Where it is not known who was written to, everything down to `floor` is compared, and older shard groups until
-    one that is whole and holds values is equal.
-    """
-
-    copy: Copy
-    recent: list[Span]
-    floor: int
-    groups: list[Span]
-    """Not compared yet, newest first, clipped to what is older than the last day."""
-    whole: frozenset[Span] = frozenset()
-    """Those of them that are a shard group from its beginning to its end, on both sides."""
-    settled: bool = False
-    ahead: int = 2
-    differing: list[Window] = field(default_factory=list)
-
-    def next_groups(self) -> list[Span]:
-        """The groups to compare next: all that have to be, and twice as many more as the time before."""
-        if self.settled:
-            return []
-        due = sum(group.end > self.floor for group in self.groups) + self.ahead
-        self.ahead *= 2
-        taken, self.groups = self.groups[:due], self.groups[due:]
-        return taken
-
-    def see(self, window: Window, *, is_open: bool) -> None:
-        """Take in a compared window. `is_open`: it differs, and it is not known that nothing is lacking in it."""
-        if is_open:
-            self.differing.append(window)
-        is_whole = window.span in self.whole and window.span.end <= self.floor
-        if is_whole and window.source and not is_open:
-            self.settled = True
-
-
 def wanted(window: Window) -> Window:
     """The window without lacks of fields that are not there yet, or only newer than their own newest point.
 
@@ -96,36 +47,6 @@ def wanted(window: Window) -> Window:
 def is_late(copy: Copy, mismatch: Mismatch) -> bool:
     """Whether a value that differs is older than the newest one of its field at the destination."""
     return mismatch.time <= copy.resumed.get(mismatch.field, MIN_TIME - 1)
-
-
-def plan_look_back(copy: Copy, groups: Iterable[Span], limits: Limits) -> MeasurementLookBack:
-    """The look-back of a copy that has points at the destination, and whose source has these shard groups.
-
-    What is newer than those points is about to be copied, so it ends there. All is cut where shard groups of
-    either side begin, because only inside one the fingerprints of equal points are equal.
-    """
-    groups = sorted(groups, reverse=True)
-    edges = [edge for group in (*groups, *(copy.target.written_groups or ())) for edge in (group.start, group.end)]
-    newest = max(min(time, limits.now) for time in copy.resumed.values())
-    day = limits.now - DAY
-    earliest = max(limits.earliest, limits.proved)
-    recent = Span(max(day - day % HOUR, earliest), newest + 1)
-    piece = limits.piece.clip(limits.earliest, min(limits.proved, newest + 1)) if limits.piece else Span(0, 0)
-    until = min(recent.start, newest + 1)
-    kept: list[Span] = []
-    for group in groups:
-        kept += reversed(_cut_at(group.clip(earliest, until), edges))
-    floor = min(newest - limits.lookback, copy.hidden_since)
-    spans = [*_cut_at(piece, edges), *_cut_at(recent, edges)]
-    return MeasurementLookBack(copy, spans, floor, kept, frozenset(kept).intersection(groups))
-
-
-def _cut_at(span: Span, edges: Iterable[int]) -> list[Span]:
-    """The parts of a stretch between these times, oldest first; none of an empty one."""
-    if span.length <= 0:
-        return []
-    inner = sorted({edge for edge in edges if span.start < edge < span.end})
-    return [Span(a, b) for a, b in pairwise((span.start, *inner, span.end))]
 
 
 def segments(windows: Iterable[Window]) -> list[Segment]:
@@ -382,7 +303,7 @@ class LookBack:
             span.clip(comparable_since(copy.target, now), self._now - STILL_COMING),
             span.clip(self._now + STILL_COMING, END_OF_TIME),
         ]
-        parts = [p for g in groups for s in stretches for p in _cut_at(g.clip(s.start, s.end), edges)]
+        parts = [p for g in groups for s in stretches for p in cut_at(g.clip(s.start, s.end), edges)]
         found = [w for windows in self._comparer.look([Question(whole, p) for p in parts]) for w in windows]
         known = [self._memory.known_extra(window) for window in found]
         open_ones = [w for w, extra in zip(found, known, strict=True) if w.differs and extra is None]

@@ -6,19 +6,11 @@ import pytest
 
 from basics.spans import Span
 from basics.times import DAY, END_OF_TIME, HOUR, MIN_TIME
-from copying.late import (
-    Lateness,
-    Limits,
-    MeasurementLookBack,
-    are_too_old,
-    is_late,
-    plan_look_back,
-    segments,
-    wanted,
-)
+from copying.late import Lateness, are_too_old, is_late, segments, wanted
 from copying.mismatches import Mismatch
 from copying.retention import comparable_since
 from copying.segments import Segment
+from copying.stretches import Limits, MeasurementLookBack, plan_look_back
 from copying.task import Copy, Target
 from copying.windows import Question, Window, weighed
 from influx import fingerprints

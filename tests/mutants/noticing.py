@@ -194,6 +194,11 @@ MODULES: dict[str, tuple[str, ...]] = {
         "tests/integration/test_second_look.py",
         "tests/integration/test_order.py",
     ),
+    "copying/stretches.py": (
+        "tests/copying/test_late.py",
+        "tests/integration/test_look_back.py",
+        "tests/integration/test_late_data.py",
+    ),
     "copying/task.py": ("tests/copying/test_plan.py", *COPY),
     "copying/unstorable.py": ("tests/integration/test_planning.py", *COPY, "tests/integration/test_exactness.py"),
     "copying/windows.py": (
