@@ -232,7 +232,7 @@ class BackupManager:
         self._listener.failed(problems)
         is_done = not problems and not self._stopping.is_set()
         age = self._age(name) if is_done else None
-        warnings = (*warned(logger, running), *self._warnings_of(name, age, is_done=is_done))
+        warnings = (*warned(logger, running), *self._warnings_of(name, results, age, is_done=is_done))
         return DatabaseResult(name, tuple(results), tuple(problems), warnings, age, saved)
 
     def _running_queries(self, target: str) -> str:
@@ -389,11 +389,16 @@ class BackupManager:
             logger.warning("database %s: its newest point at the source is not known: %s", database, error)
             return None
 
-    def _warnings_of(self, name: str, age: SourceAge | None, *, is_done: bool) -> tuple[str, ...]:
+    def _warnings_of(
+        self, name: str, results: Sequence[MeasurementResult], age: SourceAge | None, *, is_done: bool
+    ) -> tuple[str, ...]:
         texts: list[str] = []
+        has_met = self._news.newest(name) is not None or any(r.written != Written() or r.problems for r in results)
         for found in self._inventory.of(name):
             texts += inventory.empty_database(self._job, found), inventory.lost_measurements(self._job, found)
             if is_done:
+                wanted = sum(map(self._job.wants, found.measurements))
+                texts += () if has_met else (inventory.no_points(self._job, name, wanted),)
                 lost = inventory.find_lost(self._job, found, self._planner, self._destination, self._now)
                 texts += () if self._stopping.is_set() else lost
         return warned(logger, *texts, staleness(age, self._options.max_lag) if age else "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from basics.humanize import counted
 from basics.patterns import NamePattern, is_selected
-from basics.spans import Span
+from basics.spans import Span, describe
 from basics.text import printable
 from basics.times import END_OF_TIME
 from basics.together import both
@@ -178,6 +178,19 @@ def empty_database(job: Job, database: DatabaseInventory) -> str:
         return ""
     which = "that the rules select" if database.measurements else f"at {job.source.url}"
     return f"database {printable(database.name)}: no measurement {which}; nothing of it is copied"
+
+
+def no_points(job: Job, database: str, measurements: int) -> str:
+    """What to say of a database that shows measurements, when no point of them was met; empty when that may be so.
+
+    Means are only of whole windows, and who restores compares what there is.
+    """
+    if job.options.allow_empty or job.restores or job.source.group_by is not None or not measurements:
+        return ""
+    limits = job.options.range
+    where = f"in {describe(Span(limits.start, limits.end))}" if limits else "where this run reads"
+    found = f"{counted(measurements, 'measurement')} to copy, and not one point {where}"
+    return f"database {printable(database)}: {found}; nothing of it is copied"
 
 
 def lost_databases(job: Job, inventory: Inventory) -> str:

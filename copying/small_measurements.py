@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from basics.humanize import counted
 from basics.spans import Span
 from basics.stopping import Stopped, StopRequest
 from basics.times import DAY, END_OF_TIME, MIN_TIME
@@ -155,11 +156,11 @@ class GroupCopy:
         points = sum(member.written.points for member in self._members)
         if points:
             seconds = time.monotonic() - begun
-            logger.info(
-                "%d measurements together: %s points in %.1f s", len(self._members), f"{points:,}", seconds
-            )
+            told = counted(points, "point")
+            logger.info("%d measurements together: %s in %.1f s", len(self._members), told, seconds)
         for member in self._members:
-            logger.debug("%s: %s points together with others", member.copy.source, f"{member.written.points:,}")
+            told = counted(member.written.points, "point")
+            logger.debug("%s: %s together with others", member.copy.source, told)
         return {
             member.copy.source: GroupProgress(member.written, min(acknowledged, member.alone_since))
             for member in self._members

@@ -200,6 +200,13 @@ class SnapshotRun:
             f"{names}; correct that, or set options.allow_empty: true if it may be so"
         )
 
+    def _emptiness_of(self, name: str, *, has_met: bool) -> Iterator[str]:
+        """The same of one database beside others; whether points of it were met, or somebody failed."""
+        for database in self._inventory.of(name):
+            yield inventory.empty_database(self._job, database)
+            if not has_met:
+                yield inventory.no_points(self._job, name, sum(map(self._job.wants, database.measurements)))
+
     # ------------------------------------------------------------ a database
 
     def _database(self, name: str) -> tuple[DatabaseHeld, DatabaseResult]:
@@ -223,7 +230,8 @@ class SnapshotRun:
         self._listener.failed(problems)
         results = [self._result(location) for location in dict.fromkeys(mine)]
         age = self._age(name, held)
-        empty = [inventory.empty_database(self._job, database) for database in self._inventory.of(name)]
+        has_met = any(policy.groups for policy in held) or any(self._tallies[place].problems for place in mine)
+        empty = self._emptiness_of(name, has_met=has_met or bool(problems))
         warnings = warned(logger, *empty, staleness(age, self._job.options.max_lag))
         database = DatabaseResult(name, tuple(results), tuple(problems), warnings, age)
         return DatabaseHeld(name, tuple(held)), database

@@ -123,6 +123,36 @@ def test_a_source_without_a_database_or_a_measurement_fails_the_run_and_the_chec
     assert _run(tmp_path, lonely, options={"allow_empty": True}).outcome == "ok"
 
 
+JUNE_POINT = 2_286_000_000_000_000_000
+JUNE = {"backup_mode": "range", "range": {"start_date": "2042-06-01", "end_date": "2042-07-01"}}
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        (JUNE, "in [2042-06-01T00:00:00Z, 2042-07-01T00:00:00Z)"),
+        ({"incremental": {"fallback_days": 7}}, "where this run reads"),
+    ],
+    ids=["range", "fallback_days"],
+)
+def test_a_run_that_meets_not_one_point_warns(options: dict[str, Any], where: str, pair: Pair) -> None:
+    """By database, where the rules select a measurement of it; not where that is allowed, nor when it met one."""
+    pair.write(f"cpu v=1 {MONDAY}\nmem v=1 {MONDAY}\nnet v=1 {MONDAY}")
+    job = {"options": options, "measurements": {"exclude": ["net"]}}
+    result = pair.backup(job)
+    warning = (
+        f"database {pair.database}: 2 measurements to copy, and not one point {where}; nothing of it is copied"
+    )
+    assert (result.outcome, result.cautions) == ("ok", (warning,))
+    assert pair.backup({**job, "options": {**options, "allow_empty": True}}).cautions == ()
+    pair.write(
+        f"net v=1 {time.time_ns() - HOUR}\nmem v=1 {JUNE_POINT if options is JUNE else time.time_ns() - HOUR}"
+    )
+    for points in (1, 0):
+        again = pair.backup(job)
+        assert (again.outcome, again.cautions, again.written.points) == ("ok", (), points)
+
+
 def test_what_the_source_has_lost_is_a_warning_with_numbers(
     lonely: tuple[InfluxServer, InfluxServer], tmp_path: Path
 ) -> None:

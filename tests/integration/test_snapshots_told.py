@@ -88,6 +88,22 @@ def test_a_source_that_is_written_to_while_it_is_read_is_not_old(archived: Archi
     assert [(age.newest, age.is_stale) for age in result.ages] == [(None, None)]
 
 
+def test_a_snapshot_without_one_point_warns(archived: Archived) -> None:
+    """Of a database whose measurements the rules select; unless that is allowed, or as soon as there is one."""
+    archived.pair.write(f"cpu v=1 {MONDAY}\nmem v=1 {MONDAY}")
+    texts = {"specific": {"*": {"fields": {"types": ["string"]}}}}
+    warning = (
+        f"database {archived.pair.database}: 2 measurements to copy, and not one point where this run reads; "
+        "nothing of it is copied"
+    )
+    for options, expected in (({}, [warning]), ({"allow_empty": True}, [])):
+        result = archived.run({"measurements": texts, "options": options})
+        assert (result.failures, result.snapshot is not None) == ((), True)
+        assert [text for text in result.cautions if "database" in text] == expected
+    archived.pair.write(f'mem s="a" {MONDAY}')
+    assert archived.run({"measurements": texts}).cautions == ()
+
+
 @pytest.mark.parametrize("kinds", [["policies"], []])
 def test_what_a_database_has_besides_points_is_in_it_where_that_is_wanted(
     kinds: list[str], archived: Archived
