@@ -119,7 +119,8 @@ def test_what_has_expired_at_the_source_or_is_not_asked_for_is_no_loss(pair: Pai
     (caution,) = pair.backup().cautions
     assert "holds 1 field that the source does not: m.newer; " in caution
     limits = {"start_date": "2020-01-01", "end_date": "2020-02-01"}
-    assert pair.backup({"options": {"backup_mode": "range", "range": limits}}).cautions == ()
+    options = {"backup_mode": "range", "range": limits, "allow_empty": True}
+    assert pair.backup({"options": options}).cautions == ()
 
 
 def test_a_mean_of_what_the_rules_select_is_told_when_the_source_has_lost_the_field(pair: Pair) -> None:

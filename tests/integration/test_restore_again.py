@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from config import Config
 from copying import quarantine
 from copying.restore.marker import Marker, described, in_folder
 from main import main
-from tests.integration.daemon import running
+from tests.integration.daemon import running, wait_until
 from tests.integration.harness import MONDAY, WEEK, Pair, snapshot, write_job
 from tests.support.proxy import Exchange, Proxy, forward, only, respond
 from tests.support.servers import InfluxServer, free_port
+from watching.web.client import NoDaemon, ask
+from watching.web.server import Address, parse_address
 
 pytestmark = pytest.mark.usefixtures("signals")
 
@@ -259,6 +262,13 @@ def test_a_plan_keeps_no_run_waiting(pair: Pair, restore: Restores) -> None:
         assert not any(taken)
 
 
+def _shows_next_run(page: Address) -> bool:
+    """Its log tells of it a moment earlier."""
+    with suppress(NoDaemon):
+        return any(job["next_run"] for job in ask(page)["jobs"])
+    return False
+
+
 def test_a_daemon_elsewhere_that_runs_the_job_is_asked(
     pair: Pair, restore: Restores, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -270,6 +280,8 @@ def test_a_daemon_elsewhere_that_runs_the_job_is_asked(
     address = f"127.0.0.1:{free_port()}"
     with running(tmp_path / "jobs", tmp_path, "--http", address) as daemon:
         daemon.wait_for("next run")
+        page = parse_address(address)
+        wait_until(lambda: _shows_next_run(page), "the next run on the page", daemon)
         monkeypatch.setenv("BACKUP_HTTP", address)
         said = restore.refused("--existing", "fill")
         assert f"the daemon at http://{address} runs job 'job': it would copy the half-restored" in said
