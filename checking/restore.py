@@ -169,7 +169,9 @@ class _Restore:
         known = originals(job, self.backup.get_databases())
         databases = chosen(known, self.asked.databases)
         missing = absent(job, known) if not self.asked.databases else []
-        asked, file = self.asked, marker.file_of(job, self.environ, self.server.url, databases, self.asked)
+        asked = self.asked
+        snapshot = "" if self.how.at is None else f"{self.backup.url} {self.backup.name}"
+        file = marker.file_of(job, self.environ, snapshot, self.server.url, databases, asked)
         turned = turned_round(job, self.server, databases, asked.policies, asked.measurements, asked.span)
         check_apart(turned, self.backup, self.target)
         looked = survey.Survey(turned_rules(job, turned), self.backup, self.target, asked, now)

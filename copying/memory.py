@@ -23,7 +23,7 @@ from settings.keys import Job
 
 logger = logging.getLogger(__name__)
 
-_RULES = 2
+_RULES = 3
 """Another number when earlier versions took for equal what was not: then everything is compared once more."""
 
 MOST = 100_000

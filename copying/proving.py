@@ -29,6 +29,8 @@ class _Case:
     database: str
     target: Target
     states: tuple[ShardStates, ShardStates]
+    shards: frozenset[str]
+    """Those that the source had before anything was planned."""
     written: int
     """How many points we had written to the destination before."""
     proof: Proof | None = None
@@ -67,8 +69,8 @@ class Prover:
         if states is None:
             return False
         written = self._comparer.acknowledged(target)
-        case = self._case = _Case(database, target, states, written)
         source, destination = (side.activity for side in states)
+        case = self._case = _Case(database, target, states, frozenset(source.shards if source else ()), written)
         known = self._memory.proof(database, target)
         if known and source and destination and known.is_untouched(destination):
             case.proof = known
@@ -145,6 +147,8 @@ class Prover:
                 states = self._comparer.source_states(case.database, case.target, self._now)
                 after = states.activity if states else None
                 if before is None or states is None or after is None:
+                    return None
+                if before.shards.keys() != case.shards:  # what is in a new one may not be compared
                     return None
                 if balance.is_still(before, after):
                     return Moment(before, newer)

@@ -151,7 +151,7 @@ def together(question: Question, parts: Iterable[Window]) -> Window:
 
 
 def comparable_types(copy: Copy) -> dict[str, tuple[str, ...]]:
-    """The fields that can be counted alike on both sides, with a type for each kind of their values.
+    """The fields that can be counted alike on both sides, with their wanted types.
 
     Left out are fields of which only some types are wanted that counting cannot tell apart (floats among
     integers), and fields of several types whose name only a regex can select.
@@ -163,7 +163,7 @@ def comparable_types(copy: Copy) -> dict[str, tuple[str, ...]]:
         unwanted = influxql.kinds(t for t in types if t not in allowed)
         is_clear = not unwanted or influxql.kinds((*wanted, *unwanted)) == (*wanted, *unwanted)
         if is_clear and is_exact(name, types):
-            found[name] = wanted
+            found[name] = tuple(t for t in types if t in allowed)
     return found
 
 

@@ -1,12 +1,14 @@
 """Fingerprints: what feels a difference between the points of two servers without reading them. Pure.
 
-Each series has one: of each field the number of its values and, of numbers, their sum; its first row; and, of one
-field, the squares of the times since its first value, added up. Equal points have equal fingerprints at two
+Each series has one: of each field the number of its values and, of numbers, their sum, as each type of number that
+the field has anywhere, with its first value where these are several; its first row; and, of one field, the squares
+of the times since its first value, added up. Equal points have equal fingerprints at two
 servers wherever the range lies inside one shard at each of them (a float sum over several shards depends on where
 they begin). Each of these is a test in tests/facts/test_fingerprints.py.
 
 They do not feel: text and booleans that were overwritten (but for the first row), values of one series and range
-that were swapped, a negative zero, and points that moved in time without another sum, of fields but that one.
+that were swapped, a negative zero, points that moved in time without another sum, of fields but that one, and
+floats that changed by less than the last bit of their sum.
 """
 
 import hashlib
@@ -66,11 +68,16 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of a look: its text, how many columns the answer has, and the (field, type) of the counts."""
+    """One statement of a look: its text, how many columns the answer has, and what they are.
+
+    That is the (field, type) of each count, then of each sum, then the fields of which the first value follows.
+    """
 
     text: str
     width: int
     counted: tuple[tuple[str, str], ...] = ()
+    summed: tuple[tuple[str, str], ...] = ()
+    led: tuple[str, ...] = ()
 
 
 def statements(look: Look) -> list[Statement]:
@@ -80,7 +87,7 @@ def statements(look: Look) -> list[Statement]:
     """
     quotable = [column for column in look.columns if influxql.is_quotable(column[0])]
     others = [[column] for column in look.columns if not influxql.is_quotable(column[0])]
-    parts = list(packed(quotable, lambda column: 2 * f"count({influxql.quote(column[0])}::boolean), "))
+    parts = list(packed(quotable, lambda column: 5 * f"count({influxql.quote(column[0])}::boolean), "))
     found = [_totals(look, part) for part in (*parts, *others)]
     if quotable:
         clock = min(quotable, key=lambda column: (column[1] not in SUMMED, column[0]))
@@ -91,9 +98,16 @@ def statements(look: Look) -> list[Statement]:
 
 
 def _totals(look: Look, columns: Sequence[tuple[str, str]]) -> Statement:
-    summed = [column for column in columns if column[1] in SUMMED and influxql.is_quotable(column[0])]
-    text = influxql.select_totals(look.location, columns, summed, look.among)
-    return Statement(text, len(columns) + len(summed), tuple(columns))
+    numbers = [name for name, type_ in columns if type_ in SUMMED and influxql.is_quotable(name)]
+    summed = tuple((name, type_) for name in numbers for type_ in _numeric(look.types[name]))
+    led = tuple(name for name in numbers if len(_numeric(look.types[name])) > 1)
+    text = influxql.select_totals(look.location, columns, summed, led, look.among)
+    return Statement(text, len(columns) + len(summed) + len(led), tuple(columns), summed, led)
+
+
+def _numeric(types: Sequence[str]) -> list[str]:
+    """As what to add a field up: a sum of integers drops fractions, a sum of floats the last digits."""
+    return [type_ for type_ in SUMMED if type_ in types]
 
 
 def _first_rows(look: Look, columns: Sequence[tuple[str, str]]) -> Statement:

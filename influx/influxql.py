@@ -232,10 +232,12 @@ def select_totals(
     location: Location,
     counted: Iterable[tuple[str, str]],
     summed: Iterable[tuple[str, str]],
+    led: Iterable[str],
     among: "Among",
 ) -> str:
-    """For each series how many values each (field, type) has in the range, and the sum of the `summed` ones."""
+    """For each series how many values each (field, type) has in the range, sums, and first values."""
     columns = [f"count({_typed(f, t)})" for f, t in counted] + [f"sum({_typed(f, t)})" for f, t in summed]
+    columns += [f"first({_column(name, 'field')})" for name in led]
     return f"SELECT {', '.join(columns)} {_by_series(location, among)}"
 
 

@@ -18,7 +18,7 @@ from settings.keys import Job
 
 _SIZES = {1 + COUNTERS.index("diskBytes")}
 
-_RULES = 3
+_RULES = 4
 """Another number when parts of older snapshots stood for what they did not hold: then all are looked at once."""
 
 

@@ -149,6 +149,8 @@ class _Series:
 
     counts: dict[Column, int] = field(default_factory=dict)
     sums: dict[Column, float] = field(default_factory=dict)
+    leads: dict[str, Any] = field(default_factory=dict)
+    """Field -> its first value."""
     first: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     """Number of a statement -> its row."""
     begun: int | None = None
@@ -165,6 +167,10 @@ class Adder:
         self._look = look
         self._asked = fingerprints.statements(look)
         self._columns = [column for statement in self._asked for column in statement.counted]
+        self._led = {name for statement in self._asked for name in statement.led}
+        self._sums: dict[str, list[Column]] = {}
+        for column in (column for statement in self._asked for column in statement.summed):
+            self._sums.setdefault(column[0], []).append(column)
         quotable = [s for s in self._asked if s.counted and influxql.is_quotable(s.counted[0][0])]
         totals = sum(bool(statement.counted) for statement in self._asked)
         self._first = {
@@ -203,8 +209,10 @@ class Adder:
         count = int(there.sum())
         if count:
             series.counts[column] = series.counts.get(column, 0) + count
-            if column[1] in SUMMED and influxql.is_quotable(column[0]):
-                series.sums[column] = _added(series.sums.get(column, 0), values.numbers[part][there], column[1])
+            for summed in self._sums.get(column[0], ()) if column[1] in SUMMED else ():
+                series.sums[summed] = _added(series.sums.get(summed, 0), values.numbers[part][there], summed[1])
+            if column[0] in self._led and column[1] in SUMMED and column[0] not in series.leads:
+                series.leads[column[0]] = values.wire(part.start + int(np.flatnonzero(there)[0]))
 
     def _tick(
         self, series: _Series, columns: Mapping[str, "_Column"], times: npt.NDArray[np.int64], part: slice
@@ -250,9 +258,9 @@ class Adder:
         if not statement.counted:
             return series.first.get(number)
         counts = [series.counts.get(column) for column in statement.counted]
-        added = [c for c in statement.counted if c[1] in SUMMED and influxql.is_quotable(c[0])]
-        sums = [_as_told(series.sums.get(column), column[1]) for column in added]
-        return (self._look.span.start, *counts, *sums) if any(counts) else None
+        sums = [_as_told(series.sums.get(column), column[1]) for column in statement.summed]
+        leads = [series.leads.get(name) for name in statement.led]
+        return (self._look.span.start, *counts, *sums, *leads) if any(counts) else None
 
 
 class _Column:

@@ -31,7 +31,7 @@ from copying.metadata import snapshot as metadata
 from copying.metadata.capture import Capture
 from copying.reading import Reader
 from copying.results import DatabaseResult, JobResult, MeasurementResult, SnapshotTaken, SourceAge
-from copying.selection import get_fields_to_backup
+from copying.selection import allowed_types, get_fields_to_backup
 from copying.source_age import is_fresh, staleness
 from copying.task import Copy, Target
 from copying.windows import comparable_types
@@ -367,7 +367,7 @@ class SnapshotRun:
 
     def _some(self, copies: Sequence[Copy], span: Span, there: Mapping[str, Part], trust: Trust) -> Iterator[Part]:
         """Of some measurements what the shard group holds: parts of the snapshot before, or new ones."""
-        looks = [Look(copy.source, comparable_types(copy), span) for copy in copies]
+        looks = [Look(copy.source, _told_types(copy), span) for copy in copies]
         one = [shard_groups.is_inside_one(span, copy.target.groups or ()) for copy in copies]
         answers = sums.ask(self._source, looks, one_shard=all(one))
         due: list[tuple[Copy, Told]] = []
@@ -409,6 +409,12 @@ class SnapshotRun:
         self._tallies[copy.source].written += written
         self._listener.wrote(copy.source, written)
         self._listener.reached(copy.source, file.last + 1, _newest(points, self._now))
+
+
+def _told_types(copy: Copy) -> dict[str, tuple[str, ...]]:
+    """The fields of which the source tells what files hold: its first rows show values of unwanted types, too."""
+    allowed = allowed_types(copy.rules)
+    return {name: types for name, types in comparable_types(copy).items() if allowed.issuperset(copy.types[name])}
 
 
 def _newest(frame: Frame, now: int) -> int | None:

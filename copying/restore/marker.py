@@ -79,9 +79,14 @@ def folder(job: Job, environ: Mapping[str, str]) -> Path:
     return quarantine.directory_of(job.options, environ) / ".restoring"
 
 
-def file_of(job: Job, environ: Mapping[str, str], target: str, databases: Iterable[Mapped], asked: Asked) -> Path:
-    """The marker of this restore: the same for the same command, whatever it says of existing points."""
-    what = (target, tuple(databases), asked.policies, asked.measurements, asked.span)
+def file_of(
+    job: Job, environ: Mapping[str, str], snapshot: str, target: str, databases: Iterable[Mapped], asked: Asked
+) -> Path:
+    """The marker of this restore: the same for the same command, whatever it says of existing points.
+
+    Of another `snapshot` of an archive it is another one; empty: from the server that the job copies to.
+    """
+    what = (snapshot, target, tuple(databases), asked.policies, asked.measurements, asked.span)
     digest = hashlib.blake2b(repr(what).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
     return folder(job, environ) / f"{job.name}.{digest}.json"
 

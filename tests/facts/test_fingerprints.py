@@ -311,6 +311,17 @@ def test_cast_sums(db: Database) -> None:
     assert db.rows('SELECT sum("v"::integer) FROM m; SELECT sum("v"::integer) FROM n') == [[0, 40], [0, 1 - 2**63]]
 
 
+def test_first_values_and_sums_of_mixed_numbers(db: Database) -> None:
+    """`sum("f"::float)`, `sum("f"::integer)` and `first("f"::field)` stand in one question; the last has the type
+    of the shard that is asked, an integer or a float.
+    """
+    db.put(f"m v=1.9 {MONDAY}", f"m v=2 {MONDAY + 1}", f"m v=3i {MONDAY + 7 * DAY}")
+    asked = 'SELECT sum("v"::float), sum("v"::integer), first("v"::field) FROM m WHERE'
+    for begin, expected in ((MONDAY, [3.9, 3, 1.9]), (MONDAY + 7 * DAY, [3.0, 3, 3])):
+        ((_, *found),) = db.rows(f"{asked} time >= {begin} AND time < {begin + DAY}")
+        assert (found, [type(value) for value in found]) == (expected, [type(value) for value in expected])
+
+
 # ---------------------------------------------------------------- types
 
 

@@ -30,12 +30,16 @@ def row(*values: object, **tags: str) -> Series:
 
 
 def test_counts_sums_first_rows_and_times_are_asked_for() -> None:
-    """Only numbers are summed, and nothing that a regex has to name is in a statement with others."""
+    """Only numbers are summed, as each type they have; what a regex has to name has a statement of its own."""
     types = {STRANGE: ("float",), "s": ("string",), "b": ("float", "integer"), "a": ALL}
     totals, strange, first, moments = fingerprints.statements(look(types))
     assert totals.text.count("count(") == 5
-    assert totals.text.count("sum(") == 2
-    assert (totals.width, first.width, moments.width, strange.width) == (7, 3, 1, 1)
+    sums = ['"b"::float', '"b"::integer', '"a"::integer']
+    assert [f'"{name}"::{type_}' for name, type_ in totals.summed] == sums
+    assert all(f"sum({column})" in totals.text for column in sums)
+    assert totals.led == ("b",)
+    assert totals.text.count('first("b"::field)') == 1
+    assert (totals.width, first.width, moments.width, strange.width) == (9, 3, 1, 1)
     assert [name for name, _ in totals.counted] == ["s", "b", "a", "a", "a"]
     assert strange.counted == ((STRANGE, "float"),)
     assert "sum(" not in strange.text

@@ -278,8 +278,8 @@ def test_values_are_counted_by_kinds() -> None:
     assert influxql.kinds(("integer", "float", "string", "boolean")) == ("float", "string", "boolean")
     columns = [("f", "float"), ("f", "string")]
     assert influxql.select_counts(CPU, columns, 1, 2) == f'SELECT count("f"::float), count("f"::string) {OF_CPU}'
-    assert influxql.select_totals(CPU, columns, columns[:1], Among(1, 2)) == (
-        f'SELECT count("f"::float), count("f"::string), sum("f"::float) {OF_CPU} GROUP BY *'
+    assert influxql.select_totals(CPU, columns, columns[:1], ["f"], Among(1, 2)) == (
+        f'SELECT count("f"::float), count("f"::string), sum("f"::float), first("f"::field) {OF_CPU} GROUP BY *'
     )
 
 

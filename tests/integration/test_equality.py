@@ -8,9 +8,10 @@ import pytest
 
 from checking.verdict import JobVerdict, Scope
 from copying.results import JobResult
-from tests.integration.harness import DAY, HOUR, MONDAY, READER, Pair
+from tests.integration.harness import DAY, HOUR, MONDAY, READER, WEEK, Pair
 from tests.integration.test_late_data import NOW, run_at
 from tests.integration.test_verify import sums, verified
+from tests.support.proxy import Exchange, Proxy, forward, only
 
 MINUTE = HOUR // 60
 
@@ -114,6 +115,55 @@ def test_a_value_that_was_overwritten_at_the_source_comes_again(pair: Pair) -> N
     result = run_at(pair, NOW)
     assert (result.failures, result.late) == ((), 2)
     pair.assert_equal()
+
+
+@pytest.mark.usefixtures("quick")
+def test_values_of_a_field_with_several_numeric_types_that_were_overwritten_are_copied_again(pair: Pair) -> None:
+    """By the same whole part, and by the same number as another type: neither is equal in any sum of integers."""
+    old = NOW - 30 * DAY
+    pair.write("\n".join(f"cpu v={i}i {old + i * MINUTE}" for i in range(60)))
+    pair.write("\n".join(f"cpu v=0.{i + 10} {NOW - 3 * HOUR + i * MINUTE}" for i in range(60)))
+    for _ in range(2):
+        assert run_at(pair, NOW).failures == ()
+    pair.write("\n".join(f"cpu v=0.95 {NOW - 3 * HOUR + i * MINUTE}" for i in range(20, 40)))
+    assert sums(verified(pair)) == (0, 0, 20)
+    result = run_at(pair, NOW)
+    assert (result.failures, result.late) == ((), 20)
+    pair.assert_equal()
+    assert sums(verified(pair)) == (0, 0, 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_same_numbers_as_another_type_are_different(pair: Pair) -> None:
+    """The field has both types somewhere; in the shard group of these values it has one."""
+    for server, values in ((pair.source, "i"), (pair.destination, "")):
+        server.create_database(pair.database)
+        server.write(
+            "\n".join(f"cpu a=1 {MONDAY + i}\ncpu v={i}{values} {MONDAY + i + 1}" for i in range(9)), pair.database
+        )
+        server.write(f"cpu v=1.5 {MONDAY + 5 * WEEK}", pair.database)
+    assert sums(verified(pair)) == (0, 0, 9)
+
+
+def test_a_shard_group_that_somebody_begins_while_a_run_is_planned_is_compared_by_the_next(pair: Pair) -> None:
+    """Nothing is proved of what this run did not look at."""
+    edge = MONDAY + 10 * WEEK
+    pair.write(minutely(edge - 5 * HOUR, edge))
+    with Proxy(pair.source.url) as proxy:
+        sections = {"source": {"url": proxy.url}}
+        for _ in range(2):
+            assert run_at(pair, edge - HOUR, sections).failures == ()
+        pair.write(f"cpu,host=a v=2 {edge - 1}")
+
+        def write(exchange: Exchange) -> None:
+            forward(exchange)
+            pair.source.write(f"cpu,host=a v=3 {edge + 1}", pair.database)
+
+        begun = proxy.inject(only(lambda text: text.startswith("SHOW SHARD GROUPS"), write), "query", count=1)
+        assert run_at(pair, edge + 2, sections).failures == ()
+        assert begun.injected == 1
+        assert run_at(pair, edge + HOUR, sections).failures == ()
+    assert only_there(pair) == 0
 
 
 def test_what_only_the_destination_has_stays_and_is_told_with_its_number(pair: Pair) -> None:

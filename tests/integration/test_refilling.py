@@ -263,7 +263,7 @@ def begun_before(pair: Pair, existing: str, positions: dict[Location, int]) -> N
     """There was such a restore, which came so far."""
     config = Config(write_job(pair.directory, pair.config()))
     name = pair.database
-    file = markers.file_of(config.job, {}, config.job.source.url, [Mapped(name, name, name)], Asked())
+    file = markers.file_of(config.job, {}, "", config.job.source.url, [Mapped(name, name, name)], Asked())
     file.parent.mkdir(parents=True, exist_ok=True)
     markers.save(file, Marker("job", config.job.source.url, (name,), 5, existing, positions=positions))
 

@@ -141,16 +141,16 @@ def test_the_same_command_finds_its_marker_and_another_one_does_not(tmp_path: Pa
     job = parse_config(servers + options, {}, "a.yaml")
     one = [Mapped("a", "a", "a")]
 
-    def file(target: str = "http://a", databases: list[Mapped] = one, **asked: object) -> Path:
-        return file_of(job, {}, target, databases, Asked(**asked))  # type: ignore[arg-type]
+    def file(target: str = "http://a", databases: list[Mapped] = one, snapshot: str = "", **asked: object) -> Path:
+        return file_of(job, {}, snapshot, target, databases, Asked(**asked))  # type: ignore[arg-type]
 
     assert file() == file(existing="fill") == file(metadata=frozenset())
     assert file().parent == tmp_path / ".restoring"
     others = [
         file("http://c"), file(databases=[Mapped("a", "a", "b")]), file(policies=("p",)),
-        file(measurements=("p",)), file(span=Span(0, 5)),
+        file(measurements=("p",)), file(span=Span(0, 5)), file(snapshot="one"), file(snapshot="two"),
     ]  # fmt: skip
-    assert len({file(), *others}) == 6
+    assert len({file(), *others}) == 8
     for name, marker in ((file(), replace(MARKER, job="a")), (others[0], replace(MARKER, job="b"))):
         save(name, marker)
     assert [marker.job for marker in unfinished(job, {})] == ["a"]
