@@ -17,6 +17,7 @@ from copying.proving import Prover
 from copying.resume import fallback_since
 from copying.retention import comparable_since
 from copying.segments import Segment
+from copying.selection import field_rules, get_fields_to_backup
 from copying.stretches import Limits, MeasurementLookBack, cut_at, plan_look_back
 from copying.task import Copy, Target
 from copying.windows import Question, Window
@@ -70,6 +71,20 @@ def are_too_old(windows: Iterable[Window], dropped: int) -> bool:
     return max(differing.values(), default=0) <= dropped
 
 
+def left_out(job: Job, target: Target, copies: Iterable[Copy]) -> str:
+    """A text for the measurements and fields that are too old to be looked at: without them nothing is whole."""
+    if job.options.incremental.obsolete_threshold is None and job.options.field_obsolete_threshold is None:
+        return ""
+    chosen = {(copy.source.measurement, name) for copy in copies for name in copy.types}
+    wanted = {
+        (measurement, name)
+        for measurement, types in target.source_types.items()
+        if job.wants(measurement)
+        for name in get_fields_to_backup(types, field_rules(job.measurements, measurement))
+    }
+    return repr(sorted(wanted - chosen))
+
+
 @dataclass(frozen=True, slots=True)
 class Lateness:
     """Of one measurement: the windows to copy again, oldest first, and how many values only the destination has.
@@ -89,6 +104,7 @@ class LookBack:
         self._comparer = comparer
         self._prover = prover
         self._now = now
+        self._job = job
         self._memory = memory
         self._times = job.options.incremental
         self._is_off = job.options.range is not None or job.source.group_by is not None or not self._times.lookback
@@ -112,7 +128,8 @@ class LookBack:
         groups = sorted({g for groups in self._comparer.shard_groups(there, self._now) for g in groups})
         proved = self._prover.prove(copies, groups)
         states = self._prover.states  # the newest ones: those that the proof rests on
-        signed = {} if states is None else memory.unknown(self._memory, target, groups, states)
+        obsolete = left_out(self._job, target, copies)
+        signed = {} if states is None else memory.unknown(self._memory, target, groups, states, obsolete)
         due = set(groups) if proved is not None else self._due(groups, signed, states, there)
         self._surplus.clear()
         self._coming.clear()
@@ -243,15 +260,16 @@ class LookBack:
             note(window, known or 0)
             return window.differs and known is None
 
+        calm: list[tuple[Window, int]] = []
         for leaf in self._comparer.narrow(differing, is_open, self._is_small):
             window, extra, is_lacking = self._judged(wanted(leaf))
             found += [window] if window.is_to_copy else []
             lacking += [window] if is_lacking else []
+            calm += [] if is_lacking else [(window, extra)]
             note(window, extra)
         self._coming += [window.span for window in lacking if not window.is_to_copy]
-        for top in differing:
-            if not any(_holds(top, window) for window in lacking):
-                self._memory.accept(top, inside[top.copy.source, top.span])
+        tops = [top for top in differing if not any(_holds(top, window) for window in lacking)]
+        self._accept([*calm, *((top, inside[top.copy.source, top.span]) for top in tops)])
         return sorted(found, key=lambda window: window.span), extras
 
     def _is_small(self, window: Window) -> bool:
@@ -284,11 +302,18 @@ class LookBack:
         extra = sum(n for (kind, *_), n in found.items() if kind == "extra")
         is_lacking = any(kind != "extra" for kind, *_ in found)
         judged = replace(window, lacks=kinds["missing"], changed=kinds["different"])
-        if judged.is_to_copy:
-            return judged, 0, True
-        if not is_lacking:
-            self._memory.accept(window, extra)
-        return judged, extra, is_lacking
+        return (judged, 0, True) if judged.is_to_copy else (judged, extra, is_lacking)
+
+    def _accept(self, calm: Sequence[tuple[Window, int]]) -> None:
+        """Remember windows that lack nothing, and how many values only the destination has in them.
+
+        Only where they still are what was seen before their values were looked at: one that has changed meanwhile
+        may have lacked something then, and the same again later.
+        """
+        again = self._comparer.look([Question(window.copy, window.span) for window, _ in calm])
+        for (window, extra), now in zip(calm, again, strict=True):
+            if [seen.mark for seen in now] == [window.mark]:
+                self._memory.accept(window, extra)
 
     def over(self, copy: Copy, span: Span, now: int) -> Lateness:
         """What the destination lacks of a range that was copied until `now`, and what only it has there.

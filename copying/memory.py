@@ -30,9 +30,12 @@ MOST = 100_000
 """How many entries of each kind are kept; the oldest go first."""
 
 
-def signature(group: Span, source: ShardStates, destination: ShardStates) -> str:
-    """What both servers say of the shards in a group: another text once somebody has written or deleted there."""
-    text = repr((source.of(group), destination.of(group)))
+def signature(group: Span, source: ShardStates, destination: ShardStates, left_out: str = "") -> str:
+    """What both servers say of the shards in a group: another text once somebody has written or deleted there.
+
+    `left_out` of a run: what it does not compare, though the job names it.
+    """
+    text = repr((source.of(group), destination.of(group), left_out))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -157,8 +160,12 @@ def about(job: Job) -> str:
 
 
 def unknown(
-    memory: Memory, target: Target, groups: Sequence[Span], states: tuple[ShardStates, ShardStates]
+    memory: Memory,
+    target: Target,
+    groups: Sequence[Span],
+    states: tuple[ShardStates, ShardStates],
+    left_out: str = "",
 ) -> dict[Span, str]:
     """The groups that have to be compared, each with its present signature."""
-    signed = {group: signature(group, *states) for group in groups}
+    signed = {group: signature(group, *states, left_out) for group in groups}
     return {group: text for group, text in signed.items() if not memory.knows(target, group, text)}

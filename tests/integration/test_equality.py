@@ -289,3 +289,46 @@ def test_what_only_the_destination_has_beside_late_values_is_counted_once(pair: 
     pair.destination.write(f"m v=1 {times[30] + 2}", pair.database)
     result = pair.backup()
     assert (result.failures, result.late, result.extra) == ((), 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["measurement", "field"])
+def test_what_came_late_of_something_obsolete_comes_when_it_is_back(kind: str, pair: Pair) -> None:
+    """It is not looked at meanwhile; then all is, though nobody has written to its shard group since."""
+    name, field = ("old", "v") if kind == "measurement" else ("cpu", "old")
+    options: dict[str, object] = {"field_obsolete_threshold": "30d"}
+    if kind == "measurement":
+        options = {"incremental": {"obsolete_threshold": "30d"}}
+    pair.write("\n".join(f"cpu v=1 {NOW - i * HOUR}" for i in range(24 * 60)))
+    pair.write("\n".join(f"{name} {field}=2 {NOW - 40 * DAY - i * HOUR}" for i in range(24 * 20)))
+    for _ in range(2):
+        assert run_at(pair, NOW, {"options": options}).failures == ()
+    pair.write(f"{name} {field}=3 {NOW - 50 * DAY + 1}")
+    assert run_at(pair, NOW, {"options": options}).late == 0
+    pair.write(f"{name} {field}=4 {NOW + 1}")
+    result = run_at(pair, NOW + 2, {"options": options})
+    assert (result.failures, result.late) == ((), 1)
+    pair.assert_equal()
+
+
+def test_a_value_that_changes_while_it_is_looked_at_is_not_known_when_it_is_so_again(pair: Pair) -> None:
+    """It was different by its fingerprint, and the same when it was read."""
+    pair.write("\n".join(f"cpu v={i} {NOW - 30 * DAY + i * MINUTE}" for i in range(60)))
+    pair.write(f"cpu v=1 {NOW - HOUR}")
+    changed = f"cpu v=1000 {NOW - 30 * DAY + 30 * MINUTE}"
+    with Proxy(pair.source.url) as proxy:
+        sections = {"source": {"url": proxy.url}}
+        for _ in range(2):
+            assert run_at(pair, NOW, sections).failures == ()
+        pair.write(changed)
+
+        def write(exchange: Exchange) -> None:
+            pair.write(f"cpu v=30 {NOW - 30 * DAY + 30 * MINUTE}")
+            forward(exchange)
+
+        looked = proxy.inject(only(lambda text: "LIMIT 20000" in text, write), "query", count=1)
+        assert run_at(pair, NOW + 1, sections).late == 0
+        assert looked.injected == 1
+        pair.write(changed)
+        result = run_at(pair, NOW + 2, sections)
+    assert (result.failures, result.late) == ((), 1)
+    pair.assert_equal()
