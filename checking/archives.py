@@ -11,7 +11,7 @@ from basics.spans import Span
 from basics.stopping import StopRequest
 from checking.progress import Progress
 from config import Config
-from copying.archive import keeping, parquet, sums
+from copying.archive import keeping, layout, parquet, sums
 from copying.archive.contents import Archive, Listed
 from copying.archive.errors import ArchiveError, Damaged, NotThere, Unequal
 from copying.archive.manifest import DataFile, Entry, Snapshot
@@ -274,10 +274,11 @@ def pruning(archive: Archive, job: Job, now: int) -> Pruning:
     Raises ArchiveError where the job has none, and where one that stays cannot be read: what it needs is unknown.
     """
     known = archive.snapshots()
-    if not any(listed.job == job.name for listed in known):  # or a list that is none made all files look forgotten
+    name = layout.decoded(layout.encoded(job.name))  # as the list has it: a long one is cut
+    if not any(listed.job == name for listed in known):  # or a list that is none made all files look forgotten
         raise NotThere(f"archive {archive.url} holds no snapshot of job {job.name!r}; nothing is removed")
-    kept = keeping.kept((listed.name for listed in known if listed.job == job.name), job.archive.keep)
-    going = tuple(listed for listed in known if listed.job == job.name and listed.name not in kept)
+    kept = keeping.kept((listed.name for listed in known if listed.job == name), job.archive.keep)
+    going = tuple(listed for listed in known if listed.job == name and listed.name not in kept)
     needed: set[str] = set()
     for listed in known:
         if listed not in going:
@@ -289,11 +290,16 @@ def pruning(archive: Archive, job: Job, now: int) -> Pruning:
 
 
 def prune(archive: Archive, plan: Pruning) -> None:
-    """Do it: snapshots first, so that none ever names a file that is gone. Raises ArchiveError."""
+    """Do it: snapshots first, so that none ever names a file that is gone. Raises ArchiveError.
+
+    A file that a run has named again since the plan was made is younger than it was then, and stays.
+    """
     for listed in plan.snapshots:
         archive.delete(listed.stored.key)
+    written = {stored.key: stored.written for stored in (*archive.files(), *archive.leftovers())}
     for stored in plan.files:
-        archive.delete(stored.key)
+        if written.get(stored.key) == stored.written:
+            archive.delete(stored.key)
 
 
 # ---------------------------------------------------------------- cat

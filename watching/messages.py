@@ -79,7 +79,7 @@ ADVICE: Final[Mapping[Cause, str]] = {
 
 DIFFERENCE_ADVICE: Final = "main.py verify --full --config {job}.yaml names what differs; main.py repair copies."
 DAMAGE_ADVICE: Final = (
-    "main.py archive verify --config {job}.yaml names the files; the next run writes them again if it can."
+    "main.py archive verify --config {job}.yaml names the files; delete them: the next run writes them again."
 )
 DRILL_ADVICE: Final = "docs/archive.md, Rehearse a restore; to drill now: main.py drill --config {job}.yaml"
 WARNING_ADVICE: Final = "docs/operating.md, Warnings, says what each means."

@@ -163,6 +163,14 @@ class Archive:
             self._warn(f"archive {self.url}: {key} has {stored.size:,} bytes, not {size:,}; it is written again")
         return stored is not None and stored.size == size
 
+    def is_sound(self, key: str, file: DataFile) -> bool:
+        """Whether a file that is there holds what it held. What is damaged is told when it is written again."""
+        try:
+            self.read(key, file)
+        except (NotThere, Damaged):
+            return False
+        return True
+
     def put(self, key: str, file: DataFile, content: bytes) -> None:
         """Let a file be there with this content. One that is there is left alone, unless it is damaged."""
         try:

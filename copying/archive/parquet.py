@@ -159,8 +159,8 @@ def check_content(content: bytes, file: DataFile, name: str) -> None:
     """Raise Damaged unless these are the bytes of that file."""
     if len(content) != file.bytes or hashlib.sha256(content).hexdigest() != file.sha256:
         raise Damaged(
-            f"{name} is damaged: its {len(content):,} bytes do not have the checksum that its name is; the next "
-            "run writes what it held again, if the source still has it"
+            f"{name} is damaged: its {len(content):,} bytes do not have the checksum that its name is; delete it, "
+            "and the next run writes what it held again, if the source still has it"
         )
 
 

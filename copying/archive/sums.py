@@ -211,7 +211,7 @@ class Adder:
             series.counts[column] = series.counts.get(column, 0) + count
             for summed in self._sums.get(column[0], ()) if column[1] in SUMMED else ():
                 series.sums[summed] = _added(series.sums.get(summed, 0), values.numbers[part][there], summed[1])
-            if column[0] in self._led and column[1] in SUMMED and column[0] not in series.leads:
+            if column[0] in self._led and column[0] not in series.leads:
                 series.leads[column[0]] = values.wire(part.start + int(np.flatnonzero(there)[0]))
 
     def _tick(

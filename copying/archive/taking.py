@@ -347,8 +347,9 @@ class SnapshotRun:
         self._stopping.check()
         known, trust = self._known(asked, span), self._trust(asked, span)
         parts = {part.measurement: part for part in (known.parts if known else ())}
-        there = {name: part for name, part in parts.items() if self._is_there(asked, span, part)}
-        if known and trust is Trust.UNTOUCHED and span not in doubted and len(there) == len(parts):
+        is_doubted = span in doubted
+        there = {n: part for n, part in parts.items() if self._is_there(asked, span, part, is_doubted=is_doubted)}
+        if known and trust is Trust.UNTOUCHED and not is_doubted and len(there) == len(parts):
             self._reached(asked.copies, span)
             return known
         trust = Trust.QUIET if trust is Trust.UNTOUCHED else trust
@@ -357,9 +358,12 @@ class SnapshotRun:
             found += self._some(asked.copies[begin : begin + TOGETHER], span, there, trust)
         return Group(span, asked.signatures[span], tuple(found))
 
-    def _is_there(self, asked: _Asked, span: Span, part: Part) -> bool:
+    def _is_there(self, asked: _Asked, span: Span, part: Part, *, is_doubted: bool) -> bool:
+        """Whether the archive has the files of a part, by their size; by their content where that is doubted."""
         entry = Entry(Location(asked.database, asked.policy.name, part.measurement), span, part)
-        return all(self._archive.has(entry.key(file), file.bytes) for file in part.files)
+        there = [(entry.key(file), file) for file in part.files if self._archive.has(entry.key(file), file.bytes)]
+        is_whole = len(there) == len(part.files)
+        return is_whole and (not is_doubted or all(self._archive.is_sound(key, file) for key, file in there))
 
     def _reached(self, copies: Iterable[Copy], span: Span) -> None:
         for copy in copies:

@@ -18,16 +18,18 @@ from hypothesis import strategies as st
 
 from basics.stopping import StopRequest
 from basics.times import SECOND
+from checking.archives import open_archive, prune, pruning
+from config import Config
 from influx import line_protocol
 from influx.fingerprints import Look
 from influx_client import InfluxClient
 from main import main, run_worker
 from tests.integration.archives import Archived
-from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, snapshot
+from tests.integration.harness import DAY, HOUR, MONDAY, ROOT, WEEK, Pair, run_main, snapshot, write_job
 from tests.integration.test_exactness import CASES
 from tests.integration.test_round_trip import examples, points
 from tests.support.archive_reader import read_snapshot
-from tests.support.proxy import Exchange, Proxy, forward, only
+from tests.support.proxy import Exchange, Proxy, forward, only, respond
 from tests.support.reader import difference
 from tests.support.samples import load_demo_data
 from tests.support.servers import InfluxServer
@@ -459,6 +461,35 @@ def test_a_snapshot_that_is_stopped_publishes_nothing(archived: Archived) -> Non
     archived.assert_restored()
 
 
+def test_a_job_with_a_long_name_is_pruned(archived: Archived) -> None:
+    """Its folder has a shorter one."""
+    archived.pair.write(hourly(weeks=1))
+    config = archived.pair.config({"archive": {"keep": {"last": 1}}})
+    config["destination"] = {"archive": str(archived.folder)}
+    path = write_job(archived.pair.directory, config, "n" * 150 + "\N{CYRILLIC SMALL LETTER A}" * 20)
+    for _ in range(2):
+        assert run_worker(path).failures == ()
+    done = run_main("archive", "prune", "--yes", "--config", path)
+    assert (done.returncode, len(archived.snapshots())) == (0, 1), done.stderr
+
+
+def test_a_file_that_a_run_names_again_while_others_are_removed_stays(archived: Archived) -> None:
+    """It was old when the plan was made."""
+    archived.pair.write(f"cpu v=1 {MONDAY}")
+    archived.taken()
+    archived.pair.write(f"cpu v=2 {MONDAY}")
+    sections = {"archive": {"keep": {"last": 1}, "grace": "1ns"}}
+    archived.taken(sections)
+    archive = open_archive(str(archived.folder))
+    plan = pruning(archive, Config(archived.job(sections)).job, time.time_ns())
+    assert len(plan.files) == 1
+    archived.pair.write(f"cpu v=1 {MONDAY}")
+    archived.taken(sections)
+    prune(archive, plan)
+    assert archived.json("archive", "verify")["result"] == "whole"
+    archived.assert_restored()
+
+
 def test_a_young_file_that_no_snapshot_names_stays(archived: Archived) -> None:
     """A run may be about to name it."""
     archived.pair.write(hourly(weeks=1))
@@ -538,6 +569,77 @@ def test_a_file_that_is_lost_or_cut_is_named_and_the_next_run_writes_it_again(ar
     )
     archived.taken()
     archived.assert_restored()
+
+
+def test_a_file_that_is_damaged_is_written_again_when_its_shard_group_is_looked_at(
+    archived: Archived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By chance, in one run or another; or as soon as somebody has deleted it."""
+    archived.pair.write(hourly())
+    archived.taken()
+    first, other, _ = archived.files()
+    monkeypatch.setattr(random, "choice", min)
+    for file in (first, other):
+        content = file.read_bytes()
+        file.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
+    (caution,) = archived.run().cautions
+    assert f"{first.name} is damaged" in caution
+    assert "it is written again" in caution
+    other.unlink()
+    archived.taken()
+    assert archived.json("archive", "verify")["result"] == "whole"
+    archived.assert_restored()
+
+
+@pytest.mark.parametrize("now", ["1.9", "1.0"])
+def test_a_number_that_was_overwritten_where_another_shard_group_has_another_type_is_kept(
+    now: str, archived: Archived
+) -> None:
+    """The sum of integers drops what is behind the point."""
+    archived.pair.write(f"cpu v=5.5 {MONDAY}\ncpu v=1.2 {MONDAY + 1}\ncpu v=5i {MONDAY + WEEK}")
+    archived.taken()
+    archived.pair.write(f"cpu v={now} {MONDAY + 1}")
+    archived.taken()
+    archived.assert_restored()
+
+
+@pytest.mark.parametrize(
+    ("lines", "types"),
+    [
+        ('cpu v="a",w=1 {}\ncpu v=2 {}', ["float"]),
+        ("cpu v=1i,w=1 {}\ncpu v=2 {}", ["float"]),
+        ('cpu v=true,w="t" {}\ncpu v="s" {}', ["string"]),
+    ],
+)
+def test_a_field_of_which_one_type_is_wanted_may_have_others(
+    lines: str, types: list[str], archived: Archived
+) -> None:
+    """In the first row of a series, too, where the source shows them."""
+    archived.pair.write(lines.format(MONDAY, MONDAY + WEEK))
+    sections = {"measurements": {"specific": {"cpu": {"fields": {"types": types}}}}}
+    for _ in range(2):
+        archived.taken(sections)
+    found = archived.restored()
+    assert len(found) == 2
+    assert {value[0] for value in found.points.values()} == set(types)
+
+
+def test_a_restore_of_another_snapshot_does_not_go_on_where_one_was_stopped(archived: Archived) -> None:
+    """What came of the other one is written over."""
+    names = []
+    for value in (1, 2):
+        archived.pair.write("\n".join(f"cpu v={value} {MONDAY + i * WEEK}" for i in range(20)))
+        names.append(archived.taken())
+    with Proxy(archived.pair.destination.url) as proxy:
+        command = ("restore", "--from", "archive", "--yes", "--to", proxy.url, "--existing", "overwrite")
+        late = str(MONDAY + 15 * WEEK)
+        fault = proxy.inject(only(lambda text: f" {late}" in text, respond(400)), "write", count=None)
+        archived.main(*command, "--at", names[1], code=1)
+        assert fault.injected > 0
+        proxy.heal()
+        archived.main(*command, "--at", names[0])
+    found = snapshot(archived.pair.destination, archived.pair.database)
+    assert [value for _, value in found.points.values()] == ["1.0"] * 20
 
 
 def test_series_that_are_too_many_to_be_compared_fail_the_snapshot(

@@ -183,7 +183,8 @@ def test_files_that_are_lost_cut_or_changed_are_named_and_written_again(archived
     cut.write_bytes(cut.read_bytes()[:-1])
     changed.write_bytes(content[:50] + bytes([content[50] ^ 1]) + content[51:])
     checksum = (
-        "bytes do not have the checksum that its name is; the next run writes what it held again, if the source"
+        "bytes do not have the checksum that its name is; delete it, and the next run writes what it held again, "
+        "if the source"
     )
     assert archived.json("archive", "verify", code=1)["damages"] == [
         f"{names[0]} is missing",
