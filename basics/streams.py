@@ -39,7 +39,7 @@ def say(text: str) -> None:
         sys.stdout.flush()
     except OSError as error:
         logger.warning("cannot write to standard output: %s", error.strerror or error)
-        _lead_nowhere(sys.stdout)
+        lead_nowhere(sys.stdout)
 
 
 def is_one_place() -> bool:
@@ -50,8 +50,11 @@ def is_one_place() -> bool:
         return False
 
 
-def _lead_nowhere(stream: TextIO) -> None:
-    """Else what is left in its buffer would fail again at the end of the process, and change its exit code."""
+def lead_nowhere(stream: TextIO) -> None:
+    """Lose what is printed from now on, and what is left in the stream's buffer.
+
+    Else that would fail again at the end of the process, and change its exit code.
+    """
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from basics.humanize import counted, format_bytes
 from basics.memory import give_back_memory
 from basics.stopping import StopRequest
-from basics.streams import say
+from basics.streams import lead_nowhere, say
 from basics.tables import aligned, ruled
 from basics.text import printable
 from basics.times import format_time
@@ -228,12 +228,26 @@ def _cat(arguments: argparse.Namespace, config: Config) -> int:
 
     wanted = _wanted(arguments)
     try:
-        for part in printed(open_snapshot(config.job.destination.archive, config.job.name, arguments.at), wanted):
+        snapshot = open_snapshot(config.job.destination.archive, config.job.name, arguments.at)
+        _check_databases(wanted.databases, snapshot.get_databases())
+        for part in printed(snapshot, wanted):
             sys.stdout.buffer.write(part)
         sys.stdout.buffer.flush()
     except ArchiveError as error:
         raise UsageError(str(error)) from None
+    except BrokenPipeError:  # who reads has seen enough, such as `head`
+        lead_nowhere(sys.stdout)
+    except OSError as error:
+        lead_nowhere(sys.stdout)
+        raise UsageError(f"cannot write to standard output: {error.strerror}") from None
     return SUCCESS
+
+
+def _check_databases(wanted: Sequence[str], held: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in held:
+            shown = ", ".join(map(printable, held)) or "none"
+            raise UsageError(f"database {printable(name)!r} is not in the snapshot; it holds: {shown}")
 
 
 def _wanted(arguments: argparse.Namespace) -> "Wanted":

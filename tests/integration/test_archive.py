@@ -7,6 +7,9 @@ import json
 import os
 import random
 import re
+import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -418,6 +421,25 @@ def test_cat_prints_line_protocol_that_another_server_takes(archived: Archived) 
     some = archived.main("archive", "cat", "--measurement", "c*", "--end", "2024-01-01T05:00:00Z").stdout
     assert sum(line.startswith("cpu") for line in some.splitlines()) == 5
     assert "cpu" not in archived.main("archive", "cat", "--measurement", "mem").stdout
+    unknown = archived.main("archive", "cat", "--database", "typo", code=2).stderr
+    assert f"database 'typo' is not in the snapshot; it holds: {archived.pair.database}" in unknown
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [("| head -c 9", 0, ""), ("> /dev/full", 2, "cannot write to standard output: No space")],
+)
+def test_cat_says_in_a_line_that_it_cannot_go_on(end: str, code: int, said: str, archived: Archived) -> None:
+    """Nothing where the reader has seen enough."""
+    archived.pair.write(hourly(weeks=30))
+    archived.taken()
+    job = str(archived.pair.directory / "job.yaml")
+    tool = shlex.join([sys.executable, str(ROOT / "main.py"), "archive", "cat", "--config", job])
+    script = f"set -o pipefail; {tool} {end}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == bool(said)
 
 
 def test_prune_shows_what_would_go_and_with_yes_it_goes(archived: Archived) -> None:
