@@ -17,7 +17,7 @@ from copying.proving import Prover
 from copying.resume import fallback_since
 from copying.retention import comparable_since
 from copying.segments import Segment
-from copying.selection import field_rules, get_fields_to_backup
+from copying.selection import wanted_fields
 from copying.stretches import Limits, MeasurementLookBack, cut_at, plan_look_back
 from copying.task import Copy, Target
 from copying.windows import Question, Window
@@ -76,13 +76,8 @@ def left_out(job: Job, target: Target, copies: Iterable[Copy]) -> str:
     if job.options.incremental.obsolete_threshold is None and job.options.field_obsolete_threshold is None:
         return ""
     chosen = {(copy.source.measurement, name) for copy in copies for name in copy.types}
-    wanted = {
-        (measurement, name)
-        for measurement, types in target.source_types.items()
-        if job.wants(measurement)
-        for name in get_fields_to_backup(types, field_rules(job.measurements, measurement))
-    }
-    return repr(sorted(wanted - chosen))
+    named = {(m, name) for m, types in wanted_fields(job, target.source_types).items() for name in types}
+    return repr(sorted(named - chosen))
 
 
 @dataclass(frozen=True, slots=True)

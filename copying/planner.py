@@ -9,13 +9,13 @@ from copying.obsolete import Thresholds
 from copying.policies import Policies
 from copying.resume import fallback_since, hidden_since, resume_points
 from copying.retention import comparable_since, whole_since
-from copying.selection import field_rules, get_fields_to_backup
+from copying.selection import field_rules, get_fields_to_backup, wanted_fields
 from copying.task import Copy, Target
 from copying.unstorable import Unstorable
 from influx.influxql import Location
 from influx.shard_groups import group_around
 from influx_client import InfluxClient
-from settings.keys import FieldRules, Job, RangeOptions
+from settings.keys import Job, RangeOptions
 
 
 class Planner:
@@ -38,12 +38,11 @@ class Planner:
         """The newest of all points of the measurements and fields that the job wants, at the source itself."""
         asked = []
         for policy in self.policies.at_source(database):
-            for name, types in self._source.get_field_keys(database, policy.name).items():
-                if self._job.wants(name):
-                    place = Location(database, policy.name, name)
-                    asked += [(place, f, t) for f, t in get_fields_to_backup(types, self._rules(name)).items()]
-        found = self._source.get_edges("last", asked, end=self._now + 1)
-        return max((time for time in found if time is not None), default=None)
+            found = self._source.get_field_keys(database, policy.name)
+            for name, types in wanted_fields(self._job, found).items():
+                asked += [(Location(database, policy.name, name), f, t) for f, t in types.items()]
+        times = self._source.get_edges("last", asked, end=self._now + 1)
+        return max((time for time in times if time is not None), default=None)
 
     # ------------------------------------------------------------ what to copy of a retention policy
 
@@ -131,13 +130,10 @@ class Planner:
         groups = () if target.is_foreign else self.policies.groups_at_source(database, target.source)
         return [replace(copy, target=replace(target, groups=groups)) for copy in copies]
 
-    def _rules(self, measurement: str) -> FieldRules:
-        return field_rules(self._job.measurements, measurement)
-
     def _select(
         self, source: Location, target: Target, types: Mapping[str, tuple[str, ...]], tags: tuple[str, ...]
     ) -> Copy:
-        rules = self._rules(source.measurement)
+        rules = field_rules(self._job.measurements, source.measurement)
         return Copy(source, target, get_fields_to_backup(types, rules), tags, rules)
 
     def _resume(self, copies: Sequence[Copy], *, exact: bool) -> list[Copy]:

@@ -143,12 +143,12 @@ class Prover:
         try:
             for _ in range(ROUNDS):
                 before = case.states[0].activity
+                if before is None or before.shards.keys() != case.shards:  # a new one may not be compared
+                    return None
                 newer = self._comparer.newer_points(case.database, target, sorted(times))
                 states = self._comparer.source_states(case.database, case.target, self._now)
                 after = states.activity if states else None
-                if before is None or states is None or after is None:
-                    return None
-                if before.shards.keys() != case.shards:  # what is in a new one may not be compared
+                if states is None or after is None:
                     return None
                 if balance.is_still(before, after):
                     return Moment(before, newer)

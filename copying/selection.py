@@ -7,7 +7,7 @@ from basics.text import printable
 from copying.task import Copy
 from influx import influxql
 from influx.errors import QueryRefused
-from settings.keys import FieldRules, MeasurementRules
+from settings.keys import FieldRules, Job, MeasurementRules
 
 NUMERIC = ("float", "integer", "unsigned")
 
@@ -25,6 +25,17 @@ def get_fields_to_backup(types: Mapping[str, tuple[str, ...]], rules: FieldRules
         name: kinds
         for name, kinds in types.items()
         if is_selected(name, rules.include, rules.exclude) and allowed.intersection(kinds)
+    }
+
+
+def wanted_fields(
+    job: Job, found: Mapping[str, Mapping[str, tuple[str, ...]]]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Of these measurements those that the job wants, with the fields that it wants."""
+    return {
+        measurement: get_fields_to_backup(types, field_rules(job.measurements, measurement))
+        for measurement, types in found.items()
+        if job.wants(measurement)
     }
 
 

@@ -31,7 +31,7 @@ from copying.metadata import snapshot as metadata
 from copying.metadata.capture import Capture
 from copying.reading import Reader
 from copying.results import DatabaseResult, JobResult, MeasurementResult, SnapshotTaken, SourceAge
-from copying.selection import allowed_types, get_fields_to_backup
+from copying.selection import allowed_types, field_rules, get_fields_to_backup
 from copying.source_age import is_fresh, staleness
 from copying.task import Copy, Target
 from copying.windows import comparable_types
@@ -42,7 +42,7 @@ from influx.frames import Frame
 from influx.influxql import Location, Policy
 from influx.written import Written
 from influx_client import InfluxClient
-from settings.keys import FieldRules, Job
+from settings.keys import Job
 
 logger = logging.getLogger(__name__)
 
@@ -311,9 +311,7 @@ class SnapshotRun:
         types: Mapping[str, tuple[str, ...]],
         tags: Mapping[str, tuple[str, ...]],
     ) -> Copy:
-        rules = self._job.measurements
-        key = rules.rules_key(location.measurement)
-        fields = FieldRules() if key is None else rules.specific[key].fields
+        fields = field_rules(self._job.measurements, location.measurement)
         tally = self._tallies[location] = _Tally()
         wanted = get_fields_to_backup(types, fields)
         reason = storable.measurement_problem(location.measurement)
